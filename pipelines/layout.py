@@ -1,0 +1,109 @@
+"""The only owner of paths below the project's root."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from illmrec.errors import MissingArtifactError
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where everything of one data set lies.
+
+    ``artifacts/`` holds what DVC caches; ``work/`` what survives between runs without being an output (locks,
+    checkpoints, the feature cache); ``exports/`` what jobs publish.
+    """
+
+    root: Path
+    dataset: str
+
+    @property
+    def artifacts(self) -> Path:
+        """Outputs of this data set's stages."""
+        return self.root / "artifacts" / self.dataset
+
+    @property
+    def prepared(self) -> Path:
+        """Tables of ``prepare``: interactions, interactions_below_core, items, images, users, rejected, summary.json."""
+        return self.artifacts / "prepared"
+
+    @property
+    def quality(self) -> Path:
+        """Result of ``validate``: gate.json and the Data Docs site."""
+        return self.artifacts / "quality"
+
+    @property
+    def split(self) -> Path:
+        """Tables of ``split``: sequences, negatives, summary.json."""
+        return self.artifacts / "split"
+
+    @property
+    def encoders(self) -> Path:
+        """Encoder descriptions of ``encoders``, and the models trained there."""
+        return self.artifacts / "encoders"
+
+    def features(self, kind: str) -> Path:
+        """Feature matrix of one type: image, cf or text."""
+        return self.artifacts / "features" / kind
+
+    @property
+    def cf_model(self) -> Path:
+        """The trained SASRec."""
+        return self.artifacts / "cf_model"
+
+    @property
+    def model(self) -> Path:
+        """The trained recommender, without its backbone."""
+        return self.artifacts / "model"
+
+    @property
+    def evaluation(self) -> Path:
+        """metrics.json, ranks.parquet and plot data of ``evaluate``."""
+        return self.artifacts / "evaluation"
+
+    @property
+    def head(self) -> Path:
+        """The exported head: head.onnx, head.json."""
+        return self.artifacts / "head"
+
+    @property
+    def receipts(self) -> Path:
+        """What jobs did, as JSON."""
+        return self.root / "work" / "receipts" / self.dataset
+
+    @property
+    def checkpoints(self) -> Path:
+        """Checkpoints of ``train``; outside DVC's outputs, which DVC deletes before a stage runs."""
+        return self.root / "work" / "checkpoints" / self.dataset
+
+    @property
+    def feature_cache(self) -> Path:
+        """Content-addressed features, shared by all data sets."""
+        return self.root / "work" / "feature-cache"
+
+    @property
+    def exports(self) -> Path:
+        """Nightly recommendations."""
+        return self.root / "exports" / self.dataset
+
+    @property
+    def report(self) -> Path:
+        """The HTML report of this data set."""
+        return self.root / "work" / "reports" / f"{self.dataset}.html"
+
+    def lock(self, name: str) -> Path:
+        """Lock file of a stage or job."""
+        return self.root / "work" / "locks" / f"{self.dataset}-{name}.lock"
+
+
+def require(path: Path, command: str) -> Path:
+    """Return ``path`` if it exists.
+
+    Raises:
+        MissingArtifactError: otherwise; the message names the command that makes it.
+    """
+    if not path.exists():
+        raise MissingArtifactError("does not exist yet.", path=path, hint=f"Run `illmrec {command}` or `dvc repro`.")
+    return path

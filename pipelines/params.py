@@ -1,0 +1,166 @@
+"""The only reader of ``params.yaml``.
+
+A file has one section per stage or job with the defaults of all data sets, and ``datasets``, where each data set
+overrides what differs::
+
+    train: {epochs: 10}
+    datasets:
+      amazon:
+        prepare: {format: amazon, folder: data/amazon}
+        train: {epochs: 3}
+
+Every stage's key must stand under every data set, if only as ``{}``: DVC tracks exactly these keys.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import yaml
+from pydantic import ValidationError
+
+from illmrec import config
+from illmrec.errors import ParameterError
+
+STAGES: dict[str, type[config.Section]] = {
+    "prepare": config.PrepareConfig,
+    "validate": config.ValidateConfig,
+    "split": config.SplitConfig,
+    "encoders": config.EncodersConfig,
+    "embed_images": config.EmbedImagesConfig,
+    "embed_text": config.EmbedTextConfig,
+    "train_cf": config.TrainCfConfig,
+    "train": config.TrainConfig,
+    "evaluate": config.EvaluateConfig,
+    "export": config.ExportConfig,
+}
+JOBS: dict[str, type[config.Section]] = {
+    "register": config.RegisterConfig,
+    "promote": config.PromoteConfig,
+    "recommend": config.RecommendConfig,
+    "report": config.ReportConfig,
+}
+SECTIONS = STAGES | JOBS
+
+SectionType = TypeVar("SectionType", bound=config.Section)
+
+
+@dataclass(frozen=True)
+class Params:
+    """A validated parameters file."""
+
+    path: Path
+    values: dict[str, Any]
+
+    @property
+    def datasets(self) -> list[str]:
+        """Names of the data sets, in the file's order."""
+        return list(self.values["datasets"])
+
+    def section(self, kind: type[SectionType], dataset: str) -> SectionType:
+        """Return one section for one data set: shared defaults overridden by the data set's own values."""
+        name = next(name for name, section in SECTIONS.items() if section is kind)
+        if dataset not in self.values["datasets"]:
+            hint = f"Data sets in {self.path}: {', '.join(self.datasets)}."
+            raise ParameterError(f"there is no data set {dataset!r}.", path=self.path, hint=hint)
+        merged = _merge(self.values.get(name) or {}, self.values["datasets"][dataset].get(name) or {})
+        return _validate(kind, merged, f"{name} (data set {dataset})", self.path)
+
+    def digest(self, dataset: str) -> str:
+        """Return a sha256 over every resolved section of one data set."""
+        resolved = {name: self.section(kind, dataset).model_dump(mode="json") for name, kind in SECTIONS.items()}
+        return hashlib.sha256(json.dumps(resolved, sort_keys=True).encode()).hexdigest()
+
+
+def read_params(path: Path) -> Params:
+    """Read and validate a parameters file.
+
+    Raises:
+        ParameterError: when the file is missing, is not YAML, or holds an unknown or wrong parameter in any section of
+            any data set; the message names the parameter, the value got and the value expected.
+    """
+    if not path.is_file():
+        raise ParameterError("there is no parameters file.", path=path, hint="Run inside a project, or pass --params.")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ParameterError(f"is not valid YAML: {error}", path=path) from None
+    if not isinstance(values, dict) or not isinstance(values.get("datasets"), dict) or not values["datasets"]:
+        raise ParameterError("must be a mapping with a non-empty mapping `datasets`.", path=path)
+    _refuse_unknown(values, [*SECTIONS, "datasets"], "section", path)
+    for dataset, overrides in values["datasets"].items():
+        _check_dataset(str(dataset), overrides, path)
+    params = Params(path, values)
+    for dataset in params.datasets:
+        for kind in SECTIONS.values():
+            params.section(kind, dataset)
+    return params
+
+
+def _check_dataset(dataset: str, overrides: object, path: Path) -> None:
+    if not dataset.replace("-", "").replace("_", "").isalnum():
+        raise ParameterError(f"data set name {dataset!r} must be letters, digits, '-' and '_'.", path=path)
+    if not isinstance(overrides, dict):
+        raise ParameterError(f"datasets.{dataset} must be a mapping of sections, got {overrides!r}.", path=path)
+    _refuse_unknown(overrides, list(SECTIONS), f"section of data set {dataset}", path)
+    missing = [stage for stage in STAGES if stage not in overrides]
+    if missing:
+        hint = f"Write `{missing[0]}: {{}}` under datasets.{dataset} to use the defaults."
+        raise ParameterError(f"datasets.{dataset} lacks {', '.join(missing)}.", path=path, hint=hint)
+
+
+def _refuse_unknown(values: dict[Any, Any], known: list[str], what: str, path: Path) -> None:
+    for key, value in values.items():
+        if key not in known:
+            close = difflib.get_close_matches(str(key), known, n=1)
+            hint = f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(known)}."
+            raise ParameterError(f"unknown {what} {key!r}.", path=path, hint=hint)
+        if value is not None and not isinstance(value, dict):
+            raise ParameterError(f"{key} must be a mapping, got {value!r}.", path=path)
+
+
+def _merge(base: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in override.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def _freeze_lists(value: Any) -> Any:
+    """Turn YAML's lists into the tuples that frozen sections hold."""
+    if isinstance(value, dict):
+        return {key: _freeze_lists(inner) for key, inner in value.items()}
+    return tuple(_freeze_lists(inner) for inner in value) if isinstance(value, list) else value
+
+
+def _validate(kind: type[SectionType], values: dict[str, Any], name: str, path: Path) -> SectionType:
+    try:
+        return kind.model_validate(_freeze_lists(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            known = _known_fields(kind, first["loc"][:-1])
+            close = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
+            hint = f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(known)}."
+            raise ParameterError(f"unknown parameter {key!r} in {name}.", path=path, hint=hint) from None
+        hint = "YAML reads 1e-3 as text; write 1.0e-3." if isinstance(first["input"], str) else ""
+        if first["type"] == "missing":
+            raise ParameterError(f"{name} lacks the parameter {key!r}.", path=path) from None
+        raise ParameterError(f"{name}.{key} is {first['input']!r}: {first['msg']}.", path=path, hint=hint) from None
+
+
+def _known_fields(kind: type[config.Section], location: tuple[int | str, ...]) -> list[str]:
+    for part in location:
+        annotation = kind.model_fields[str(part)].annotation
+        inner = annotation if isinstance(annotation, type) else get_args(annotation)[0]
+        if not issubclass(inner, config.Section):
+            return []
+        kind = inner
+    return list(kind.model_fields)
