@@ -1,0 +1,1 @@
+"""Paths, parameters and tools around the library: DVC stages, MLflow, Great Expectations, jobs."""

@@ -70,7 +70,7 @@ class LazyGroup(click.Group):
 @click.option("-v", "--verbose", is_flag=True, help="Log details to stderr.")
 @click.pass_context
 def cli(ctx: click.Context, root: Path, params_path: Path | None, verbose: bool) -> None:
-    """Image-based LLM recommendation: from raw catalogs to registered models and nightly recommendations.
+    r"""Image-based LLM recommendation: from raw catalogs to registered models and nightly recommendations.
 
     \b
     Example:
@@ -79,7 +79,9 @@ def cli(ctx: click.Context, root: Path, params_path: Path | None, verbose: bool)
       illmrec recommend --dataset amazon --date 2026-01-31
     """
     logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s"
+        level=logging.INFO if verbose else logging.WARNING,
+        stream=sys.stderr,
+        format="%(levelname)s %(name)s: %(message)s",
     )
     # The default run is offline; only stage `encoders` lifts this, and only when its parameters allow it.
     os.environ.setdefault("HF_HUB_OFFLINE", "1")

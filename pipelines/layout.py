@@ -26,7 +26,7 @@ class Layout:
 
     @property
     def prepared(self) -> Path:
-        """Tables of ``prepare``: interactions, interactions_below_core, items, images, users, rejected, summary.json."""
+        """Tables of ``prepare`` (interactions, items, images, users, rejected, ...) and summary.json."""
         return self.artifacts / "prepared"
 
     @property

@@ -1,0 +1,1 @@
+"""Ranks, metrics and intervals on the test targets."""

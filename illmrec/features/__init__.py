@@ -1,0 +1,1 @@
+"""Encoders, the content-addressed feature cache and the memory-mapped feature matrix."""

@@ -1,0 +1,1 @@
+"""The recommender around a frozen language model, and the models it is compared with."""

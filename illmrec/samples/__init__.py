@@ -1,0 +1,1 @@
+"""Synthetic raw catalogs with a planted structure, in three publishers' layouts."""

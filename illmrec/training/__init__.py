@@ -1,0 +1,1 @@
+"""Batches, losses, the training loop and its checkpoints."""

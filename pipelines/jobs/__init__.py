@@ -1,0 +1,1 @@
+"""Commands with side effects and receipts: register, promote, recommend, report."""

@@ -1,0 +1,1 @@
+"""The data quality gate; the only home of Great Expectations."""
