@@ -1,0 +1,105 @@
+"""Training examples: which window of which user, against which negatives, in which order.
+
+An epoch's plan is a pure function of the seed and the epoch, so a resumed run continues at any step with the draws it
+would have made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from illmrec.data.histories import Indices, Ragged
+from illmrec.seeds import generator
+
+Window = Literal["random", "last", "short"]
+NegativeRule = Literal["unseen_shared", "any_per_type"]
+
+_MAX_REDRAWS = 64
+
+
+@dataclass(frozen=True)
+class EpochPlan:
+    """One epoch's examples in training order.
+
+    Args:
+        users: ``int32 [n]``: user_index.
+        starts: ``int64 [n]``: first position of the history in the packed sequences.
+        ends: ``int64 [n]``: position of the target; the history is ``[start, end)``.
+        negatives: ``int32 [n, F]``: one negative per feature type.
+        template_draws: ``float64 [n]`` in [0, 1): picks the alignment template among those the target can answer.
+    """
+
+    users: Indices
+    starts: npt.NDArray[np.int64]
+    ends: npt.NDArray[np.int64]
+    negatives: Indices
+    template_draws: npt.NDArray[np.float64]
+
+    def __len__(self) -> int:
+        """Return the number of examples."""
+        return len(self.users)
+
+
+def plan_epoch(
+    sequences: Ragged,
+    *,
+    n_items: int,
+    n_types: int,
+    history_limit: int,
+    window: Window,
+    negative_rule: NegativeRule,
+    seed: int,
+    epoch: int,
+) -> EpochPlan:
+    """Draw the examples of one epoch: every user with at least two training interactions once.
+
+    Args:
+        sequences: training sequences, oldest first.
+        n_items: size of the catalog.
+        n_types: feature types F that get a negative each.
+        history_limit: most items in a history.
+        window: ``random``: the target is a uniformly drawn position, with all that precedes it up to the limit;
+            ``last``: the last position; ``short``: history lengths uniform on 2..4 half of the time, else on 2..9 (the
+            authors' code).
+        negative_rule: ``unseen_shared``: one item outside the user's training sequence, for all types;
+            ``any_per_type``: one item other than the target, drawn anew for each type (the authors' code).
+        seed: seed of the run.
+        epoch: number of the epoch.
+    """
+    rng = generator(seed, "epoch", epoch)
+    users = np.flatnonzero(sequences.lengths >= 2).astype(np.int32)
+    users = users[rng.permutation(len(users))]
+    first, past = sequences.offsets[users], sequences.offsets[users + 1]
+    ends = past - 1 if window == "last" else rng.integers(first + 1, past)
+    limits = np.full(len(users), history_limit)
+    if window == "short":
+        limits = np.where(rng.random(len(users)) < 0.5, rng.integers(2, 5, len(users)), rng.integers(2, 10, len(users)))
+        limits = np.minimum(limits, history_limit)
+    starts = np.maximum(first, ends - limits)
+    targets = sequences.values[ends]
+    if negative_rule == "unseen_shared":
+        negatives = np.repeat(_draw_unseen(rng, sequences, users, n_items)[:, None], n_types, axis=1)
+    else:
+        negatives = rng.integers(0, n_items - 1, (len(users), n_types))
+        negatives += negatives >= targets[:, None]
+    return EpochPlan(users, starts, ends, negatives.astype(np.int32), rng.random(len(users)))
+
+
+def _draw_unseen(rng: np.random.Generator, sequences: Ragged, users: Indices, n_items: int) -> npt.NDArray[np.int64]:
+    """Draw one item per user outside the user's sequence; after many vain tries any item but for luck."""
+    owners = np.repeat(np.arange(len(sequences)), sequences.lengths)
+    pairs = np.unique(owners * n_items + sequences.values)
+    drawn = rng.integers(0, n_items, len(users))
+    pending = np.arange(len(users))
+    for _ in range(_MAX_REDRAWS):
+        keys = users[pending].astype(np.int64) * n_items + drawn[pending]
+        places = np.minimum(np.searchsorted(pairs, keys), len(pairs) - 1)
+        pending = pending[pairs[places] == keys]
+        if not len(pending):
+            break
+        drawn[pending] = rng.integers(0, n_items, len(pending))
+    return drawn

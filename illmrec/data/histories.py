@@ -1,0 +1,94 @@
+"""Histories as one flat array: what every model, sampler and ranking reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from illmrec.columns import USER_ID
+
+Indices = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """Rows of different lengths in one array.
+
+    Args:
+        values: ``int32 [total]``: all rows, one after the other.
+        offsets: ``int64 [n + 1]``: row r is ``values[offsets[r]:offsets[r + 1]]``.
+    """
+
+    values: Indices
+    offsets: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.offsets) - 1
+
+    def __getitem__(self, row: int) -> Indices:
+        """Return one row."""
+        return self.values[self.offsets[row] : self.offsets[row + 1]]
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Return ``int64 [n]``: the length of each row."""
+        return np.diff(self.offsets)
+
+
+def pack_rows(rows: Sequence[Sequence[int] | Indices]) -> Ragged:
+    """Pack rows of any lengths, empty ones included."""
+    offsets = np.zeros(len(rows) + 1, dtype=np.int64)
+    np.cumsum([len(row) for row in rows], out=offsets[1:])
+    parts = [np.asarray(row, dtype=np.int32) for row in rows]
+    return Ragged(np.concatenate(parts) if parts else np.zeros(0, dtype=np.int32), offsets)
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """The leave-one-out split of every user.
+
+    Args:
+        user_ids: external ids; position = user_index.
+        train: item indices per user, oldest first.
+        valid: ``int32 [n]``: validation target.
+        test: ``int32 [n]``: test target.
+    """
+
+    user_ids: list[str]
+    train: Ragged
+    valid: Indices
+    test: Indices
+
+    def __len__(self) -> int:
+        """Return the number of users."""
+        return len(self.user_ids)
+
+    def histories(self, target: str) -> Ragged:
+        """Return what is known before ``target``: train for ``valid``, train and the validation item for ``test``."""
+        if target == "valid":
+            return self.train
+        rows = np.insert(self.train.values, self.train.offsets[1:], self.valid)
+        return Ragged(rows.astype(np.int32), self.train.offsets + np.arange(len(self) + 1))
+
+
+def ragged_from_column(column: pl.Series) -> Ragged:
+    """Return the rows of a Polars list column of integers."""
+    offsets = np.zeros(len(column) + 1, dtype=np.int64)
+    np.cumsum(column.list.len().to_numpy(), out=offsets[1:])
+    values = column.explode().drop_nulls().to_numpy().astype(np.int32)
+    return Ragged(values, offsets)
+
+
+def read_sequences(table: pl.DataFrame) -> Sequences:
+    """Return the split of a ``sequences`` table (:data:`illmrec.columns.SEQUENCES`)."""
+    return Sequences(
+        user_ids=table[USER_ID].to_list(),
+        train=ragged_from_column(table["train"]),
+        valid=table["valid"].to_numpy().astype(np.int32),
+        test=table["test"].to_numpy().astype(np.int32),
+    )

@@ -1,0 +1,111 @@
+"""The feature matrix: one memory-mapped file per feature type, rows looked up by item_index.
+
+A folder holds ``values.npy`` (float16 ``[n_items, d_f]``), ``present.npy`` (bool ``[n_items]``: False where a policy
+filled the row because the item has no picture, text or training interaction) and ``header.json``.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from illmrec import atomic
+from illmrec.errors import ModelError
+
+Normalisation = Literal["rms", "global_rms"]
+
+
+@dataclass(frozen=True)
+class MatrixHeader:
+    """What the numbers of a matrix are."""
+
+    kind: str
+    """Feature type: image, cf or text."""
+    encoder: str
+    """Name of the model that made them."""
+    revision: str
+    """Pinned revision or digest of its weights."""
+    width: int
+    """Coordinates per row."""
+    normalisation: Normalisation
+    """``rms``: every row scaled to a root mean square of 1; ``global_rms``: one scale for the whole matrix."""
+    item_digest: str
+    """Digest of the catalog the rows belong to."""
+    missing: int
+    """Rows filled by ``missing_policy``."""
+    missing_policy: str
+    """What stands in for an item without the real thing."""
+
+
+@dataclass(frozen=True)
+class FeatureMatrix:
+    """A matrix opened for reading."""
+
+    header: MatrixHeader
+    values: npt.NDArray[np.float16]
+    """``float16 [n_items, d_f]``, mapped into memory."""
+    present: npt.NDArray[np.bool_]
+    """``bool [n_items]``: True where the row is the item's own feature."""
+
+    def rows(self, item_indices: npt.NDArray[np.integer]) -> npt.NDArray[np.float32]:
+        """Return ``float32 [n, d_f]``: the rows of ``item_indices``."""
+        return np.asarray(self.values[item_indices], dtype=np.float32)
+
+
+def normalise(values: npt.NDArray[np.float32], how: Normalisation) -> npt.NDArray[np.float32]:
+    """Scale ``float32 [n, d]`` so that coordinates are of the order of 1, whatever encoder they come from.
+
+    Layers behind the features can then use one learning rate. Directions within a row never change; ``global_rms``
+    also keeps the rows' relative lengths, which carry popularity in CF embeddings.
+    """
+    if how == "rms":
+        scale = np.sqrt(np.mean(np.square(values), axis=1, keepdims=True))
+    else:
+        scale = np.sqrt(np.mean(np.square(values), keepdims=True))
+    return np.asarray(values / np.maximum(scale, np.float32(1e-12)), dtype=np.float32)
+
+
+def write_matrix(
+    folder: Path, header: MatrixHeader, values: npt.NDArray[np.float32], present: npt.NDArray[np.bool_]
+) -> None:
+    """Publish a matrix whole.
+
+    Raises:
+        ModelError: when a value is not finite or shapes disagree with the header.
+    """
+    if values.shape != (len(present), header.width):
+        raise ModelError(f"features are {values.shape}, expected {(len(present), header.width)}.", path=folder)
+    stored = values.astype(np.float16)
+    if not np.isfinite(stored).all():
+        row = int(np.flatnonzero(~np.isfinite(stored).all(axis=1))[0])
+        raise ModelError("a feature is not a finite number.", path=folder, row=row, hint="Check the encoder's weights.")
+    with atomic.write_folder(folder) as partial:
+        np.save(partial / "values.npy", stored, allow_pickle=False)
+        np.save(partial / "present.npy", present, allow_pickle=False)
+        atomic.write_json(partial / "header.json", asdict(header))
+
+
+def open_matrix(folder: Path, item_digest: str) -> FeatureMatrix:
+    """Map a matrix into memory.
+
+    Raises:
+        ModelError: when it is damaged or belongs to another catalog than ``item_digest``.
+    """
+    try:
+        header = MatrixHeader(**json.loads((folder / "header.json").read_text(encoding="utf-8")))
+        values = np.load(folder / "values.npy", mmap_mode="r", allow_pickle=False)
+        present = np.load(folder / "present.npy", allow_pickle=False)
+    except (OSError, ValueError, TypeError) as error:
+        hint = "Run `dvc repro` to make it again."
+        raise ModelError(f"feature matrix cannot be read: {error}", path=folder, hint=hint) from None
+    if header.item_digest != item_digest:
+        hint = "Run `dvc repro`: the catalog has changed since the features were made."
+        raise ModelError("feature matrix belongs to another catalog.", path=folder, hint=hint)
+    if values.shape != (len(present), header.width):
+        raise ModelError(f"feature matrix is {values.shape}, expected {(len(present), header.width)}.", path=folder)
+    return FeatureMatrix(header, values, present)

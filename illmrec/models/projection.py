@@ -1,0 +1,50 @@
+"""Projection heads: user and item sides of every feature type, into one recommendation space (paper, 3.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+
+def build_projector(width: int, shared_width: int) -> nn.Sequential:
+    """Return one projector ``[n, width] -> [n, shared_width]``: Linear, LayerNorm, ReLU, Linear."""
+    return nn.Sequential(
+        nn.Linear(width, 2 * shared_width),
+        nn.LayerNorm(2 * shared_width),
+        nn.ReLU(),
+        nn.Linear(2 * shared_width, shared_width),
+    )
+
+
+class ProjectionHeads(nn.Module):
+    """The 2F projectors.
+
+    The sum of the F scores is one dot product of concatenated vectors, and its F slices are each type's exact share.
+
+    Args:
+        llm_width: width of the user representation h_u.
+        widths: feature type -> width of its item features; the order is the order of the slices.
+        shared_width: width d of the recommendation space per type; 512 in the paper.
+    """
+
+    def __init__(self, llm_width: int, widths: Mapping[str, int], shared_width: int) -> None:
+        super().__init__()
+        self.kinds = tuple(widths)
+        self.shared_width = shared_width
+        self.user = nn.ModuleDict({kind: build_projector(llm_width, shared_width) for kind in widths})
+        self.item = nn.ModuleDict({kind: build_projector(width, shared_width) for kind, width in widths.items()})
+
+    def project_users(self, hidden: Tensor) -> Tensor:
+        """Return ``float32 [B, F * d]`` from user representations ``float32 [B, d_llm]``."""
+        return torch.cat([self.user[kind](hidden) for kind in self.kinds], dim=-1)
+
+    def project_items(self, features: Mapping[str, Tensor]) -> Tensor:
+        """Return ``float32 [n, F * d]`` from item features, one ``float32 [n, d_f]`` per type."""
+        return torch.cat([self.item[kind](features[kind]) for kind in self.kinds], dim=-1)
+
+    def split_scores(self, users: Tensor, items: Tensor) -> Tensor:
+        """Return ``float32 [B, F]``: the score of each row's user and item, per type."""
+        products = (users * items).unflatten(-1, (len(self.kinds), self.shared_width))
+        return products.sum(-1)

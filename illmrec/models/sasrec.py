@@ -1,0 +1,102 @@
+"""SASRec: self-attentive sequential recommendation (Kang and McAuley, 2018), the source of the CF features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from illmrec.data.histories import Indices
+
+
+class SasRec(nn.Module):
+    """Causal transformer over item embeddings; an item's score is a dot product with its embedding.
+
+    Item index i is row i + 1 of the embedding table, row 0 being padding; nobody outside this class sees that.
+
+    Args:
+        n_items: size of the catalog.
+        width: embedding width.
+        blocks: self-attention blocks.
+        heads: attention heads.
+        max_length: most recent items read.
+        dropout: dropout share.
+    """
+
+    def __init__(self, n_items: int, width: int, blocks: int, heads: int, max_length: int, dropout: float) -> None:
+        super().__init__()
+        self.max_length = max_length
+        self.items = nn.Embedding(n_items + 1, width, padding_idx=0)
+        self.places = nn.Embedding(max_length, width)
+        self.drop = nn.Dropout(dropout)
+        self.blocks = nn.ModuleList(_Block(width, heads, dropout) for _ in range(blocks))
+        self.last_norm = nn.LayerNorm(width, eps=1e-8)
+        for table in (self.items, self.places):
+            nn.init.normal_(table.weight, std=0.02)
+        with torch.no_grad():
+            self.items.weight[0].zero_()
+
+    def forward(self, histories: Tensor) -> Tensor:
+        """Return ``float32 [B, T, width]``: the state after each item.
+
+        Args:
+            histories: ``int64 [B, T]``: item index + 1, padded with 0 on the left.
+        """
+        padding = (histories == 0)[..., None]
+        size = histories.shape[1]
+        places = torch.arange(self.max_length - size, self.max_length, device=histories.device)
+        states = self.items(histories) * self.items.embedding_dim**0.5 + self.places(places)
+        states = self.drop(states).masked_fill(padding, 0.0)
+        for block in self.blocks:
+            states = block(states).masked_fill(padding, 0.0)
+        normed: Tensor = self.last_norm(states)
+        return normed
+
+    @torch.inference_mode()
+    def represent_users(self, histories: Sequence[Indices], batch_size: int = 512) -> npt.NDArray[np.float32]:
+        """Return ``float32 [n, width]``: the state after each history's last item."""
+        self.eval()
+        parts = [
+            self(pad_left(histories[start : start + batch_size], self.max_length))[:, -1]
+            for start in range(0, len(histories), batch_size)
+        ]
+        return np.asarray(torch.cat(parts).numpy())
+
+    def represent_items(self) -> npt.NDArray[np.float32]:
+        """Return ``float32 [n_items, width]``: the item embeddings."""
+        return np.asarray(self.items.weight.detach()[1:].numpy())
+
+
+class _Block(nn.Module):
+    """Pre-normalised queries, residual attention, residual feed-forward, as in the published model."""
+
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(width, eps=1e-8)
+        self.attention = nn.MultiheadAttention(width, heads, dropout, batch_first=True)
+        self.forward_norm = nn.LayerNorm(width, eps=1e-8)
+        self.feed_forward = nn.Sequential(
+            nn.Linear(width, width), nn.Dropout(dropout), nn.ReLU(), nn.Linear(width, width), nn.Dropout(dropout)
+        )
+
+    def forward(self, states: Tensor) -> Tensor:
+        """Return ``float32 [B, T, width]`` after one block."""
+        size = states.shape[1]
+        future = torch.ones(size, size, dtype=torch.bool, device=states.device).triu(1)
+        queries = self.attention_norm(states)
+        attended, _ = self.attention(queries, states, states, attn_mask=future, need_weights=False)
+        normed = self.forward_norm(queries + attended)
+        result: Tensor = normed + self.feed_forward(normed)
+        return result
+
+
+def pad_left(histories: Sequence[Indices], max_length: int) -> Tensor:
+    """Return ``int64 [B, max_length]``: item index + 1 of the most recent items, 0 before them."""
+    padded = np.zeros((len(histories), max_length), dtype=np.int64)
+    for row, history in enumerate(histories):
+        recent = history[-max_length:]
+        padded[row, max_length - len(recent) :] = recent + 1
+    return torch.from_numpy(padded)
