@@ -29,13 +29,18 @@ class Context:
 
     def emit(self, facts: dict[str, Any]) -> None:
         """Print a command's result on stdout: one JSON object with ``--json``, otherwise a line per fact."""
-        if self.as_json:
-            click.echo(json.dumps(facts, sort_keys=True, default=str))
-            return
-        width = max(len(name) for name in facts)
-        for name, value in facts.items():
-            shown = f"{value:.4f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value
-            click.echo(f"{name:<{width}}  {shown}")
+        print_facts(facts, self.as_json)
+
+
+def print_facts(facts: dict[str, Any], as_json: bool) -> None:
+    """Print facts on stdout: one JSON object, or a line per fact."""
+    if as_json:
+        click.echo(json.dumps(facts, sort_keys=True, default=str))
+        return
+    width = max(len(name) for name in facts)
+    for name, value in facts.items():
+        shown = f"{value:.4f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value
+        click.echo(f"{name:<{width}}  {shown}")
 
 
 def open_context(dataset: str, as_json: bool) -> Context:
