@@ -121,11 +121,9 @@ def write_catalog(folder: Path, seed: int, plan: Plan = PLAN) -> dict[str, int]:
 
 
 def _name_articles(count: int, rng: np.random.Generator) -> list[str]:
-    """Return distinct article ids; a product may come in two colours, which share its six-digit code."""
-    codes = 108_775 + np.cumsum(rng.integers(900, 5_000, count))
+    """Return distinct article ids, ascending: a product's six-digit code and the number of its colour."""
+    codes = 108_775 + np.cumsum(rng.integers(900, 3_000, count))
     variants = rng.integers(1, 30, count)
-    codes[1::5] = codes[0::5][: len(codes[1::5])]
-    variants[1::5] = variants[0::5][: len(variants[1::5])] + 1
     return [f"{code * 1_000 + variant:010d}" for code, variant in zip(codes.tolist(), variants.tolist(), strict=True)]
 
 

@@ -22,7 +22,7 @@ def write_notice(folder: Path, layout: str, seed: int) -> None:
         f"- layout: {layout}\n"
         f"- seed: {seed}\n"
         f"- generator version: {GENERATOR_VERSION}\n\n"
-        "The next `illmrec sample` replaces the folder as a whole. Put real data elsewhere, or remove this file.\n"
+        "The next `illmrec sample` replaces the folder as a whole; keep nothing of your own in it.\n"
     )
     (folder / NOTICE).write_text(text, encoding="utf-8")
 

@@ -23,10 +23,10 @@ Mask = npt.NDArray[np.bool_]
 
 SECONDS_PER_DAY = 86_400
 
-STYLE_PULL = (0.0, 0.0, 1.2, 5.0)
+STYLE_PULL = (0.0, 0.0, 1.2, 5.2)
 """Log weight of an item that shares 0, 1, 2 or all 3 attributes with the user's current style."""
-CATEGORY_PULL = 1.7
-BRAND_PULL = 1.3
+CATEGORY_PULL = 2.6
+BRAND_PULL = 1.6
 SWITCH_PROBABILITY = 0.12
 """Chance, before each choice, that the user's other favourite style becomes current."""
 DRIFT_PROBABILITY = 0.08
