@@ -84,13 +84,11 @@ def probe_images(root: Path, references: Sequence[str], max_pixels: int) -> Iter
 
     Args:
         root: the raw folder; a reference that leads out of it is ``unsafe_path``.
-        references: paths relative to ``root``; an empty one is a picture the catalog does not have.
+        references: paths relative to ``root``.
         max_pixels: as for :func:`probe_image`.
     """
 
     def probe(reference: str) -> ImageProbe:
-        if not reference:
-            return ImageProbe("missing", reason="the catalog has no picture of this item")
         return probe_image(root / reference, max_pixels, root=root)
 
     def probe_all() -> Iterator[ImageProbe]:

@@ -1,1 +1,42 @@
-"""Readers of the publishers' own raw layouts."""
+"""Readers of publishers' folders, one module per layout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from illmrec.data.raw import RawCatalog
+from illmrec.data.readers.amazon import read_amazon
+from illmrec.data.readers.hm import read_hm
+from illmrec.data.readers.microlens import read_microlens
+from illmrec.data.readers.own import read_own
+from illmrec.errors import DataError
+
+Format = Literal["amazon", "hm", "microlens", "own"]
+Pictures = Literal["frames", "cover"]
+
+
+def read_raw(layout: Format, folder: Path, *, pictures: Pictures = "frames") -> RawCatalog:
+    """Read a publisher's folder.
+
+    Args:
+        layout: whose files they are.
+        folder: where they lie.
+        pictures: MicroLens only: whether a video is shown by its frames or by its cover.
+
+    Raises:
+        DataError: when the folder, a file or a column is missing, or a file is damaged.
+    """
+    if not folder.is_dir():
+        raise DataError(
+            "there is no such folder of raw files.",
+            path=folder,
+            hint="Put the publisher's files there, or make small synthetic catalogs with `illmrec sample`.",
+        )
+    if layout == "amazon":
+        return read_amazon(folder)
+    if layout == "hm":
+        return read_hm(folder)
+    if layout == "microlens":
+        return read_microlens(folder, pictures=pictures)
+    return read_own(folder)

@@ -1,0 +1,43 @@
+"""The k-core of a bipartite interaction graph: users and items with enough interactions among themselves."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Codes = npt.NDArray[np.integer]
+
+
+def find_core(users: Codes, items: Codes, user_core: int, item_core: int) -> npt.NDArray[np.bool_]:
+    """Return which interactions remain when users and items with too few are removed until nothing changes.
+
+    Args:
+        users: int [n]: dense user code of each interaction.
+        items: int [n]: dense item code of each interaction.
+        user_core: fewest interactions of a remaining user.
+        item_core: fewest interactions of a remaining item.
+
+    Returns:
+        bool [n]; the largest set that satisfies both, possibly empty.
+    """
+    kept = np.arange(users.size)
+    while kept.size:
+        of_user = np.bincount(users[kept])[users[kept]]
+        of_item = np.bincount(items[kept])[items[kept]]
+        enough = (of_user >= user_core) & (of_item >= item_core)
+        if enough.all():
+            break
+        kept = kept[enough]
+    mask = np.zeros(users.size, dtype=np.bool_)
+    mask[kept] = True
+    return mask
+
+
+def largest_core(users: Codes, items: Codes) -> int:
+    """Return the largest k whose k-core (same k for users and items) is not empty; 0 without interactions."""
+    k = 0
+    while users.size:
+        k += 1
+        mask = find_core(users, items, k, k)
+        users, items = users[mask], items[mask]
+    return max(k - 1, 0)

@@ -1,0 +1,99 @@
+"""What every reader of a publisher's files returns, before anything is cleaned, joined or removed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+
+from illmrec.columns import ITEM_ID, REJECTED, Schema
+from illmrec.errors import DataError
+
+RAW_ITEMS: Schema = {
+    ITEM_ID: pl.String,
+    "title": pl.String,
+    "brand": pl.String,
+    "category": pl.List(pl.String),
+    "description": pl.String,
+}
+"""Texts as published: markup and repeats included, null where the publisher says nothing."""
+
+PICTURES: Schema = {ITEM_ID: pl.String, "position": pl.Int32, "image_ref": pl.String}
+"""Picture files found; ``image_ref`` is relative to the raw folder, ``position`` counts an item's pictures from 0."""
+
+LATEST_TIMESTAMP = 253_402_300_799
+"""Last second of the year 9999; a larger value is most likely in milliseconds."""
+
+
+@dataclass(frozen=True)
+class RawCatalog:
+    """A publisher's catalog as tables.
+
+    Attributes:
+        interactions: ``columns.INTERACTIONS`` in file order, duplicates included.
+        items: :data:`RAW_ITEMS` in file order, duplicates included.
+        extra_users: ids of users named by a file of users; they may have no interaction.
+        pictures: :data:`PICTURES`.
+        rejected: ``columns.REJECTED``, malformed rows.
+        rows: data rows of each file read, malformed ones included, by file name.
+        counts: further facts worth keeping in the summary.
+        warnings: what the publisher's folder lacks and what that means, as sentences.
+    """
+
+    interactions: pl.DataFrame
+    items: pl.DataFrame
+    extra_users: pl.Series
+    pictures: pl.DataFrame
+    rejected: pl.DataFrame
+    rows: dict[str, int]
+    counts: dict[str, int] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    def check_rejected(self, max_share: float) -> None:
+        """Refuse a catalog of which one file is largely malformed.
+
+        Raises:
+            DataError: when more than ``max_share`` of one file's rows were set aside; names the file, the first such
+                row and why it was.
+        """
+        for file, rows in self.rows.items():
+            offenders = self.rejected.filter(pl.col("file") == file)
+            if offenders.height <= max_share * rows:
+                continue
+            first = offenders.row(0, named=True)
+            message = (
+                f"{offenders.height:,} of {rows:,} rows are malformed ({offenders.height / rows:.1%}, at most "
+                f"{max_share:.1%} may be); the first: {first['reason']}."
+            )
+            hint = "Repair the file, or raise prepare.max_rejected_share; rejected.parquet then lists each such row."
+            raise DataError(message, path=file, row=first["row"], hint=hint)
+
+
+def rejected_table(rows: Iterable[tuple[str, int, str]] = ()) -> pl.DataFrame:
+    """Return ``columns.REJECTED`` from (file, row, reason) triples."""
+    return pl.DataFrame(list(rows), schema=REJECTED, orient="row")
+
+
+def find_one(folder: Path, patterns: Iterable[str], what: str) -> Path:
+    """Return the only file of the first pattern that matches any.
+
+    Raises:
+        DataError: when no pattern matches, or the first that does matches several files.
+    """
+    patterns = list(patterns)
+    for pattern in patterns:
+        found = sorted(path for path in folder.glob(pattern) if path.is_file())
+        if len(found) == 1:
+            return found[0]
+        if found:
+            names = ", ".join(path.name for path in found)
+            hint = "Keep one of them in the folder."
+            raise DataError(f"holds several files that could be the {what}: {names}.", path=folder, hint=hint)
+    present = ", ".join(sorted(path.name for path in folder.iterdir())[:10]) or "nothing"
+    raise DataError(
+        f"holds no {what}: expected {' or '.join(patterns)}, found {present}.",
+        path=folder,
+        hint="Put the publisher's file there, or make a small catalog with `illmrec sample`.",
+    )

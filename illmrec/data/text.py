@@ -1,0 +1,69 @@
+"""Cleaning catalog texts: markup out, invisible characters out, one form of Unicode, bounded length."""
+
+from __future__ import annotations
+
+import html
+import re
+import unicodedata
+
+MAX_CHARACTERS = 20_000
+"""Longest cleaned text; no encoder here reads more."""
+
+MAX_RAW_CHARACTERS = 10 * MAX_CHARACTERS
+"""Longest raw text looked at, which bounds the time a hostile text can take."""
+
+ROUNDS = 3
+"""Entities may be escaped twice or hold tags, so both steps repeat until nothing changes, at most this often."""
+
+_HIDDEN_OPENING = re.compile(r"<(script|style)\b|<!--", re.IGNORECASE)
+_HIDDEN_ENDING = {
+    "script": re.compile(r"</script[^>]*>", re.IGNORECASE),
+    "style": re.compile(r"</style[^>]*>", re.IGNORECASE),
+    None: re.compile(r"-->"),
+}
+_BREAKING_TAG = re.compile(r"</?(?:br|p|div|li|ul|ol|tr|td|th|table|h[1-6]|hr|option)\b[^<>]*>", re.IGNORECASE)
+_TAG = re.compile(r"</?[a-zA-Z][^<>]*>|<![a-zA-Z][^<>]*>|<\?[^<>]*>")
+_SPACE = re.compile(r"\s+")
+_INVISIBLE_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn"}
+
+
+def clean_text(raw: str | None) -> str:
+    """Return a catalog text as plain words on one line; an empty string for None.
+
+    Removes scripts, styles, comments and tags; unescapes entities; removes control, zero-width, direction and unpaired
+    surrogate characters; collapses white space; normalises to NFC; cuts at :data:`MAX_CHARACTERS`.
+    """
+    if not raw:
+        return ""
+    text = raw[:MAX_RAW_CHARACTERS]
+    if "<" in text or "&" in text:
+        text = _remove_markup(text)
+    text = _SPACE.sub(" ", text)
+    if not text.isprintable():
+        text = "".join(c for c in text if c == " " or unicodedata.category(c) not in _INVISIBLE_CATEGORIES)
+    text = unicodedata.normalize("NFC", text)
+    return _SPACE.sub(" ", text).strip()[:MAX_CHARACTERS].rstrip()
+
+
+def _remove_markup(text: str) -> str:
+    for _ in range(ROUNDS):
+        before = text
+        text = _TAG.sub("", _BREAKING_TAG.sub(" ", _remove_hidden(text)))
+        text = html.unescape(text)
+        if text == before:
+            break
+    return text
+
+
+def _remove_hidden(text: str) -> str:
+    """Remove scripts, styles and comments; one that never ends takes the rest of the text with it, as in a browser."""
+    parts: list[str] = []
+    start = 0
+    while opening := _HIDDEN_OPENING.search(text, start):
+        parts.append(text[start : opening.start()])
+        name = opening.group(1)
+        ending = _HIDDEN_ENDING[name.lower() if name else None].search(text, opening.end())
+        if ending is None:
+            return " ".join(parts)
+        start = ending.end()
+    return " ".join([*parts, text[start:]])

@@ -1,0 +1,108 @@
+"""Stage ``prepare``: raw files to tables."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from illmrec import atomic
+from illmrec.columns import ITEM_ID, USER_ID
+from illmrec.config import PrepareConfig
+from pipelines.context import dataset_options, open_context
+from pipelines.lock import hold_lock
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from illmrec.data.interactions import CoreInteractions
+    from illmrec.data.raw import RawCatalog
+
+log = logging.getLogger(__name__)
+
+
+@click.command()
+@dataset_options
+def command(dataset: str, as_json: bool) -> None:
+    r"""Read a raw catalog into tables.
+
+    Reads the publisher's files, sets malformed rows aside, drops duplicates, applies the k-core, cleans texts and
+    decodes every picture in full. Nothing is dropped without being counted; the counts are printed and kept in
+    summary.json.
+
+    \b
+    Example:
+      illmrec prepare --dataset amazon
+      illmrec prepare --dataset hm --json
+    """
+    context = open_context(dataset, as_json)
+    config, layout = context.section(PrepareConfig), context.layout
+    with hold_lock(layout.lock("prepare")):
+        atomic.sweep_partial(layout.artifacts)
+        tables, summary = prepare(layout.root / config.folder, config)
+        with atomic.write_folder(layout.prepared) as folder:
+            for name, table in tables.items():
+                atomic.write_parquet(folder / f"{name}.parquet", table)
+            atomic.write_json(folder / "summary.json", summary)
+    context.emit(summary)
+
+
+def prepare(folder: Path, config: PrepareConfig) -> tuple[dict[str, pl.DataFrame], dict[str, Any]]:
+    """Turn a publisher's folder into the tables of the project.
+
+    Returns:
+        Tables by name (interactions, interactions_below_core, items, images, users, rejected) and the flat summary.
+
+    Raises:
+        DataError: when files are missing or damaged, too many rows are malformed, or the core is empty.
+    """
+    from illmrec.data.images import probe_images
+    from illmrec.data.interactions import select_core
+    from illmrec.data.items import build_images, build_items, select_pictures
+    from illmrec.data.readers import read_raw
+    from illmrec.data.users import build_users
+
+    raw = read_raw(config.format, folder, pictures=config.pictures)
+    for warning in raw.warnings:
+        log.warning(warning)
+    raw.check_rejected(config.max_rejected_share)
+    chosen = select_core(
+        raw.interactions,
+        repeats=config.repeats,
+        user_core=config.user_core,
+        item_core=config.item_core,
+        seed=config.seed,
+    )
+    item_ids = chosen.core[ITEM_ID].unique().sort()
+    pictures = select_pictures(raw.pictures, item_ids)
+    images = build_images(pictures, probe_images(folder, pictures["image_ref"].to_list(), config.max_pixels))
+    items, item_counts = build_items(raw.items, item_ids, images)
+    users = build_users(chosen.core[USER_ID], raw.interactions[USER_ID], raw.extra_users)
+    tables = {
+        "interactions": chosen.core,
+        "interactions_below_core": chosen.below,
+        "items": items,
+        "images": images,
+        "users": users,
+        "rejected": raw.rejected,
+    }
+    return tables, _summarise(raw, chosen, tables, item_counts)
+
+
+def _summarise(
+    raw: RawCatalog, chosen: CoreInteractions, tables: dict[str, pl.DataFrame], item_counts: dict[str, int]
+) -> dict[str, Any]:
+    summary: dict[str, Any] = {**raw.counts, "rejected_rows": raw.rejected.height}
+    summary |= _count(raw.rejected, "reason", "rejected_rows")
+    summary |= chosen.counts | {"tie_share": chosen.tie_share} | item_counts
+    summary |= {"pictures": tables["images"].height} | _count(tables["images"], "status", "pictures")
+    summary |= {"users_named": tables["users"].height} | _count(tables["users"], "status", "users")
+    return summary | {"warnings": len(raw.warnings)}
+
+
+def _count(table: pl.DataFrame, column: str, prefix: str) -> dict[str, int]:
+    """Return how often each value of a column occurs, keyed by prefix and value."""
+    counts = table[column].value_counts().sort(column)
+    return {f"{prefix}_{value.replace(' ', '_')}": count for value, count in counts.iter_rows()}
