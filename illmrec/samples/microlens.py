@@ -6,8 +6,9 @@ Files:
     ``MicroLens-Sample_title_en.csv``: NO header; a row is item, English title. Titles hold commas, doubled quotes, hash
     tags and emoji. (The 50k release calls its file ``MicroLens-50k_titles.csv`` and gives it a header ``item,title``.)
     ``MicroLens-Sample_covers/<item>.jpg``.
-    ``MicroLens-Sample_frames_interval_1_number_3/<item>-<n>.jpg``, n from 1: frames around the middle of the video, one
-    flat folder. (The publisher's own folder ends in ``number_5``.)
+    ``MicroLens-Sample_frames_interval_1_number_3/<item>-<n>.jpg``, n from 1: frames around the middle of the video. One
+    flat folder with a hyphen before the number is what the publisher's own extraction script writes and its training
+    code reads; the released archive of frames ends in ``number_5``.
 
 A title may be empty or its row missing; a video may lack frames, or frames and cover.
 """

@@ -31,7 +31,7 @@ SWITCH_PROBABILITY = 0.12
 """Chance, before each choice, that the user's other favourite style becomes current."""
 DRIFT_PROBABILITY = 0.08
 """Chance, before each choice, that the current favourite gives way to a style that shares two attributes with it."""
-POPULARITY_EXPONENT = 0.5
+POPULARITY_EXPONENT = 0.65
 LATE_SHARE = 0.1
 LATE_POPULARITY = 3.0
 """Late items are shown to more people, or nothing would be known about them."""
