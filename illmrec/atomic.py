@@ -79,9 +79,12 @@ def write_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def sweep_partial(folder: Path) -> int:
-    """Remove what killed writers left directly in ``folder``; return how many. Call it only under the folder's lock."""
-    leftovers = list(folder.glob(f".*{TEMPORARY_MARK}*")) if folder.exists() else []
+def sweep_partial(folder: Path, name: str = "*") -> int:
+    """Remove what killed writers of ``name`` (default: of anything) left directly in ``folder``; return how many.
+
+    Call it only under the lock that keeps other writers of the same name away.
+    """
+    leftovers = list(folder.glob(f".{name}{TEMPORARY_MARK}*")) if folder.exists() else []
     for path in leftovers:
         shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
     return len(leftovers)

@@ -59,7 +59,7 @@ def select_core(
     user_ids = interactions[USER_ID].unique().sort()
     item_ids = interactions[ITEM_ID].unique().sort()
     ordered = _order(interactions, user_ids, item_ids, seed)
-    distinct = ordered.filter(pl.struct(_USER, _ITEM, TIMESTAMP).is_first_distinct())
+    distinct = ordered.filter(~_equals_previous(_USER, TIMESTAMP, _ITEM))
     kept = distinct
     if repeats == "first":
         kept = distinct.unique([_USER, _ITEM], keep="first", maintain_order=True)
@@ -76,8 +76,10 @@ def select_core(
         "users": core[_USER].n_unique(),
         "items": core[_ITEM].n_unique(),
     }
-    tied = core.select(pl.struct(_USER, TIMESTAMP).is_duplicated().mean()).item()
-    return CoreInteractions(_decode(core, user_ids, item_ids), _decode(below, user_ids, item_ids), counts, float(tied))
+    tied = core.select(_equals_previous(_USER, TIMESTAMP) | _equals_next(_USER, TIMESTAMP)).to_series().to_numpy()
+    return CoreInteractions(
+        _decode(core, user_ids, item_ids), _decode(below, user_ids, item_ids), counts, float(tied.mean())
+    )
 
 
 def _order(interactions: pl.DataFrame, user_ids: pl.Series, item_ids: pl.Series, seed: int) -> pl.DataFrame:
@@ -91,6 +93,14 @@ def _order(interactions: pl.DataFrame, user_ids: pl.Series, item_ids: pl.Series,
     ties = _mix(of_user[coded[_USER].to_numpy()], of_item[coded[_ITEM].to_numpy()])
     # The item's code comes last only to keep equal rows together should two hashes collide.
     return coded.with_columns(pl.Series(_TIE, ties)).sort(_USER, TIMESTAMP, _TIE, _ITEM)
+
+
+def _equals_previous(*columns: str) -> pl.Expr:
+    return pl.all_horizontal(pl.col(name) == pl.col(name).shift(1) for name in columns).fill_null(value=False)
+
+
+def _equals_next(*columns: str) -> pl.Expr:
+    return pl.all_horizontal(pl.col(name) == pl.col(name).shift(-1) for name in columns).fill_null(value=False)
 
 
 def _hash_ids(ids: pl.Series, seed: int) -> npt.NDArray[np.uint64]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -51,12 +51,15 @@ class RawCatalog:
     counts: dict[str, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
-    def check_rejected(self, max_share: float) -> None:
+    def check_rejected(self, folder: Path, max_share: float) -> None:
         """Refuse a catalog of which one file is largely malformed.
 
+        Args:
+            folder: the raw folder, for the message.
+            max_share: largest share of a file's rows that may be malformed.
+
         Raises:
-            DataError: when more than ``max_share`` of one file's rows were set aside; names the file, the first such
-                row and why it was.
+            DataError: when more rows of one file were set aside; names the file, the first such row and why it was.
         """
         for file, rows in self.rows.items():
             offenders = self.rejected.filter(pl.col("file") == file)
@@ -68,7 +71,7 @@ class RawCatalog:
                 f"{max_share:.1%} may be); the first: {first['reason']}."
             )
             hint = "Repair the file, or raise prepare.max_rejected_share; rejected.parquet then lists each such row."
-            raise DataError(message, path=file, row=first["row"], hint=hint)
+            raise DataError(message, path=folder / file, row=first["row"], hint=hint)
 
 
 def rejected_table(rows: Iterable[tuple[str, int, str]] = ()) -> pl.DataFrame:
@@ -76,15 +79,21 @@ def rejected_table(rows: Iterable[tuple[str, int, str]] = ()) -> pl.DataFrame:
     return pl.DataFrame(list(rows), schema=REJECTED, orient="row")
 
 
-def find_one(folder: Path, patterns: Iterable[str], what: str) -> Path:
+def find_one(folder: Path, patterns: Sequence[str], what: str, *, other_than: str = "") -> Path:
     """Return the only file of the first pattern that matches any.
+
+    Args:
+        folder: where to look.
+        patterns: file name patterns, the preferred one first.
+        what: what the file is, for the message.
+        other_than: pattern of names to leave out.
 
     Raises:
         DataError: when no pattern matches, or the first that does matches several files.
     """
-    patterns = list(patterns)
     for pattern in patterns:
-        found = sorted(path for path in folder.glob(pattern) if path.is_file())
+        candidates = (path for path in folder.glob(pattern) if path.is_file() and not path.match(other_than or "/"))
+        found = sorted(candidates)
         if len(found) == 1:
             return found[0]
         if found:

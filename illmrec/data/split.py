@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from illmrec.columns import ITEM_ID, ITEM_INDEX, NEGATIVES, SEQUENCES, TIMESTAMP, USER_ID, USER_INDEX
+from illmrec.data.catalog import Catalog
 from illmrec.data.negatives import sample_negatives
 from illmrec.errors import DataError
 from illmrec.progress import track
@@ -34,17 +35,17 @@ class Split:
     shares: dict[str, float]
 
 
-def split_leave_one_out(interactions: pl.DataFrame, item_ids: pl.Series) -> Split:
+def split_leave_one_out(interactions: pl.DataFrame, catalog: Catalog) -> Split:
     """Split histories leave-one-out.
 
     Args:
         interactions: ``columns.INTERACTIONS``; row order within a user is history order.
-        item_ids: the catalog; an item's index is its position.
+        catalog: turns item ids into indices.
 
     Raises:
         DataError: when an interaction names an item outside the catalog, or no user has three interactions.
     """
-    histories = _gather_histories(interactions, item_ids)
+    histories = _gather_histories(interactions, catalog)
     long_enough = histories.filter(pl.col("items").list.len() >= SHORTEST)
     if long_enough.is_empty():
         raise DataError(
@@ -60,7 +61,7 @@ def split_leave_one_out(interactions: pl.DataFrame, item_ids: pl.Series) -> Spli
     )
     counts = {
         "users": sequences.height,
-        "items": len(item_ids),
+        "items": len(catalog),
         "train_interactions": int(sequences["train"].list.len().sum()),
         "users_put_aside": histories.height - sequences.height,
     }
@@ -93,17 +94,17 @@ def draw_negatives(
     return table, {"negatives_per_user": count, "users_with_fewer_negatives": short}
 
 
-def _gather_histories(interactions: pl.DataFrame, item_ids: pl.Series) -> pl.DataFrame:
+def _gather_histories(interactions: pl.DataFrame, catalog: Catalog) -> pl.DataFrame:
     """Return one row per user, sorted by id: item indices and timestamps, oldest first."""
-    catalog = pl.DataFrame({ITEM_ID: item_ids}).with_row_index(ITEM_INDEX)
-    indexed = interactions.join(catalog, on=ITEM_ID, how="left", maintain_order="left")
-    unknown = indexed.filter(pl.col(ITEM_INDEX).is_null())
+    indices = pl.Series(ITEM_INDEX, catalog.index_items(interactions[ITEM_ID]))
+    indexed = interactions.with_columns(indices)
+    unknown = indexed.filter(pl.col(ITEM_INDEX) < 0)
     if not unknown.is_empty():
         message = f"{unknown.height:,} interactions name an item outside the catalog, such as {unknown[ITEM_ID][0]!r}."
         raise DataError(message, hint="Run `illmrec prepare` again: the tables do not belong together.")
     return (
         indexed.group_by(USER_ID, maintain_order=True)
-        .agg(items=pl.col(ITEM_INDEX).cast(pl.Int32), times=pl.col(TIMESTAMP))
+        .agg(items=pl.col(ITEM_INDEX), times=pl.col(TIMESTAMP))
         .sort(USER_ID)
     )
 

@@ -17,14 +17,14 @@ ROUNDS = 3
 
 _HIDDEN_OPENING = re.compile(r"<(script|style)\b|<!--", re.IGNORECASE)
 _HIDDEN_ENDING = {
-    "script": re.compile(r"</script[^>]*>", re.IGNORECASE),
-    "style": re.compile(r"</style[^>]*>", re.IGNORECASE),
+    "script": re.compile(r"</script[^<>]*>", re.IGNORECASE),
+    "style": re.compile(r"</style[^<>]*>", re.IGNORECASE),
     None: re.compile(r"-->"),
 }
 _BREAKING_TAG = re.compile(r"</?(?:br|p|div|li|ul|ol|tr|td|th|table|h[1-6]|hr|option)\b[^<>]*>", re.IGNORECASE)
 _TAG = re.compile(r"</?[a-zA-Z][^<>]*>|<![a-zA-Z][^<>]*>|<\?[^<>]*>")
 _SPACE = re.compile(r"\s+")
-_INVISIBLE_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn"}
+_INVISIBLE_CATEGORIES = {"Cc", "Cf", "Cs", "Co"}
 
 
 def clean_text(raw: str | None) -> str:

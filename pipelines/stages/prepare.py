@@ -40,12 +40,15 @@ def command(dataset: str, as_json: bool) -> None:
     context = open_context(dataset, as_json)
     config, layout = context.section(PrepareConfig), context.layout
     with hold_lock(layout.lock("prepare")):
-        atomic.sweep_partial(layout.artifacts)
+        atomic.sweep_partial(layout.artifacts, layout.prepared.name)
         tables, summary = prepare(layout.root / config.folder, config)
         with atomic.write_folder(layout.prepared) as folder:
             for name, table in tables.items():
                 atomic.write_parquet(folder / f"{name}.parquet", table)
             atomic.write_json(folder / "summary.json", summary)
+            # Later stages open pictures from here without knowing the parameters of this one.
+            source = {"format": config.format, "folder": config.folder, "max_pixels": config.max_pixels}
+            atomic.write_json(folder / "source.json", source)
     context.emit(summary)
 
 
@@ -67,7 +70,7 @@ def prepare(folder: Path, config: PrepareConfig) -> tuple[dict[str, pl.DataFrame
     raw = read_raw(config.format, folder, pictures=config.pictures)
     for warning in raw.warnings:
         log.warning(warning)
-    raw.check_rejected(config.max_rejected_share)
+    raw.check_rejected(folder, config.max_rejected_share)
     chosen = select_core(
         raw.interactions,
         repeats=config.repeats,

@@ -29,6 +29,7 @@ def command(dataset: str, as_json: bool) -> None:
     """
     import polars as pl
 
+    from illmrec.data.catalog import Catalog
     from illmrec.data.split import draw_negatives, split_leave_one_out
 
     context = open_context(dataset, as_json)
@@ -37,9 +38,10 @@ def command(dataset: str, as_json: bool) -> None:
         interactions = require(layout.prepared / "interactions.parquet", f"prepare --dataset {dataset}")
         items = require(layout.prepared / "items.parquet", f"prepare --dataset {dataset}")
         check_gate(require(layout.quality / "gate.json", f"validate --dataset {dataset}"))
-        split = split_leave_one_out(pl.read_parquet(interactions), pl.read_parquet(items)["item_id"])
-        items_count = split.counts["items"]
-        negatives, counts = draw_negatives(split.sequences, items_count, config.negatives, seed=config.seed)
+        atomic.sweep_partial(layout.artifacts, layout.split.name)
+        catalog = Catalog(pl.read_parquet(items))
+        split = split_leave_one_out(pl.read_parquet(interactions), catalog)
+        negatives, counts = draw_negatives(split.sequences, len(catalog), config.negatives, seed=config.seed)
         summary = split.counts | counts | split.shares
         with atomic.write_folder(layout.split) as folder:
             atomic.write_parquet(folder / "sequences.parquet", split.sequences)

@@ -71,7 +71,7 @@ def read_amazon(folder: Path) -> RawCatalog:
 
 
 def _find_reviews(folder: Path) -> Path:
-    return find_one(folder, ["*_5.json.gz", "[!m]*.json.gz", "m[!e]*.json.gz"], "reviews (not meta_*)")
+    return find_one(folder, ["*_5.json.gz", "*.json.gz"], "file of reviews", other_than="meta_*")
 
 
 def _find_metadata(folder: Path, reviews: Path) -> tuple[Path | None, str]:

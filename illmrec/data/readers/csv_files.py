@@ -14,7 +14,9 @@ from illmrec.columns import INTERACTIONS, ITEM_ID, TIMESTAMP, USER_ID
 from illmrec.data.raw import LATEST_TIMESTAMP, rejected_table
 from illmrec.errors import DataError
 
-_ROW = "\x00row"
+ROW = "\x00row"
+"""Name of the column of row numbers; no file has a column of that name."""
+
 _EXTRA = "\x00extra"
 
 
@@ -33,8 +35,11 @@ def require_columns(path: Path, found: Sequence[str], needed: Sequence[str]) -> 
     """Check a table's columns.
 
     Raises:
-        DataError: when one of ``needed`` is not in ``found``; names both.
+        DataError: when one of ``needed`` is not in ``found``, or ``found`` has a name twice; the message names them.
     """
+    twice = sorted({name for name in found if found.count(name) > 1})
+    if twice:
+        raise DataError(f"has the column {', '.join(map(repr, twice))} more than once.", path=path)
     missing = [name for name in needed if name not in found]
     if missing:
         raise DataError(
@@ -70,17 +75,17 @@ def read_interactions(
         schema=schema,
         missing_columns="insert",
         truncate_ragged_lines=True,
-        row_index_name=_ROW,
+        row_index_name=ROW,
         row_index_offset=2,
         raise_if_empty=False,
     )
     table = judge_interactions(
-        lines.select(_ROW, _EXTRA, **{name: pl.col(column) for name, column in columns.items()}), seconds
+        lines.select(ROW, _EXTRA, **{name: pl.col(column) for name, column in columns.items()}), seconds
     )
     try:
         return split_rejected(table, path.name)
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise _explain(path, error) from None
+        raise explain_failure(path, error) from None
 
 
 def judge_interactions(table: pl.LazyFrame, seconds: pl.Expr) -> pl.LazyFrame:
@@ -94,6 +99,8 @@ def judge_interactions(table: pl.LazyFrame, seconds: pl.Expr) -> pl.LazyFrame:
         .then(pl.lit("no user"))
         .when(_is_blank(ITEM_ID))
         .then(pl.lit("no item"))
+        .when(pl.col(USER_ID).str.contains(r"[\r\n]") | pl.col(ITEM_ID).str.contains(r"[\r\n]"))
+        .then(pl.lit("line break in an id"))
         .when(time.is_null())
         .then(pl.lit("timestamp missing or not readable"))
         .when(~time.is_between(0, LATEST_TIMESTAMP))
@@ -105,7 +112,7 @@ def split_rejected(table: pl.LazyFrame, file: str) -> tuple[pl.DataFrame, pl.Dat
     """Collect judged rows: the good ones, the rejected ones, and how many there were."""
     good = table.filter(pl.col("reason").is_null()).select(list(INTERACTIONS))
     bad = table.filter(pl.col("reason").is_not_null()).select(
-        file=pl.lit(file), row=pl.col(_ROW).cast(pl.Int64), reason="reason"
+        file=pl.lit(file), row=pl.col(ROW).cast(pl.Int64), reason="reason"
     )
     interactions, rejected = pl.collect_all([good, bad], engine="streaming")
     rejected = rejected_table().vstack(rejected.sort("row"))
@@ -155,7 +162,7 @@ def iterate_csv(path: Path) -> Iterator[tuple[int, list[str]]]:
                 line = reader.line_num
                 yield line, fields
     except UnicodeDecodeError:
-        raise _explain(path, None) from None
+        raise explain_failure(path, None) from None
     except (OSError, EOFError, csv.Error) as error:
         hint = "Fetch the file again." if path.suffix == ".gz" else "Look for a quote that is not closed."
         raise DataError(f"cannot be read past line {line}: {error}.", path=path, row=line, hint=hint) from None
@@ -171,14 +178,17 @@ def _is_blank(column: str) -> pl.Expr:
     return pl.col(column).is_null() | (pl.col(column).str.strip_chars() == "")
 
 
-def _explain(path: Path, error: Exception | None) -> DataError:
-    """Find the line behind a failure of the fast reader; it names none."""
+def explain_failure(path: Path, error: Exception | None) -> DataError:
+    """Return an error that names the line behind a failure to read a CSV file, which the fast reader does not."""
     line = 0
+    odd_quotes = None
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             for content in file:
                 line += 1
                 content.decode("utf-8")
+                if odd_quotes is None and content.count(b'"') % 2:
+                    odd_quotes = line
     except UnicodeDecodeError as found:
         message = f"is not UTF-8: byte {found.object[found.start]:#04x} at column {found.start + 1}."
         return DataError(message, path=path, row=line, hint="Convert it: iconv -f latin1 -t utf-8 FILE > NEW_FILE")
@@ -186,4 +196,5 @@ def _explain(path: Path, error: Exception | None) -> DataError:
         message = f"cannot be read past line {line}: {found}."
         return DataError(message, path=path, row=line, hint="The file is damaged or incomplete; fetch it again.")
     first = str(error).strip().splitlines()[0] if error else "unreadable"
-    return DataError(f"is not readable as CSV: {first}.", path=path, hint="Look for a quote that is not closed.")
+    hint = "Look for a quote that is not closed; the first odd number of quotes is in that row." if odd_quotes else ""
+    return DataError(f"is not readable as CSV: {first}.", path=path, row=odd_quotes, hint=hint)

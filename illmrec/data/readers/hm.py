@@ -18,9 +18,14 @@ import polars as pl
 
 from illmrec.columns import ITEM_ID, TIMESTAMP, USER_ID
 from illmrec.data.raw import RAW_ITEMS, RawCatalog, find_one, rejected_table
-from illmrec.data.readers.csv_files import iterate_records, read_header, read_interactions, require_columns
+from illmrec.data.readers.csv_files import (
+    explain_failure,
+    iterate_records,
+    read_header,
+    read_interactions,
+    require_columns,
+)
 from illmrec.data.readers.picture_files import list_folders, list_pictures, pictures_table
-from illmrec.errors import DataError
 
 CATEGORY = ("index_group_name", "product_group_name", "product_type_name")
 """Columns of the category, most general first."""
@@ -38,15 +43,15 @@ def read_hm(folder: Path) -> RawCatalog:
     seconds = pl.col(TIMESTAMP).str.to_date("%Y-%m-%d", strict=False).dt.epoch("s").cast(pl.Int64)
     interactions, rejected, rows = read_interactions(transactions, columns, seconds)
     items, items_rejected, item_rows = _read_articles(articles)
-    customers = _read_customers(folder / "customers.csv")
+    customers, customers_rejected, user_rows = _read_customers(folder / "customers.csv")
     return RawCatalog(
         interactions=interactions,
         items=items,
         extra_users=customers,
         pictures=_find_pictures(folder),
-        rejected=rejected.vstack(items_rejected),
-        rows={transactions.name: rows, articles.name: item_rows},
-        counts={"raw_interaction_rows": rows, "raw_item_rows": item_rows, "raw_user_rows": len(customers)},
+        rejected=pl.concat([rejected, items_rejected, customers_rejected]),
+        rows={transactions.name: rows, articles.name: item_rows, "customers.csv": user_rows},
+        counts={"raw_interaction_rows": rows, "raw_item_rows": item_rows, "raw_user_rows": user_rows},
     )
 
 
@@ -64,16 +69,17 @@ def _read_articles(path: Path) -> tuple[pl.DataFrame, pl.DataFrame, int]:
     return items, rejected_table(rejected), items.height + len(rejected)
 
 
-def _read_customers(path: Path) -> pl.Series:
+def _read_customers(path: Path) -> tuple[pl.Series, pl.DataFrame, int]:
     if not path.is_file():
-        return pl.Series(USER_ID, [], pl.String)
+        return pl.Series(USER_ID, [], pl.String), rejected_table(), 0
     require_columns(path, read_header(path), ["customer_id"])
     try:
-        table = pl.scan_csv(path, infer_schema=False).select("customer_id").collect(engine="streaming")
+        ids = pl.scan_csv(path, infer_schema=False).select("customer_id").collect(engine="streaming").to_series()
     except (pl.exceptions.PolarsError, OSError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise DataError(f"is not readable as CSV: {first}.", path=path, hint="Fetch the file again.") from None
-    return table["customer_id"].drop_nulls().alias(USER_ID)
+        raise explain_failure(path, error) from None
+    blank = (ids.str.strip_chars() == "").fill_null(value=True)
+    rejected = rejected_table((path.name, row + 2, "no user") for row in blank.arg_true())
+    return ids.filter(~blank).alias(USER_ID), rejected, len(ids)
 
 
 def _find_pictures(folder: Path) -> pl.DataFrame:

@@ -20,6 +20,7 @@ import polars as pl
 from illmrec.columns import INTERACTIONS, ITEM_ID, TIMESTAMP, USER_ID
 from illmrec.data.raw import RAW_ITEMS, RawCatalog, find_one, rejected_table
 from illmrec.data.readers.csv_files import (
+    ROW,
     iterate_records,
     judge_interactions,
     parse_timestamp,
@@ -102,7 +103,7 @@ def _read_parquet_interactions(path: Path) -> tuple[pl.DataFrame, pl.DataFrame, 
         seconds = pl.col(TIMESTAMP).cast(pl.Datetime("us")).dt.epoch("s")
     else:
         seconds = pl.col(TIMESTAMP).cast(pl.Int64, strict=False)
-    numbered = table.lazy().with_row_index("\x00row", offset=1)
+    numbered = table.lazy().with_row_index(ROW, offset=1)
     return split_rejected(judge_interactions(numbered, seconds), path.name)
 
 
