@@ -1,0 +1,128 @@
+"""Running the suites: one Great Expectations checkpoint over frames of facts, turned into plain results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import great_expectations as gx
+import polars as pl
+from great_expectations.checkpoint import UpdateDataDocsAction
+from great_expectations.core import ExpectationValidationResult
+from great_expectations.core.run_identifier import RunIdentifier
+from great_expectations.data_context import AbstractDataContext
+
+from pipelines.quality.checks import Check
+from pipelines.quality.data_docs import RUN_NAME, seal_site
+from pipelines.quality.facts import ROW
+from pipelines.quality.verdict import CheckResult
+
+LISTED_ROWS = 10
+"""Offending rows named per check."""
+
+Outcomes = dict[tuple[str, str], ExpectationValidationResult]
+
+
+def run_checks(checks: list[Check], frames: Mapping[str, pl.DataFrame], docs: Path) -> list[CheckResult]:
+    """Run every check over its frame and write the Data Docs site to ``docs``.
+
+    Great Expectations writes values into its pages unescaped, so it is given numbers only; ids are looked up here by
+    row. Nothing contacts a network.
+
+    Args:
+        checks: what to run, see :func:`pipelines.quality.suites.build_checks`.
+        frames: what to run it on, see :func:`pipelines.quality.facts.gather_facts`.
+        docs: folder for the static site; made if it does not exist.
+    """
+    with TemporaryDirectory(prefix="illmrec-gate-") as name:
+        workspace = Path(name).resolve()
+        for frame in sorted({check.frame for check in checks}):
+            _export_frame(frames[frame], workspace / f"{frame}.parquet")
+        outcomes = _run_checkpoint(checks, workspace, docs)
+        results = [_read_outcome(check, outcomes[check.suite, check.name], frames[check.frame]) for check in checks]
+        seal_site(docs, workspace)
+    return results
+
+
+def _export_frame(frame: pl.DataFrame, path: Path) -> None:
+    """Write the numbers of a frame; every string stays behind."""
+    frame.select(pl.exclude(pl.String)).write_parquet(path)
+
+
+def _run_checkpoint(checks: list[Check], workspace: Path, docs: Path) -> Outcomes:
+    """Run one checkpoint with one validation per suite and frame; return the outcome of each check."""
+    context = _open_context(workspace / "project", docs)
+    source = context.data_sources.add_pandas_filesystem("prepared", base_directory=workspace)
+    subjects = dict.fromkeys((check.suite, check.frame) for check in checks)
+    assets = {frame: source.add_parquet_asset(frame) for frame in dict.fromkeys(frame for _, frame in subjects)}
+    batches = {frame: asset.add_batch_definition_path(frame, f"{frame}.parquet") for frame, asset in assets.items()}
+    validations = []
+    for suite, frame in subjects:
+        name = f"{suite}-{frame}"
+        expectations = [c.build_expectation() for c in checks if (c.suite, c.frame) == (suite, frame)]
+        added = context.suites.add(gx.ExpectationSuite(name, expectations=expectations))
+        definition = gx.ValidationDefinition(name=name, data=batches[frame], suite=added)
+        validations.append(context.validation_definitions.add(definition))
+    checkpoint = gx.Checkpoint(
+        name="gate",
+        validation_definitions=validations,
+        actions=[UpdateDataDocsAction(name="docs")],
+        result_format={
+            "result_format": "SUMMARY",
+            "unexpected_index_column_names": [ROW],
+            "partial_unexpected_count": LISTED_ROWS,
+        },
+    )
+    run = context.checkpoints.add(checkpoint).run(
+        run_id=RunIdentifier(run_name=RUN_NAME, run_time=datetime.fromtimestamp(0, UTC))
+    )
+    return {
+        (validation.suite_name.split("-")[0], outcome.expectation_config.meta["check"]): outcome
+        for validation in run.run_results.values()
+        for outcome in validation.results
+    }
+
+
+def _open_context(project: Path, docs: Path) -> AbstractDataContext:
+    """Open a project in a temporary folder, silent and without analytics, whose only site is ``docs``."""
+    project.mkdir()
+    context = gx.get_context(mode="file", project_root_dir=project)
+    context.enable_analytics(False)
+    context.variables.progress_bars = {"globally": False}
+    for site in list(context.list_data_docs_sites()):
+        context.delete_data_docs_site(site)
+    store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs.resolve())}
+    index = {"class_name": "DefaultSiteIndexBuilder"}
+    builder = {"class_name": "SiteBuilder", "show_how_to_buttons": False}
+    context.add_data_docs_site("docs", builder | {"store_backend": store, "site_index_builder": index})
+    return context
+
+
+def _read_outcome(check: Check, outcome: ExpectationValidationResult, frame: pl.DataFrame) -> CheckResult:
+    if outcome.exception_info.get("raised_exception"):
+        raise RuntimeError(f"{check.suite}.{check.name}: {outcome.exception_info.get('exception_message')}")
+    found = outcome.result
+    count = int(found.get("unexpected_count") or 0)
+    observed = count if check.observed == "offending_rows" else found.get("observed_value")
+    listed = [int(entry[ROW]) for entry in found.get("partial_unexpected_index_list") or []]
+    return CheckResult(
+        check.suite,
+        check.name,
+        check.severity,
+        bool(outcome.success),
+        None if observed is None else round(float(observed), 6) if check.observed == "share" else int(observed),
+        check.expected,
+        check.remedy,
+        _describe_rows(frame, listed, check.column),
+        count,
+    )
+
+
+def _describe_rows(frame: pl.DataFrame, rows: Iterable[int], column: str | None) -> list[dict[str, Any]]:
+    """Return row number, ids and the judged value of some rows, in row order."""
+    ids = [name for name, dtype in frame.schema.items() if dtype == pl.String]
+    judged = [column] if column is not None and frame.schema[column] != pl.Int8 else []
+    return frame.filter(pl.col(ROW).is_in(list(rows))).select(ROW, *ids, *judged).to_dicts()

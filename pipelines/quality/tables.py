@@ -1,0 +1,57 @@
+"""The prepared tables as the gate reads them: raw enough to be judged, complete enough to be computed with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+
+from illmrec import columns
+from illmrec.errors import DataError
+from pipelines.layout import require
+
+SCHEMAS: dict[str, columns.Schema] = {
+    "interactions": columns.INTERACTIONS,
+    "items": columns.ITEMS,
+    "images": columns.IMAGES,
+    "users": columns.USERS,
+}
+"""Tables of ``prepare`` that the gate judges."""
+
+
+def read_tables(folder: Path) -> dict[str, pl.DataFrame]:
+    """Read the tables named in :data:`SCHEMAS` from ``folder``.
+
+    Raises:
+        MissingArtifactError: when a table does not exist.
+        DataError: when a file is not readable as Parquet.
+    """
+    return {name: _read_table(require(folder / f"{name}.parquet", "prepare")) for name in SCHEMAS}
+
+
+def _read_table(path: Path) -> pl.DataFrame:
+    try:
+        return pl.read_parquet(path)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        hint = "Run `illmrec prepare` again."
+        raise DataError(f"is not a readable Parquet table: {error}", path=path, hint=hint) from None
+
+
+def has_column(table: pl.DataFrame, name: str, dtype: object) -> bool:
+    """Tell whether ``table`` holds column ``name`` with exactly the type ``dtype``."""
+    return table.schema.get(name) == dtype
+
+
+def complete_columns(tables: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
+    """Return the tables with every column of their schema; one that is missing or of a wrong type is all null.
+
+    The loss is not silent: the guards of each suite report such a column as missing.
+    """
+    return {name: _complete(table, SCHEMAS[name]) for name, table in tables.items()}
+
+
+def _complete(table: pl.DataFrame, schema: columns.Schema) -> pl.DataFrame:
+    return table.select(
+        pl.col(name) if has_column(table, name, dtype) else pl.lit(None, dtype).alias(name)
+        for name, dtype in schema.items()
+    )
