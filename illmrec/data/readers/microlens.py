@@ -1,14 +1,16 @@
 """MicroLens as published (50k and 100k): short videos, comments as interactions.
 
-Layout of the folder::
+Layout of the folder, `100k` or `50k` standing in each name::
 
-    MicroLens-50k_pairs.csv       user,item,timestamp with a header; timestamp in milliseconds
-    MicroLens-50k_titles.csv      item,title with a header; MicroLens-100k_title_en.csv has the same without one
-    MicroLens-50k_covers/<item>.jpg
-    <any>frames<any>/<item>/<n>.jpg  or  <any>frames<any>/<item>_<n>.jpg
+    MicroLens-100k_pairs.csv       user,item,timestamp with a header; timestamp in milliseconds
+    MicroLens-100k_title_en.csv    item,title without a header; MicroLens-50k_titles.csv has one
+    MicroLens-100k_covers/<item>.jpg
+    MicroLens-100k_frames_interval_1_number_5/<item>-<n>.jpg
 
-Frames are not published as pictures: they are cut from the published videos by their user. There are no descriptions;
-the title carries all the text. Further files (tags, likes and views, comments, the tab-separated pairs) are not read.
+Folders of covers and frames are known by these words in their names, and an archive that was unpacked into a folder of
+its own name is read too. Frames cut by other tools may be called ``<item>_<n>.jpg`` or ``<item>/<n>.jpg``. There are no
+descriptions: the title carries all the text. Further files (tags, likes and views, comments, the tab-separated pairs,
+audio, videos) are not read.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from illmrec.data.readers.picture_files import list_folders, list_pictures, pict
 TITLE_COLUMNS = ("item", "title")
 TITLE_PATTERNS = ("*_title_en.csv", "*_titles_en.csv", "*_titles.csv", "*_title.csv")
 MILLISECONDS = 1000
+_FLAT_FRAME = re.compile(r"(?P<item>.+)[-_](?P<number>[0-9]{1,9})")
 
 
 def read_microlens(folder: Path, *, pictures: Literal["frames", "cover"]) -> RawCatalog:
@@ -81,8 +84,7 @@ def _read_titles(path: Path) -> tuple[pl.DataFrame, pl.DataFrame, int]:
 def _find_covers(folder: Path) -> dict[str, str]:
     return {
         item: f"{name}/{file}"
-        for name in list_folders(folder)
-        if "cover" in name.lower()
+        for name in _find_folders(folder, "cover")
         for item, file in list_pictures(folder / name).items()
     }
 
@@ -90,13 +92,19 @@ def _find_covers(folder: Path) -> dict[str, str]:
 def _find_frames(folder: Path) -> dict[str, list[str]]:
     """Return the frames of each video in natural order (2 before 10)."""
     numbered: dict[str, list[tuple[int, str]]] = {}
-    for name in (name for name in list_folders(folder) if "frame" in name.lower()):
+    for name in _find_folders(folder, "frame"):
         for stem, file in list_pictures(folder / name).items():
-            item, _, number = stem.rpartition("_")
-            if item and number.isdecimal():
-                numbered.setdefault(item, []).append((int(number), f"{name}/{file}"))
+            if parts := _FLAT_FRAME.fullmatch(stem):
+                numbered.setdefault(parts["item"], []).append((int(parts["number"]), f"{name}/{file}"))
         for item in list_folders(folder / name):
             for stem, file in list_pictures(folder / name / item).items():
-                digits = re.findall(r"\d+", stem)
+                digits = re.findall(r"[0-9]+", stem)
                 numbered.setdefault(item, []).append((int(digits[-1]) if digits else 0, f"{name}/{item}/{file}"))
     return {item: [reference for _, reference in sorted(frames)] for item, frames in numbered.items()}
+
+
+def _find_folders(folder: Path, word: str) -> list[str]:
+    """Return the folders with ``word`` in their names, and those inside these that have it too."""
+    outer = [name for name in list_folders(folder) if word in name.lower()]
+    inner = [f"{name}/{below}" for name in outer for below in list_folders(folder / name) if word in below.lower()]
+    return outer + inner
