@@ -9,17 +9,13 @@ from pipelines.layout import Layout
 from pipelines.lock import hold_lock
 
 
-@click.command()
+@click.command(epilog="\b\nExample:\n  illmrec sample --seed 0")
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same bytes.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 def command(seed: int, as_json: bool) -> None:
-    r"""Write data/amazon, data/hm and data/microlens: synthetic, in their publishers' layouts.
+    """Write data/amazon, data/hm and data/microlens: synthetic, in their publishers' layouts.
 
     A folder that another program or person filled is never replaced. No parameters file is needed.
-
-    \b
-    Example:
-      illmrec sample --seed 0
     """
     from illmrec.atomic import sweep_partial, write_folder
     from illmrec.progress import track

@@ -41,3 +41,7 @@ def test_it_refuses_before_it_writes_anything(tmp_path: Path) -> None:
 def test_two_at_a_time_are_refused(tmp_path: Path) -> None:
     with hold_lock(tmp_path / "work" / "locks" / "all-sample.lock"), pytest.raises(LockedError):
         run(tmp_path)
+
+
+def test_help_shows_an_example_on_a_line_of_its_own(tmp_path: Path) -> None:
+    assert "\n    illmrec sample --seed 0\n" in run(tmp_path, "--help")
