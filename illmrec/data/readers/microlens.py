@@ -92,11 +92,12 @@ def _find_covers(folder: Path) -> dict[str, str]:
 def _find_frames(folder: Path) -> dict[str, list[str]]:
     """Return the frames of each video in natural order (2 before 10)."""
     numbered: dict[str, list[tuple[int, str]]] = {}
-    for name in _find_folders(folder, "frame"):
+    folders = _find_folders(folder, "frame")
+    for name in folders:
         for stem, file in list_pictures(folder / name).items():
             if parts := _FLAT_FRAME.fullmatch(stem):
                 numbered.setdefault(parts["item"], []).append((int(parts["number"]), f"{name}/{file}"))
-        for item in list_folders(folder / name):
+        for item in (below for below in list_folders(folder / name) if f"{name}/{below}" not in folders):
             for stem, file in list_pictures(folder / name / item).items():
                 digits = re.findall(r"[0-9]+", stem)
                 numbered.setdefault(item, []).append((int(digits[-1]) if digits else 0, f"{name}/{item}/{file}"))

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+
+from illmrec.columns import INTERACTIONS, ITEMS, NEGATIVES, SEQUENCES
+from illmrec.data.catalog import Catalog
+from illmrec.data.negatives import sample_negatives
+from illmrec.data.split import draw_negatives, split_leave_one_out
+from illmrec.errors import DataError
+
+
+def catalog(ids: str) -> Catalog:
+    rows = [(item, "", "", [], "", "", "missing") for item in ids]
+    return Catalog(pl.DataFrame(rows, schema=ITEMS, orient="row"))
+
+
+def table(rows: list[tuple[str, str, int]]) -> pl.DataFrame:
+    return pl.DataFrame(rows, schema=INTERACTIONS, orient="row")
+
+
+ROWS = table(
+    [
+        ("v", "c", 1), ("v", "a", 2), ("v", "d", 2),
+        ("u", "d", 4), ("u", "b", 5), ("u", "a", 6), ("u", "d", 7),
+        ("short", "a", 1), ("short", "b", 2),
+    ]
+)  # fmt: skip
+
+
+def test_last_is_tested_second_last_validated_the_rest_trained() -> None:
+    split = split_leave_one_out(ROWS, catalog("abcd"))
+    assert split.sequences.schema == pl.Schema(SEQUENCES)
+    assert split.sequences.rows() == [(0, "u", [3, 1], 0, 3), (1, "v", [2], 0, 3)]
+    assert split.counts == {"users": 2, "items": 4, "train_interactions": 3, "users_put_aside": 1}
+
+
+def test_shares_are_those_of_a_hand_count() -> None:
+    shares = split_leave_one_out(ROWS, catalog("abcd")).shares
+    assert shares["mean_history_length"] == 1.5
+    assert shares["median_history_length"] == 1.5
+    assert shares["tie_share"] == 0.5  # v's last two share second 2
+    assert shares["repeat_target_share"] == 0.5  # u had d before
+    assert shares["test_before_others_training_share"] == 0.5  # v's test at 2 lies before u's training at 5
+
+
+def test_an_item_outside_the_catalog_is_refused() -> None:
+    with pytest.raises(DataError, match="'d'"):
+        split_leave_one_out(ROWS, catalog("abc"))
+
+
+def test_nobody_long_enough_is_refused() -> None:
+    with pytest.raises(DataError, match="none of 1 users"):
+        split_leave_one_out(table([("u", "a", 1), ("u", "b", 2)]), catalog("ab"))
+
+
+def test_negatives_are_distinct_and_never_seen() -> None:
+    seen = np.array([0, 5, 5, 6, 19])
+    drawn = sample_negatives(seen, 20, 12, seed=3, user_id="u")
+    assert drawn.dtype == np.int32
+    assert len(set(drawn.tolist())) == 12
+    assert not set(drawn.tolist()) & set(seen.tolist())
+    assert drawn.min() >= 0
+    assert drawn.max() < 20
+
+
+def test_all_unseen_items_are_taken_when_too_few() -> None:
+    drawn = sample_negatives(np.array([1, 2]), 6, 100, seed=0, user_id="u")
+    assert sorted(drawn.tolist()) == [0, 3, 4, 5]
+    assert sample_negatives(np.arange(4), 4, 3, seed=0, user_id="u").size == 0
+
+
+def test_every_unseen_item_is_drawn_equally_often() -> None:
+    seen = np.array([0, 4, 9])
+    draws = [sample_negatives(seen, 10, 2, seed=0, user_id=f"u{n}") for n in range(3500)]
+    counts = np.bincount(np.concatenate(draws), minlength=10)
+    assert counts[seen].tolist() == [0, 0, 0]
+    unseen = np.delete(counts, seen)
+    assert abs(unseen - 1000).max() < 120  # 4.5 standard deviations of a binomial of 7,000 draws
+
+
+def test_a_users_negatives_do_not_depend_on_other_users() -> None:
+    items = catalog("abcdefghijkl")
+    both = split_leave_one_out(ROWS, items).sequences
+    alone = split_leave_one_out(ROWS.filter(pl.col("user_id") == "v"), items).sequences
+    table_both, facts = draw_negatives(both, 12, 5, seed=0)
+    table_alone, _ = draw_negatives(alone, 12, 5, seed=0)
+    assert table_both.schema == pl.Schema(NEGATIVES)
+    assert table_both.row(1)[1] == table_alone.row(0)[1]
+    assert table_both.row(1)[1] != draw_negatives(both, 12, 5, seed=1)[0].row(1)[1]
+    assert facts == {"negatives_per_user": 5, "users_with_fewer_negatives": 0}
+
+
+def test_users_with_fewer_negatives_are_counted() -> None:
+    sequences = split_leave_one_out(ROWS, catalog("abcde")).sequences
+    negatives, facts = draw_negatives(sequences, 5, 2, seed=0)
+    assert negatives["negatives"].list.len().to_list() == [2, 2]
+    assert draw_negatives(sequences, 5, 3, seed=0)[1]["users_with_fewer_negatives"] == 2
+    assert facts["users_with_fewer_negatives"] == 0
