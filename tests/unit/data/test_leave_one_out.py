@@ -45,6 +45,12 @@ def test_shares_are_those_of_a_hand_count() -> None:
     assert shares["test_before_others_training_share"] == 0.5  # v's test at 2 lies before u's training at 5
 
 
+def test_targets_of_others_are_no_training_interactions() -> None:
+    rows = [("a", "a", 1), ("a", "b", 8), ("a", "c", 9), ("b", "a", 1), ("b", "b", 2), ("b", "c", 3)]
+    shares = split_leave_one_out(table(rows), catalog("abc")).shares
+    assert shares["test_before_others_training_share"] == 0.0
+
+
 def test_an_item_outside_the_catalog_is_refused() -> None:
     with pytest.raises(DataError, match="'d'"):
         split_leave_one_out(ROWS, catalog("abc"))

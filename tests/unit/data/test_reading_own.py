@@ -59,7 +59,7 @@ def test_columns_may_stand_in_any_order_with_others_between(tmp_path: Path) -> N
 
 def test_gzip_reads_as_plain(tmp_path: Path) -> None:
     with gzip.open(tmp_path / "interactions.csv.gz", "wt") as file:
-        file.write(INTERACTIONS)
+        file.write("\ufeff" + INTERACTIONS)
     with gzip.open(tmp_path / "items.csv.gz", "wt") as file:
         file.write("item_id,title\nb,Mug\n")
     raw = read_raw("own", tmp_path)
