@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import great_expectations.expectations as gxe
+import polars as pl
 from great_expectations.expectations.expectation import Expectation
 from great_expectations.expectations.metadata_types import FailureSeverity
 
@@ -20,7 +21,7 @@ class Check:
     """One expectation about one frame of :func:`pipelines.quality.facts.gather_facts`.
 
     ``expected`` completes the sentence "expected ..."; ``remedy`` names the parameter or the data to change;
-    ``observed`` says which number of the result is reported.
+    ``observed`` says which number of the result is reported; ``offending`` selects the rows to name.
     """
 
     suite: str
@@ -32,6 +33,7 @@ class Check:
     observed: Observed
     expectation_type: type[Expectation]
     arguments: dict[str, Any]
+    offending: pl.Expr
 
     @property
     def column(self) -> str | None:
@@ -57,40 +59,62 @@ class Subject:
 
     def rows(self, name: str, minimum: int, remedy: str, severity: Severity = "critical") -> Check:
         """Expect at least ``minimum`` rows."""
-        kind, arguments = gxe.ExpectTableRowCountToBeBetween, {"min_value": minimum}
-        expected = f"{minimum} or more {self.frame}"
-        return Check(self.suite, self.frame, name, expected, remedy, severity, "row_count", kind, arguments)
+        expectation = gxe.ExpectTableRowCountToBeBetween, {"min_value": minimum}
+        return self._check(
+            name, f"{minimum} or more {self.frame}", remedy, severity, "row_count", expectation, pl.lit(value=False)
+        )
 
     def none(self, name: str, column: str, what: str, remedy: str) -> Check:
         """Expect no row flagged by ``column``; critical."""
-        kind, arguments = ExpectShareToBeBetween, {"column": column, "max_share": 0.0}
-        return Check(self.suite, self.frame, name, f"0 {what}", remedy, "critical", "offending_rows", kind, arguments)
+        expectation = ExpectShareToBeBetween, {"column": column, "max_share": 0.0}
+        return self._check(name, f"0 {what}", remedy, "critical", "offending_rows", expectation, pl.col(column) == 1)
 
     def at_most(
         self, name: str, column: str, share: float, what: str, remedy: str, severity: Severity = "warning"
     ) -> Check:
         """Expect at most a share of rows flagged by ``column``."""
-        kind, arguments = ExpectShareToBeBetween, {"column": column, "max_share": share}
+        expectation = ExpectShareToBeBetween, {"column": column, "max_share": share}
         expected = f"at most {share:g} as the share of {what}"
-        return Check(self.suite, self.frame, name, expected, remedy, severity, "share", kind, arguments)
+        return self._check(name, expected, remedy, severity, "share", expectation, pl.col(column) == 1)
 
     def at_least(
         self, name: str, column: str, share: float, what: str, remedy: str, severity: Severity = "warning"
     ) -> Check:
-        """Expect at least a share of rows flagged by ``column``; the rows that are not flagged are listed."""
-        kind, arguments = ExpectShareToBeBetween, {"column": column, "min_share": share, "listed": 0}
+        """Expect at least a share of rows flagged by ``column``; the rows that are not flagged offend."""
+        expectation = ExpectShareToBeBetween, {"column": column, "min_share": share, "listed": 0}
         expected = f"at least {share:g} as the share of {what}"
-        return Check(self.suite, self.frame, name, expected, remedy, severity, "share", kind, arguments)
+        return self._check(name, expected, remedy, severity, "share", expectation, pl.col(column) == 0)
 
-    def bounded(self, name: str, column: str, what: str, remedy: str, **bounds: float) -> Check:
-        """Expect every value of ``column`` within ``min_value`` and ``max_value``; critical. Nulls pass."""
-        kind, arguments = gxe.ExpectColumnValuesToBeBetween, {"column": column, **bounds}
-        return Check(self.suite, self.frame, name, f"0 {what}", remedy, "critical", "offending_rows", kind, arguments)
+    def no_less(self, name: str, column: str, minimum: int, what: str, remedy: str) -> Check:
+        """Expect every value of ``column`` to reach ``minimum``; critical. Nulls pass."""
+        expectation = gxe.ExpectColumnValuesToBeBetween, {"column": column, "min_value": minimum}
+        offending = pl.col(column) < minimum
+        return self._check(name, f"0 {what}", remedy, "critical", "offending_rows", expectation, offending)
+
+    def no_more(self, name: str, column: str, maximum: float, what: str, remedy: str) -> Check:
+        """Expect no value of ``column`` above ``maximum``; critical. Nulls pass."""
+        expectation = gxe.ExpectColumnValuesToBeBetween, {"column": column, "max_value": maximum}
+        offending = pl.col(column) > maximum
+        return self._check(name, f"0 {what}", remedy, "critical", "offending_rows", expectation, offending)
 
     def filled(self, name: str, column: str, what: str, remedy: str) -> Check:
         """Expect no null in ``column``; critical."""
-        kind, arguments = gxe.ExpectColumnValuesToNotBeNull, {"column": column}
-        return Check(self.suite, self.frame, name, f"0 {what}", remedy, "critical", "offending_rows", kind, arguments)
+        expectation = gxe.ExpectColumnValuesToNotBeNull, {"column": column}
+        return self._check(
+            name, f"0 {what}", remedy, "critical", "offending_rows", expectation, pl.col(column).is_null()
+        )
+
+    def _check(
+        self,
+        name: str,
+        expected: str,
+        remedy: str,
+        severity: Severity,
+        observed: Observed,
+        expectation: tuple[type[Expectation], dict[str, Any]],
+        offending: pl.Expr,
+    ) -> Check:
+        return Check(self.suite, self.frame, name, expected, remedy, severity, observed, *expectation, offending)
 
     def columns(self) -> list[Check]:
         """Guard of a frame of columns: each is there, of its type, and holds no null."""
@@ -98,5 +122,5 @@ class Subject:
         nulls = "required columns with nulls or without rows"
         return [
             self.none("required_columns_present", "missing", "required columns missing or of another type", remedy),
-            self.bounded("required_columns_not_null", "null_share", nulls, remedy, max_value=0.0),
+            self.no_more("required_columns_not_null", "null_share", 0.0, nulls, remedy),
         ]

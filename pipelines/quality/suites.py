@@ -63,25 +63,23 @@ def check_images(bounds: ValidateConfig) -> list[Check]:
 def check_core(bounds: ValidateConfig, prepared: PrepareConfig) -> list[Check]:
     """Suite 2, users and items: are there enough of them, each with enough interactions."""
     users, items = Subject(CORE, "users"), Subject(CORE, "items")
-    few_users = f"users with fewer than {prepared.user_core} interactions"
-    few_items = f"items with fewer than {prepared.item_core} interactions"
     return [
         *Subject(CORE, "interaction_columns").columns(),
         users.rows("enough_users", bounds.min_users, "add data, or lower prepare.user_core or validate.min_users"),
         items.rows("enough_items", bounds.min_items, "add data, or lower prepare.item_core or validate.min_items"),
-        users.bounded(
+        users.no_less(
             "users_reach_core",
             "interactions",
-            few_users,
+            prepared.user_core,
+            f"users with fewer than {prepared.user_core} interactions",
             f"{PREPARE_AGAIN} (prepare.user_core)",
-            min_value=prepared.user_core,
         ),
-        items.bounded(
+        items.no_less(
             "items_reach_core",
             "interactions",
-            few_items,
+            prepared.item_core,
+            f"items with fewer than {prepared.item_core} interactions",
             f"{PREPARE_AGAIN} (prepare.item_core)",
-            min_value=prepared.item_core,
         ),
     ]
 
@@ -98,9 +96,7 @@ def check_interactions(bounds: ValidateConfig, prepared: PrepareConfig) -> list[
         rows.none("users_known", "unknown_user", "interactions of users not listed as core", PREPARE_AGAIN),
         rows.none("items_known", "unknown_item", "interactions with items not in items.parquet", PREPARE_AGAIN),
         rows.filled("timestamps_not_null", "timestamp", "interactions without a timestamp", clock),
-        rows.bounded(
-            "timestamps_not_negative", "timestamp", "interactions with a negative timestamp", clock, min_value=0
-        ),
+        rows.no_less("timestamps_not_negative", "timestamp", 0, "interactions with a negative timestamp", clock),
         rows.none("timestamps_not_in_future", "in_future", "interactions in the future", clock),
         rows.at_most(
             "timestamps_not_tied",
