@@ -171,6 +171,32 @@ def test_nothing_passes_where_there_is_nothing(great_expectations, tables, bound
     assert {"image_availability.images_decodable", "description_noise.titles_not_empty"} <= failed
 
 
+@pytest.mark.parametrize(("flags", "passes"), [([0, 0], True), ([0, 1], False), ([0, None], False), ([], False)])
+def test_a_flag_must_be_known_for_every_row(great_expectations, flags: list[int | None], passes: bool) -> None:
+    from pipelines.quality.checks import Subject
+    from pipelines.quality.gate import run_checks
+
+    frame = (
+        pl.DataFrame({"flag": flags}, schema={"flag": pl.Int8})
+        .with_columns(item_id=pl.lit("a"))
+        .with_row_index("row", 1)
+    )
+    subject = Subject("suite", "items")
+    checks = [subject.none("bad", "flag", "bad", ""), subject.at_least("good", "flag", 0.0, "good", "")]
+    bad, good = run_checks(checks, {"items": frame})
+    assert bad.passed is passes
+    assert good.passed is (None not in flags and bool(flags))
+
+
+def test_expectations_are_about_numbers_only(great_expectations, tables, bounds, prepared) -> None:
+    from pipelines.quality.suites import build_checks
+
+    facts = gather_facts(tables, repeats="first", short_words=5, now=NOW)
+    judged = [(check.frame, check.column) for check in build_checks(bounds, prepared) if check.column]
+    assert len(judged) > 20
+    assert all(facts[frame].schema[column].is_numeric() for frame, column in judged)
+
+
 PAYLOADS = [
     "<script>alert(1)</script>",
     '"><img src=x onerror=alert(2)>',

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -76,6 +77,8 @@ def test_equal_tables_give_equal_files_without_a_network(project, tables, monkey
         contents.append({str(path.relative_to(root)): path.read_bytes() for path in files if path.is_file()})
     assert len(contents[0]) == 20
     assert contents[0] == contents[1]
+    stand_in = re.compile(rb"1970-01-01|19700101")
+    assert not any(stand_in.search(name.encode() + content) for name, content in contents[0].items())
 
 
 def test_ids_cannot_act_on_a_terminal(project, tables) -> None:
