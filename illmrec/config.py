@@ -258,6 +258,8 @@ class TrainConfig(Section):
     """Most epochs; each shows every user once."""
     validate_every: Count = 1
     """Epochs between validations (full-catalog NDCG@10 on validation targets); the best state is kept."""
+    validation_users: Count = 2000
+    """Users validated, a fixed random sample where there are more."""
     patience: Count = 3
     """Validations without improvement before stopping."""
     checkpoint_steps: Count = 50

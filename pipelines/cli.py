@@ -44,12 +44,18 @@ class LazyGroup(click.Group):
         if name not in COMMANDS:
             return None
         command: click.Command = importlib.import_module(COMMANDS[name][0]).command
+        command.help = unescape_marks(command.help)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands from the table instead of importing each of them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+def unescape_marks(text: str | None) -> str | None:
+    r"""Turn the ``\b`` of a raw docstring into the character with which Click keeps the lines of a paragraph."""
+    return text and text.replace("\\b\n", "\b\n")
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -89,6 +95,9 @@ def cli(ctx: click.Context, root: Path, params_path: Path | None, verbose: bool)
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     ctx.obj = (root.absolute(), (params_path or root / "params.yaml").absolute())
+
+
+cli.help = unescape_marks(cli.help)
 
 
 def main() -> None:

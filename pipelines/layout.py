@@ -59,6 +59,11 @@ class Layout:
         return self.artifacts / "model"
 
     @property
+    def curves(self) -> Path:
+        """Training curves as CSV."""
+        return self.artifacts / "curves"
+
+    @property
     def evaluation(self) -> Path:
         """metrics.json, ranks.parquet and plot data of ``evaluate``."""
         return self.artifacts / "evaluation"

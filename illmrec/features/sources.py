@@ -29,13 +29,14 @@ class ModelSource:
     """Local file or folder."""
 
 
-def locate_model(name: str, revision: str | None, *, allow_network: bool) -> ModelSource:
+def locate_model(name: str, revision: str | None, *, root: Path, allow_network: bool = False) -> ModelSource:
     """Find a model by name.
 
     Args:
         name: ``package:NAME`` (a Python package with a function ``get_model_path``), an existing local path, or a hub
             name, with or without ``hf-hub:``.
         revision: hub commit; required for hub names, so that a run can be repeated.
+        root: folder that relative local paths start from.
         allow_network: whether a missing snapshot may be downloaded.
 
     Raises:
@@ -43,7 +44,7 @@ def locate_model(name: str, revision: str | None, *, allow_network: bool) -> Mod
     """
     if name.startswith(_PACKAGE):
         return _locate_package(name)
-    path = Path(name.removeprefix("local-dir:"))
+    path = root / name.removeprefix("local-dir:")
     if path.exists():
         digest = digest_file(path) if path.is_file() else digest_folder(path)
         return ModelSource(name, f"sha256:{digest}", path.absolute())

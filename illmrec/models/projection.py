@@ -47,4 +47,5 @@ class ProjectionHeads(nn.Module):
     def split_scores(self, users: Tensor, items: Tensor) -> Tensor:
         """Return ``float32 [B, F]``: the score of each row's user and item, per type."""
         products = (users * items).unflatten(-1, (len(self.kinds), self.shared_width))
-        return products.sum(-1)
+        shares: Tensor = products.sum(-1)
+        return shares

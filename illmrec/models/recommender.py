@@ -99,16 +99,25 @@ class Recommender:
         flat = flat.index_copy(0, batch.image_places, images)
         recs = self.parts.rec.to(flat.dtype).expand(len(batch.rec_places), -1)
         flat = flat.index_copy(0, batch.rec_places, recs)
-        # Rows are padded on the right and attention is causal, so without branches no mask is needed.
-        mask = batch.attention_mask() if batch.has_alignment else None
+        # Rows are padded on the right and attention is causal, so one user a row needs no mask.
+        mask = batch.attention_mask() if batch.needs_mask else None
         hidden = self.backbone.run(flat.view_as(words), batch.positions, mask).reshape(flat.shape)
-        logits = self.backbone.predict_tokens(hidden[batch.answer_places]) if batch.has_alignment else None
+        logits = self.backbone.predict_tokens(hidden[batch.answer_places]) if len(batch.answer_places) else None
         return Encoded(hidden[batch.rec_places].float(), logits)
 
     def item_features(self, items: npt.NDArray[np.integer]) -> dict[str, Tensor]:
         """Return ``float32 [n, d_f]`` per retrieval feature type, for item indices ``[n]``."""
         kinds = self.parts.heads.kinds
         return {kind: torch.from_numpy(self.features[kind].rows(items)).to(self.backbone.device) for kind in kinds}
+
+    def project_items_by_type(self, items: Indices) -> Tensor:
+        """Return ``float32 [n, F * d]`` of ``int32 [n, F]``: each type's slice from that column's item."""
+        heads = self.parts.heads
+        slices = []
+        for column, kind in enumerate(heads.kinds):
+            rows = torch.from_numpy(self.features[kind].rows(items[:, column])).to(self.backbone.device)
+            slices.append(heads.item[kind](rows))
+        return torch.cat(slices, dim=-1)
 
     @torch.inference_mode()
     def represent_users(self, histories: Sequence[Indices], batch_size: int) -> npt.NDArray[np.float32]:

@@ -1,0 +1,166 @@
+"""Where artifacts and parameters become objects of the library: catalog, encoders, features, recommender."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from illmrec.data.catalog import Catalog
+from illmrec.data.histories import Ragged, Sequences, ragged_from_column, read_sequences
+from illmrec.errors import ModelError
+from illmrec.features.matrix import FeatureMatrix, open_matrix
+from illmrec.features.sources import ModelSource, locate_model
+from pipelines.layout import Layout, require
+
+if TYPE_CHECKING:
+    from illmrec.features.image_encoders import ImageEncoder
+    from illmrec.features.text_encoders import SentenceEncoder
+    from illmrec.models.backbone import Backbone
+    from illmrec.models.recommender import Recommender
+
+ENCODERS_FILE = "encoders.json"
+MAKERS = {"image": "embed-images", "text": "embed-text", "cf": "train-cf"}
+"""Feature type -> command that makes its matrix."""
+
+
+def pick_device() -> str:
+    """Return ``cuda`` where torch sees one, else ``cpu``."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def load_catalog(layout: Layout) -> Catalog:
+    """Open the items table of ``prepare``."""
+    return Catalog(pl.read_parquet(require(layout.prepared / "items.parquet", "prepare --dataset " + layout.dataset)))
+
+
+def load_sequences(layout: Layout) -> Sequences:
+    """Open the leave-one-out split."""
+    path = require(layout.split / "sequences.parquet", "split --dataset " + layout.dataset)
+    return read_sequences(pl.read_parquet(path))
+
+
+def load_negatives(layout: Layout) -> Ragged:
+    """Open the sampled candidates; row = user_index."""
+    path = require(layout.split / "negatives.parquet", "split --dataset " + layout.dataset)
+    return ragged_from_column(pl.read_parquet(path)["negatives"])
+
+
+def load_features(layout: Layout, catalog: Catalog, kinds: tuple[str, ...]) -> dict[str, FeatureMatrix]:
+    """Map the feature matrices of some types into memory."""
+    folders = {k: require(layout.features(k), f"{MAKERS[k]} --dataset {layout.dataset}") for k in kinds}
+    return {kind: open_matrix(folder, catalog.digest) for kind, folder in folders.items()}
+
+
+def read_encoder(layout: Layout, role: str) -> dict[str, Any]:
+    """Return what ``encoders`` recorded of one role: image, text or backbone."""
+    path = require(layout.encoders / ENCODERS_FILE, "encoders --dataset " + layout.dataset)
+    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))[role]
+    return record
+
+
+def find_encoder(layout: Layout, record: Mapping[str, Any]) -> ModelSource:
+    """Return where a recorded encoder is.
+
+    Raises:
+        ModelError: when its weights are not the recorded ones any more.
+    """
+    revision = record["revision"]
+    if record["folder"]:
+        source = locate_model(str(layout.encoders / record["folder"]), None, root=layout.root)
+    else:
+        commit = revision.removeprefix("commit:") if revision.startswith("commit:") else None
+        source = locate_model(record["name"], commit, root=layout.root)
+    if source.revision != revision:
+        hint = f"Run `illmrec encoders --dataset {layout.dataset}`, then the stages after it."
+        raise ModelError(f"weights are {source.revision}, expected {revision}.", path=source.path, hint=hint)
+    return source
+
+
+def load_image_encoder(layout: Layout) -> tuple[ImageEncoder, dict[str, Any]]:
+    """Load the picture encoder; return it with its record."""
+    from illmrec.features.image_encoders import OpenClipEncoder, TimmEncoder
+
+    record = read_encoder(layout, "image")
+    path = find_encoder(layout, record).path
+    if record["source"] == "open_clip":
+        return OpenClipEncoder(path, pick_device()), record
+    settings = {key: record[key] for key in ("image_size", "mean", "std", "arguments")}
+    return TimmEncoder(record["architecture"], path, device=pick_device(), **settings), record
+
+
+def load_text_encoder(layout: Layout) -> tuple[SentenceEncoder, dict[str, Any]]:
+    """Load the text encoder; return it with its record."""
+    from illmrec.features.text_encoders import SentenceEncoder
+
+    record = read_encoder(layout, "text")
+    return SentenceEncoder(find_encoder(layout, record).path, pick_device()), record
+
+
+def load_backbone(layout: Layout, precision: str) -> Backbone:
+    """Load the frozen language model."""
+    import torch
+
+    from illmrec.models.backbone import Backbone
+
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
+    return Backbone(find_encoder(layout, read_encoder(layout, "backbone")).path, dtype, pick_device())
+
+
+def load_recommender(layout: Layout, model: Path) -> Recommender:
+    """Put a trained recommender together from its folder, this data set's features and its backbone.
+
+    Raises:
+        ModelError: when the folder is damaged or was trained on another catalog.
+    """
+    from illmrec.training.checkpoint import read_tensors
+
+    saved = read_tensors(model)
+    catalog = load_catalog(layout)
+    if saved.state["item_digest"] != catalog.digest:
+        hint = f"Run `illmrec train --dataset {layout.dataset}`: the catalog has changed."
+        raise ModelError("the model was trained on another catalog.", path=model, hint=hint)
+    recommender = build_recommender(layout, catalog, saved.state["settings"])
+    recommender.parts.load_state_dict(dict(saved.tensors))
+    recommender.parts.eval()
+    return recommender
+
+
+def build_recommender(
+    layout: Layout, catalog: Catalog, settings: Mapping[str, Any], seed: Callable[[], None] | None = None
+) -> Recommender:
+    """Build an untrained recommender from train settings (:class:`illmrec.config.TrainConfig` as JSON values).
+
+    ``seed`` is called just before the trained parts draw their first values.
+    """
+    from illmrec.models.prompt import tokenize_prompt
+    from illmrec.models.recommender import Recommender, TrainedParts
+
+    kinds = tuple(settings["features"])
+    features = load_features(layout, catalog, tuple(dict.fromkeys((*kinds, "image"))))
+    backbone = load_backbone(layout, settings["precision"])
+    prompt = tokenize_prompt(
+        catalog.items,
+        features["image"].present,
+        backbone.tokenize,
+        begin=backbone.begin_tokens,
+        end=backbone.end_tokens,
+        title_tokens=settings["title_tokens"],
+        description_tokens=settings["description_tokens"],
+    )
+    if seed is not None:
+        seed()
+    parts = TrainedParts(
+        llm_width=backbone.width,
+        image_width=features["image"].header.width,
+        widths={kind: features[kind].header.width for kind in kinds},
+        adaptor_hidden=settings["adaptor_hidden"],
+        shared_width=settings["shared_width"],
+        preset=settings["preset"],
+    )
+    return Recommender(backbone, parts, prompt, features, settings["history_limit"])

@@ -1,0 +1,130 @@
+"""Stage ``encoders``: locate pretrained models, or train small ones where none can be downloaded."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from illmrec import atomic
+from illmrec.config import BackboneConfig, EncodersConfig, ImageEncoderConfig
+from illmrec.errors import ParameterError
+from pipelines.context import dataset_options, open_context
+from pipelines.layout import Layout
+from pipelines.lock import hold_lock
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from illmrec.data.catalog import Catalog
+
+MAX_TRAINING_PICTURES = 20_000
+"""Pictures held in memory while the small image-text model is trained."""
+
+
+@click.command()
+@dataset_options
+def command(dataset: str, as_json: bool) -> None:
+    r"""Resolve the image, text and language models that later stages load.
+
+    With `source: train` a small model is trained on this catalog's own pictures and texts; it stands in where no
+    pretrained weights can be had. Models named by hub name are looked up at their pinned revision, and downloaded only
+    if encoders.allow_network is true.
+
+    \b
+    Example:
+      illmrec encoders --dataset amazon
+    """
+    context = open_context(dataset, as_json)
+    config, layout = context.section(EncodersConfig), context.layout
+    if config.allow_network:
+        os.environ["HF_HUB_OFFLINE"] = "0"
+    with hold_lock(layout.lock("encoders")):
+        atomic.sweep_partial(layout.artifacts)
+        with atomic.write_folder(layout.encoders) as folder:
+            records = _resolve(layout, config, folder)
+            atomic.write_json(folder / "encoders.json", records)
+    context.emit({role: f"{record['name']} ({record['revision'][:19]})" for role, record in records.items()})
+
+
+def _resolve(layout: Layout, config: EncodersConfig, folder: Path) -> dict[str, dict[str, Any]]:
+    from illmrec.features.sources import locate_model
+
+    losses: dict[str, list[float]] = {}
+    if "train" in (config.image.source, config.backbone.source):
+        losses = _train_small(layout, config, folder)
+    text = locate_model(config.text.name, config.text.revision, root=layout.root, allow_network=config.allow_network)
+    records = {
+        "image": _resolve_image(layout, config.image, folder, config.allow_network),
+        "backbone": _resolve_backbone(layout, config.backbone, folder, config.allow_network),
+        "text": {"name": config.text.name, "revision": text.revision, "folder": None},
+    }
+    for role, curve in losses.items():
+        records[role]["training_loss"] = {"first": curve[0], "last": curve[-1], "steps": len(curve)}
+    return records
+
+
+def _resolve_image(layout: Layout, config: ImageEncoderConfig, folder: Path, allow_network: bool) -> dict[str, Any]:
+    from illmrec.features.sources import locate_model
+
+    if config.source == "train":
+        revision = f"sha256:{atomic.digest_folder(folder / 'image')}"
+        return {"source": "open_clip", "name": "small image-text model", "revision": revision, "folder": "image"}
+    if config.source == "open_clip":
+        located = locate_model(config.name, config.revision, root=layout.root, allow_network=allow_network)
+        return {"source": "open_clip", "name": config.name, "revision": located.revision, "folder": None}
+    if config.weights is None:
+        raise ParameterError("encoders.image.weights is missing.", hint="Name the safetensors file of the timm model.")
+    located = locate_model(config.weights, None, root=layout.root)
+    settings = config.model_dump(mode="json", include={"image_size", "mean", "std", "arguments"})
+    about = {"source": "timm", "name": config.weights, "revision": located.revision, "folder": None}
+    return about | settings | {"architecture": config.name}
+
+
+def _resolve_backbone(layout: Layout, config: BackboneConfig, folder: Path, allow_network: bool) -> dict[str, Any]:
+    from illmrec.features.sources import locate_model
+
+    if config.source == "train":
+        revision = f"sha256:{atomic.digest_folder(folder / 'backbone')}"
+        return {"name": "small language model", "revision": revision, "folder": "backbone"}
+    located = locate_model(config.name, config.revision, root=layout.root, allow_network=allow_network)
+    return {"name": config.name, "revision": located.revision, "folder": None}
+
+
+def _train_small(layout: Layout, config: EncodersConfig, folder: Path) -> dict[str, list[float]]:
+    from illmrec.training.image_text import ImageTextSettings, train_image_text
+    from illmrec.training.language import LanguageSettings, train_language, train_tokenizer
+    from pipelines.assembly import load_catalog
+
+    catalog = load_catalog(layout)
+    texts = [*catalog.describe_items(), *catalog.items["title"], *catalog.items["brand"]]
+    tokenizer = train_tokenizer(texts, config.backbone.small.vocabulary)
+    losses = {}
+    if config.image.source == "train":
+        (folder / "image").mkdir()
+        pictures, described = _read_pairs(layout, catalog)
+        settings = ImageTextSettings(**config.image.small.model_dump(), seed=config.seed)
+        losses["image"] = train_image_text(folder / "image", pictures, described, tokenizer, settings)
+    if config.backbone.source == "train":
+        (folder / "backbone").mkdir()
+        language = LanguageSettings(**config.backbone.small.model_dump(), seed=config.seed)
+        losses["backbone"] = train_language(folder / "backbone", catalog.items, tokenizer, language)
+    return losses
+
+
+def _read_pairs(layout: Layout, catalog: Catalog) -> tuple[list[Image.Image], list[str]]:
+    """Return the readable pictures, small enough to hold in memory, and the text of each one's item."""
+    from illmrec.progress import track
+    from pipelines.pictures import list_readable_pictures
+
+    texts = catalog.describe_items()
+    pictures, described = [], []
+    readable = list_readable_pictures(layout, catalog)[:MAX_TRAINING_PICTURES]
+    for picture in track(readable, "pictures", unit="picture"):
+        opened = picture.open()
+        opened.thumbnail((256, 256))
+        pictures.append(opened)
+        described.append(texts[picture.item_index])
+    return pictures, described

@@ -1,0 +1,196 @@
+"""Stage ``train``: I-LLMRec, with its curves in MLflow."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import polars as pl
+
+from illmrec import atomic
+from illmrec.config import TrainConfig
+from pipelines.context import Context, dataset_options, open_context
+from pipelines.layout import Layout, require
+from pipelines.lineage import describe_lineage
+from pipelines.lock import hold_lock
+
+if TYPE_CHECKING:
+    from illmrec.data.histories import Sequences
+    from illmrec.models.recommender import Recommender
+    from illmrec.training.loop import LoopSettings, Progress, Trainer
+
+log = logging.getLogger(__name__)
+
+EXPERIMENT = "illmrec"
+
+
+@click.command()
+@dataset_options
+def command(dataset: str, as_json: bool) -> None:
+    r"""Train the adaptor, the [REC] vector and the projection heads around the frozen language model.
+
+    A killed run continues from its last checkpoint when the command is given again with the same data and parameters,
+    and ends with the very numbers of an uninterrupted one (on CPU). Curves, parameters and lineage go to MLflow.
+
+    \b
+    Example:
+      illmrec train --dataset amazon
+    """
+    context = open_context(dataset, as_json)
+    with hold_lock(context.layout.lock("train")):
+        atomic.sweep_partial(context.layout.artifacts)
+        facts = train(context)
+    context.emit(facts)
+
+
+def train(context: Context) -> dict[str, Any]:
+    """Train or continue training, publish the model folder, close the MLflow run."""
+    from illmrec.seeds import seed_everything
+    from illmrec.training.loop import Trainer
+    from pipelines.assembly import build_recommender, load_catalog, load_sequences
+    from pipelines.tracking import Tracker
+
+    layout, config = context.layout, context.section(TrainConfig)
+    catalog, sequences = load_catalog(layout), load_sequences(layout)
+    settings = config.model_dump(mode="json")
+    recommender = build_recommender(layout, catalog, settings, seed=lambda: seed_everything(config.seed))
+    checkpoints = layout.checkpoints / identify_run(layout, settings)
+    atomic.sweep_partial(checkpoints)
+    journal = _Journal()
+    trainer = Trainer(
+        recommender,
+        sequences.train,
+        make_loop_settings(config),
+        validate=lambda model: score_validation(model, sequences, config),
+        checkpoints=checkpoints,
+        journal=journal,
+    )
+    resumed = trainer.resume()
+    for warning in trainer.warnings:
+        log.warning("checkpoint skipped: %s", warning)
+    run = Tracker(layout.root).start_run(EXPERIMENT, layout.dataset, run_id=trainer.progress.about.get("run_id"))
+    journal.run = run
+    if trainer.progress.about.get("run_id") != run.run_id:
+        trainer.progress.about = {"run_id": run.run_id}
+        run.describe(_flatten(settings), describe_lineage(layout.root, context.params, layout.dataset))
+    trainer.save()
+    tensors = trainer.run()
+    _publish(layout, settings, catalog.digest, trainer, tensors)
+    run.attach(layout.curves / "train.csv", "curves")
+    run.finish()
+    # Only now is the run over; a kill before this line resumes and publishes the same bytes again.
+    shutil.rmtree(layout.checkpoints, ignore_errors=True)
+    return _summarise(trainer, recommender, run.run_id, resumed)
+
+
+class _Journal:
+    """Hands curve values to the tracked run once it is open."""
+
+    def __init__(self) -> None:
+        self.run: Any = None
+
+    def log(self, step: int, values: dict[str, float]) -> None:
+        self.run.log(step, values)
+
+
+def identify_run(layout: Layout, settings: dict[str, Any]) -> str:
+    """Return a digest of everything that decides a training run: settings, split, features, encoders.
+
+    A checkpoint is continued only by the run it belongs to.
+    """
+    files = [
+        require(layout.split / "sequences.parquet", f"split --dataset {layout.dataset}"),
+        require(layout.encoders / "encoders.json", f"encoders --dataset {layout.dataset}"),
+        layout.prepared / "items.parquet",
+        *(layout.features(kind) / "values.npy" for kind in dict.fromkeys((*settings["features"], "image"))),
+    ]
+    facts = {"settings": settings, "files": [atomic.digest_file(path) for path in files]}
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def make_loop_settings(config: TrainConfig) -> LoopSettings:
+    """Turn the section into loop settings; the preset decides what the paper and the authors' code do differently."""
+    from illmrec.training.loop import LoopSettings
+
+    shared = config.model_dump(
+        include={
+            "alignment_weight",
+            "learning_rate",
+            "weight_decay",
+            "warmup_share",
+            "schedule",
+            "batch_size",
+            "epochs",
+            "validate_every",
+            "patience",
+            "checkpoint_steps",
+            "seed",
+        }
+    )
+    if config.preset == "paper":
+        return LoopSettings(window=config.window, negative_rule="unseen_shared", retrieval_weight=1.0, **shared)
+    share = 1.0 / len(config.features)
+    return LoopSettings(window="short", negative_rule="any_per_type", retrieval_weight=share, **shared)
+
+
+def score_validation(model: Recommender, sequences: Sequences, config: TrainConfig) -> float:
+    """Return NDCG@10 of the validation targets, full catalog, over a fixed sample of users."""
+    import numpy as np
+
+    from illmrec.data.histories import pack_rows
+    from illmrec.evaluation.metrics import ndcg
+    from illmrec.evaluation.protocol import DotScorer, rank_users
+    from illmrec.seeds import generator
+
+    users = np.arange(len(sequences))
+    if len(users) > config.validation_users:
+        users = np.sort(generator(config.seed, "validation").choice(users, config.validation_users, replace=False))
+    histories = [sequences.train[int(user)] for user in users]
+    projected = model.project_users(model.represent_users(histories, config.batch_size))
+    scorer = DotScorer(projected, model.represent_items())
+    return float(ndcg(rank_users(scorer, pack_rows(histories), sequences.valid[users])["full"], 10).mean())
+
+
+def _publish(layout: Layout, settings: dict[str, Any], item_digest: str, trainer: Trainer, tensors: Any) -> None:
+    from illmrec.training.checkpoint import write_tensors
+    from pipelines.assembly import read_encoder
+
+    state = {
+        "settings": settings,
+        "item_digest": item_digest,
+        "backbone": read_encoder(layout, "backbone"),
+        "image_encoder": read_encoder(layout, "image"),
+        "text_encoder": read_encoder(layout, "text"),
+        "best_step": trainer.progress.best_step,
+        "validation_ndcg@10": trainer.progress.best_score,
+        "run_id": trainer.progress.about["run_id"],
+    }
+    _write_curve(layout.curves / "train.csv", trainer.progress)
+    write_tensors(layout.model, tensors, state)
+
+
+def _write_curve(path: Path, progress: Progress) -> None:
+    table = pl.from_dicts(progress.curve, infer_schema_length=None).with_columns(pl.col("step").cast(pl.Int64))
+    merged = table.group_by("step").agg(pl.all().drop_nulls().first()).sort("step")
+    with atomic.write_file(path) as file:
+        merged.write_csv(file)
+
+
+def _summarise(trainer: Trainer, recommender: Recommender, run_id: str, resumed: bool) -> dict[str, Any]:
+    return {
+        "steps": trainer.progress.step,
+        "best_step": trainer.progress.best_step,
+        "validation_ndcg@10": trainer.progress.best_score,
+        "trained_parameters": sum(value.numel() for value in recommender.parts.parameters()),
+        "resumed": resumed,
+        "mlflow_run": run_id,
+    }
+
+
+def _flatten(values: dict[str, Any]) -> dict[str, Any]:
+    return {f"train.{key}": value for key, value in values.items()}

@@ -1,0 +1,88 @@
+"""Stage ``train-cf``: SASRec on training interactions, and its item embeddings as the CF feature matrix."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from illmrec import atomic
+from illmrec.config import TrainCfConfig
+from pipelines.context import dataset_options, open_context
+from pipelines.layout import Layout
+from pipelines.lock import hold_lock
+
+if TYPE_CHECKING:
+    from illmrec.models.sasrec import SasRec
+    from illmrec.training.cf import CfResult
+
+
+@click.command()
+@dataset_options
+def command(dataset: str, as_json: bool) -> None:
+    r"""Train SASRec on the training interactions only.
+
+    Its item embeddings become the CF features, and it is the baseline that `evaluate` compares with. An item without a
+    training interaction gets the mean embedding and is counted.
+
+    \b
+    Example:
+      illmrec train-cf --dataset amazon
+    """
+    context = open_context(dataset, as_json)
+    config, layout = context.section(TrainCfConfig), context.layout
+    with hold_lock(layout.lock("train-cf")):
+        atomic.sweep_partial(layout.artifacts)
+        facts = train_cf(layout, config)
+    context.emit(facts)
+
+
+def train_cf(layout: Layout, config: TrainCfConfig) -> dict[str, Any]:
+    """Write the model and the CF matrix."""
+    from illmrec.evaluation.metrics import ndcg
+    from illmrec.evaluation.protocol import DotScorer, rank_users
+    from illmrec.models.sasrec import SasRec
+    from illmrec.training.cf import CfSettings, train_sasrec
+    from illmrec.training.checkpoint import write_tensors
+    from pipelines.assembly import load_catalog, load_sequences
+
+    catalog, sequences = load_catalog(layout), load_sequences(layout)
+    shape = config.model_dump(include={"width", "blocks", "heads", "max_length", "dropout"})
+    settings = CfSettings(**config.model_dump(exclude=set(shape)))
+    histories = [sequences.train[user] for user in range(len(sequences))]
+
+    def validate(model: SasRec) -> float:
+        scorer = DotScorer(model.represent_users(histories), model.represent_items())
+        return float(ndcg(rank_users(scorer, sequences.train, sequences.valid)["full"], 10).mean())
+
+    result = train_sasrec(lambda: SasRec(len(catalog), **shape), sequences.train, settings, validate)
+    state = {"shape": shape | {"n_items": len(catalog)}, "item_digest": catalog.digest, "curve": result.curve}
+    write_tensors(layout.cf_model, result.model.state_dict(), state | {"best_epoch": result.best_epoch})
+    missing = _write_matrix(layout, catalog.digest, sequences.train, result)
+    return {
+        "epochs": len(result.curve),
+        "best_epoch": result.best_epoch,
+        "validation_ndcg@10": result.best_score,
+        "items_without_training_interaction": missing,
+    }
+
+
+def _write_matrix(layout: Layout, item_digest: str, train: Any, result: CfResult) -> int:
+    from illmrec.features.matrix import MatrixHeader, normalise, write_matrix
+    from illmrec.training.cf import mark_trained_items
+
+    vectors = result.model.represent_items().copy()
+    present = mark_trained_items(train, len(vectors))
+    vectors[~present] = vectors[present].mean(0)
+    header = MatrixHeader(
+        kind="cf",
+        encoder="sasrec",
+        revision=f"sha256:{atomic.digest_file(layout.cf_model / 'tensors.safetensors')}",
+        width=vectors.shape[1],
+        normalisation="global_rms",
+        item_digest=item_digest,
+        missing=int((~present).sum()),
+        missing_policy="mean",
+    )
+    write_matrix(layout.features("cf"), header, normalise(vectors, "global_rms"), present)
+    return header.missing
