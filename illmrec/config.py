@@ -238,6 +238,8 @@ class TrainConfig(Section):
     """Most recent items shown to the model."""
     window: Literal["random", "last"] = "random"
     """Training target: a random position of the training sequence, drawn anew each epoch, or always the last."""
+    supervision: Literal["last", "every"] = "last"
+    """Targets of a training window: its last item (paper), or every item after the first, asked in one pass."""
     title_tokens: Count = 32
     """Longest title in tokens."""
     description_tokens: Count = 96

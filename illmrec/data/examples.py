@@ -16,6 +16,7 @@ from illmrec.data.histories import Indices, Ragged
 from illmrec.seeds import generator
 
 Window = Literal["random", "last", "short"]
+Supervision = Literal["last", "every"]
 NegativeRule = Literal["unseen_shared", "any_per_type"]
 
 _MAX_REDRAWS = 64
@@ -23,24 +24,28 @@ _MAX_REDRAWS = 64
 
 @dataclass(frozen=True)
 class EpochPlan:
-    """One epoch's examples in training order.
+    """One epoch's windows in training order; each asks for one or several targets.
 
     Args:
         users: ``int32 [n]``: user_index.
-        starts: ``int64 [n]``: first position of the history in the packed sequences.
-        ends: ``int64 [n]``: position of the target; the history is ``[start, end)``.
-        negatives: ``int32 [n, F]``: one negative per feature type.
-        template_draws: ``float64 [n]`` in [0, 1): picks the alignment template among those the target can answer.
+        starts: ``int64 [n]``: first position of the window in the packed sequences.
+        ends: ``int64 [n]``: position of the last target; the window's history is ``[start, end)``.
+        target_offsets: ``int64 [n + 1]``: window w has the targets ``[target_offsets[w], target_offsets[w + 1])``.
+        targets: ``int64 [total targets]``: positions of the targets, each window's in order and ending with ``ends``.
+        negatives: ``int32 [total targets, F]``: one negative per target and feature type.
+        template_draws: ``float64 [n]`` in [0, 1): picks the alignment template among those the last target can answer.
     """
 
     users: Indices
     starts: npt.NDArray[np.int64]
     ends: npt.NDArray[np.int64]
+    target_offsets: npt.NDArray[np.int64]
+    targets: npt.NDArray[np.int64]
     negatives: Indices
     template_draws: npt.NDArray[np.float64]
 
     def __len__(self) -> int:
-        """Return the number of examples."""
+        """Return the number of windows."""
         return len(self.users)
 
 
@@ -51,20 +56,22 @@ def plan_epoch(
     n_types: int,
     history_limit: int,
     window: Window,
+    supervision: Supervision,
     negative_rule: NegativeRule,
     seed: int,
     epoch: int,
 ) -> EpochPlan:
-    """Draw the examples of one epoch: every user with at least two training interactions once.
+    """Draw the windows of one epoch: every user with at least two training interactions once.
 
     Args:
         sequences: training sequences, oldest first.
         n_items: size of the catalog.
         n_types: feature types F that get a negative each.
         history_limit: most items in a history.
-        window: ``random``: the target is a uniformly drawn position, with all that precedes it up to the limit;
+        window: ``random``: the last target is a uniformly drawn position, with all that precedes it up to the limit;
             ``last``: the last position; ``short``: history lengths uniform on 2..4 half of the time, else on 2..9 (the
             authors' code).
+        supervision: ``last``: the window's last position is the target; ``every``: so is every position but the first.
         negative_rule: ``unseen_shared``: one item outside the user's training sequence, for all types;
             ``any_per_type``: one item other than the target, drawn anew for each type (the authors' code).
         seed: seed of the run.
@@ -73,24 +80,34 @@ def plan_epoch(
     rng = generator(seed, "epoch", epoch)
     users = np.flatnonzero(sequences.lengths >= 2).astype(np.int32)
     users = users[rng.permutation(len(users))]
+    starts, ends = _draw_windows(rng, sequences, users, history_limit, window)
+    counts = np.ones(len(users), dtype=np.int64) if supervision == "last" else ends - starts
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    targets = np.repeat(ends - offsets[1:] + 1, counts) + np.arange(offsets[-1])
+    owners = np.repeat(users, counts)
+    if negative_rule == "unseen_shared":
+        negatives = np.repeat(_draw_unseen(rng, sequences, owners, n_items)[:, None], n_types, axis=1)
+    else:
+        negatives = rng.integers(0, n_items - 1, (len(owners), n_types))
+        negatives += negatives >= sequences.values[targets][:, None]
+    return EpochPlan(users, starts, ends, offsets, targets, negatives.astype(np.int32), rng.random(len(users)))
+
+
+def _draw_windows(
+    rng: np.random.Generator, sequences: Ragged, users: Indices, history_limit: int, window: Window
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     first, past = sequences.offsets[users], sequences.offsets[users + 1]
     ends = past - 1 if window == "last" else rng.integers(first + 1, past)
     limits = np.full(len(users), history_limit)
     if window == "short":
-        limits = np.where(rng.random(len(users)) < 0.5, rng.integers(2, 5, len(users)), rng.integers(2, 10, len(users)))
+        short = rng.random(len(users)) < 0.5
+        limits = np.where(short, rng.integers(2, 5, len(users)), rng.integers(2, 10, len(users)))
         limits = np.minimum(limits, history_limit)
-    starts = np.maximum(first, ends - limits)
-    targets = sequences.values[ends]
-    if negative_rule == "unseen_shared":
-        negatives = np.repeat(_draw_unseen(rng, sequences, users, n_items)[:, None], n_types, axis=1)
-    else:
-        negatives = rng.integers(0, n_items - 1, (len(users), n_types))
-        negatives += negatives >= targets[:, None]
-    return EpochPlan(users, starts, ends, negatives.astype(np.int32), rng.random(len(users)))
+    return np.maximum(first, ends - limits), ends
 
 
 def _draw_unseen(rng: np.random.Generator, sequences: Ragged, users: Indices, n_items: int) -> npt.NDArray[np.int64]:
-    """Draw one item per user outside the user's sequence; after many vain tries any item but for luck."""
+    """Draw for each entry of ``users`` an item outside that user's sequence; after many vain tries any item."""
     owners = np.repeat(np.arange(len(sequences)), sequences.lengths)
     pairs = np.unique(owners * n_items + sequences.values)
     drawn = rng.integers(0, n_items, len(users))

@@ -14,7 +14,7 @@ from illmrec.data.histories import Indices
 from illmrec.features.matrix import FeatureMatrix
 from illmrec.models.adaptor import Preset, build_adaptor
 from illmrec.models.backbone import Backbone
-from illmrec.models.batch import PromptBatch, build_batch
+from illmrec.models.batch import PromptBatch, build_inference_batch
 from illmrec.models.projection import ProjectionHeads
 from illmrec.models.prompt import PromptTokens
 
@@ -52,7 +52,7 @@ class Encoded:
     """What one pass over a batch yields.
 
     Args:
-        users: ``float32 [B, d_llm]``: h_u, the hidden state at [REC].
+        users: ``float32 [Q, d_llm]``: h_u, the hidden state at [REC], per retrieval branch.
         answer_logits: ``float32 [A, vocabulary]`` at the answer places; None without alignment branches.
     """
 
@@ -99,7 +99,7 @@ class Recommender:
         flat = flat.index_copy(0, batch.image_places, images)
         recs = self.parts.rec.to(flat.dtype).expand(len(batch.rec_places), -1)
         flat = flat.index_copy(0, batch.rec_places, recs)
-        # Rows are padded on the right and attention is causal, so one user a row needs no mask.
+        # Rows are padded on the right and attention is causal, so one user and one branch a row need no mask.
         mask = batch.attention_mask() if batch.needs_mask else None
         hidden = self.backbone.run(flat.view_as(words), batch.positions, mask).reshape(flat.shape)
         logits = self.backbone.predict_tokens(hidden[batch.answer_places]) if len(batch.answer_places) else None
@@ -129,7 +129,7 @@ class Recommender:
         result = np.zeros((len(histories), self.backbone.width), dtype=np.float32)
         for rows in self.plan_batches(histories, batch_size):
             recent = [histories[row][-self.history_limit :] for row in rows]
-            result[rows] = self.encode(build_batch(self.prompt, recent)).users.cpu().numpy()
+            result[rows] = self.encode(build_inference_batch(self.prompt, recent)).users.cpu().numpy()
         return result
 
     def plan_batches(self, histories: Sequence[Indices], batch_size: int) -> Iterator[npt.NDArray[np.int64]]:

@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from illmrec.data.examples import EpochPlan, NegativeRule, Window, plan_epoch
+from illmrec.data.examples import EpochPlan, NegativeRule, Supervision, Window, plan_epoch
 from illmrec.data.histories import Ragged
 from illmrec.errors import ModelError
-from illmrec.models.batch import PromptBatch, build_batch
+from illmrec.models.batch import PromptBatch, Request, build_training_batch
 from illmrec.models.recommender import Recommender
 from illmrec.progress import track
 from illmrec.training.checkpoint import Checkpoint, load_latest, pack_optimizer, save_checkpoint, unpack_optimizer
@@ -31,6 +31,7 @@ class LoopSettings:
     """How to train; see :class:`illmrec.config.TrainConfig` for the meaning of each."""
 
     window: Window
+    supervision: Supervision
     negative_rule: NegativeRule
     alignment_weight: float
     retrieval_weight: float
@@ -172,14 +173,15 @@ class Trainer:
         return {"loss": float(total.detach())} | {name: float(value.detach()) for name, value in losses.items()}
 
     def compute_losses(self, plan: EpochPlan, rows: slice) -> dict[str, Tensor]:
-        """Return the unweighted losses of some examples of a plan: one per feature type, and ``alignment``."""
+        """Return the unweighted losses of some windows of a plan: one per feature type, and ``alignment``."""
         model, heads = self.recommender, self.recommender.parts.heads
-        targets = self.sequences.values[plan.ends[rows]]
         batch = self.build_prompts(plan, rows)
         encoded = model.encode(batch)
         users = heads.project_users(encoded.users)
+        asked = slice(plan.target_offsets[rows.start], plan.target_offsets[min(rows.stop, len(plan))])
+        targets = self.sequences.values[plan.targets[asked]]
         positives = model.project_items_by_type(np.repeat(targets[:, None], len(heads.kinds), axis=1))
-        negatives = model.project_items_by_type(plan.negatives[rows])
+        negatives = model.project_items_by_type(plan.negatives[asked])
         by_type = retrieval_losses(heads.split_scores(users, positives), heads.split_scores(users, negatives))
         losses = dict(zip(heads.kinds, by_type.unbind(), strict=True))
         if encoded.answer_logits is not None:
@@ -187,15 +189,16 @@ class Trainer:
         return losses
 
     def build_prompts(self, plan: EpochPlan, rows: slice) -> PromptBatch:
-        """Return the prompts of some examples, with one alignment question each where the target can answer one."""
-        spans = zip(plan.starts[rows], plan.ends[rows], strict=True)
-        histories = [self.sequences.values[start:end] for start, end in spans]
-        if not self.settings.alignment_weight:
-            return build_batch(self.recommender.prompt, histories, [None] * len(histories))
-        targets = self.sequences.values[plan.ends[rows]]
-        draws = plan.template_draws[rows]
-        questions = [self._choose_question(int(item), float(draw)) for item, draw in zip(targets, draws, strict=True)]
-        return build_batch(self.recommender.prompt, histories, questions)
+        """Return the prompts of some windows: a retrieval branch per target, and one alignment question a window."""
+        requests = []
+        for window in range(rows.start, min(rows.stop, len(plan))):
+            start, end = int(plan.starts[window]), int(plan.ends[window])
+            targets = plan.targets[plan.target_offsets[window] : plan.target_offsets[window + 1]]
+            question = None
+            if self.settings.alignment_weight:
+                question = self._choose_question(int(self.sequences.values[end]), float(plan.template_draws[window]))
+            requests.append(Request(self.sequences.values[start:end], (targets - start).tolist(), question))
+        return build_training_batch(self.recommender.prompt, requests)
 
     def _choose_question(self, target: int, draw: float) -> tuple[int, int] | None:
         templates = self._answerable[target]
@@ -208,6 +211,7 @@ class Trainer:
             n_types=len(self.recommender.parts.heads.kinds),
             history_limit=self.recommender.history_limit,
             window=self.settings.window,
+            supervision=self.settings.supervision,
             negative_rule=self.settings.negative_rule,
             seed=self.settings.seed,
             epoch=epoch,

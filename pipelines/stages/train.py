@@ -119,6 +119,7 @@ def make_loop_settings(config: TrainConfig) -> LoopSettings:
 
     shared = config.model_dump(
         include={
+            "supervision",
             "alignment_weight",
             "learning_rate",
             "weight_decay",
