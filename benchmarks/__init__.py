@@ -1,0 +1,1 @@
+"""Time and memory of this code beside plain references, and the references themselves, which also serve the tests."""

@@ -1,0 +1,149 @@
+"""The plain way to compute the training losses: one prompt per question, every prompt in a sequence of its own.
+
+Nothing here knows of trees, branches, packing or masks over several users. For every target the retrieval prompt is
+written out in full, for every window the alignment prompt; each goes through the language model from its first token,
+with logits at every position, and each item's features are fetched by themselves. Slow and easy to check: it is what
+:mod:`illmrec.models.batch` is tested against, and what the benchmarks compare with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from illmrec.data.examples import EpochPlan
+from illmrec.data.histories import Ragged
+from illmrec.models import templates
+from illmrec.models.recommender import Recommender
+
+
+def load_language_model(folder: Path, dtype: torch.dtype = torch.float32) -> Any:
+    """Return the language model of ``folder``, frozen, straight from transformers."""
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True, use_safetensors=True)
+    return model.eval().requires_grad_(requires_grad=False)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Losses of a recommender, computed prompt by prompt.
+
+    Args:
+        recommender: gives the trained parts, the tokens of the prompt's texts and the features; its own way of putting
+            prompts together and of running the language model is not used.
+        model: the language model, see :func:`load_language_model`.
+        together: prompts per forward pass, padded on the right; 1 pads nothing.
+    """
+
+    recommender: Recommender
+    model: Any
+    together: int = 1
+
+    def compute_losses(
+        self, plan: EpochPlan, windows: Sequence[int], sequences: Ragged, *, alignment: bool = True
+    ) -> dict[str, Tensor]:
+        """Return the unweighted losses of some windows of a plan: one per feature type, and ``alignment``."""
+        retrieval, questions, answer_lengths = [], [], []
+        cases: list[int] = []
+        for window in windows:
+            start, end = int(plan.starts[window]), int(plan.ends[window])
+            for case in range(int(plan.target_offsets[window]), int(plan.target_offsets[window + 1])):
+                cases.append(case)
+                retrieval.append(self.write_retrieval(sequences.values[start : int(plan.targets[case])]))
+            template = self.choose_template(int(sequences.values[end]), float(plan.template_draws[window]))
+            if alignment and template is not None:
+                prompt, answer = self.write_alignment(sequences.values[start:end], template, int(sequences.values[end]))
+                questions.append((prompt, answer))
+                answer_lengths.append(len(answer))
+        losses = self._retrieval_losses(retrieval, cases, plan, sequences)
+        return losses | ({"alignment": self._alignment_loss(questions)} if questions else {})
+
+    def write_history(self, history: Sequence[int]) -> list[Tensor]:
+        """Return the embeddings of the task and of one item after the other, each picture by itself."""
+        prompt = self.recommender.prompt
+        parts = [self._embed(prompt.head)]
+        for item in history:
+            segment, slot = prompt.items[int(item)], int(prompt.image_slots[int(item)])
+            if slot < 0:
+                parts.append(self._embed(segment))
+                continue
+            feature = self._feature("image", int(item))
+            image = self.recommender.parts.adaptor(feature[None]).to(self.model.dtype)
+            parts += [self._embed(segment[:slot]), image, self._embed(segment[slot + 1 :])]
+        return parts
+
+    def write_retrieval(self, history: Sequence[int]) -> Tensor:
+        """Return ``[T, d_llm]``: history, instruction, [REC]."""
+        rec = self.recommender.parts.rec.to(self.model.dtype)
+        return torch.cat([*self.write_history(history), self._embed(self.recommender.prompt.instruction), rec[None]])
+
+    def write_alignment(self, history: Sequence[int], template: int, target: int) -> tuple[Tensor, list[int]]:
+        """Return ``[T, d_llm]``: history, question, answer; and the answer's tokens, which stand last."""
+        prompt = self.recommender.prompt
+        before, after = prompt.answers[template]
+        value = prompt.properties[templates.ALIGNMENT[template][0]][target]
+        answer = [*before.tolist(), *value.tolist(), *after.tolist()]
+        question = self._embed(prompt.questions[template])
+        return torch.cat([*self.write_history(history), question, self._embed(np.asarray(answer))]), answer
+
+    def choose_template(self, target: int, draw: float) -> int | None:
+        """Return the template that a draw in [0, 1) picks among those whose property the target has."""
+        known = [
+            number
+            for number, (name, _, _) in enumerate(templates.ALIGNMENT)
+            if len(self.recommender.prompt.properties[name][target])
+        ]
+        return known[int(draw * len(known))] if known else None
+
+    def run(self, prompts: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
+        """Return each prompt's last hidden states ``[T, d_llm]`` and logits ``[T, vocabulary]`` at every position."""
+        results = []
+        for first in range(0, len(prompts), self.together):
+            chunk = prompts[first : first + self.together]
+            padded = torch.nn.utils.rnn.pad_sequence(chunk, batch_first=True)
+            lengths = torch.tensor([len(prompt) for prompt in chunk])
+            mask = (torch.arange(padded.shape[1]) < lengths[:, None]).long()
+            output = self.model(inputs_embeds=padded, attention_mask=mask, output_hidden_states=True, use_cache=False)
+            for row, length in enumerate(lengths.tolist()):
+                results.append((output.hidden_states[-1][row, :length], output.logits[row, :length]))
+        return results
+
+    def _retrieval_losses(
+        self, prompts: list[Tensor], cases: list[int], plan: EpochPlan, sequences: Ragged
+    ) -> dict[str, Tensor]:
+        heads = self.recommender.parts.heads
+        users = [hidden[-1].float() for hidden, _ in self.run(prompts)]
+        losses = {}
+        for column, kind in enumerate(heads.kinds):
+            terms = []
+            for user, case in zip(users, cases, strict=True):
+                asked = heads.user[kind](user[None])[0]
+                target = int(sequences.values[plan.targets[case]])
+                positive = asked @ heads.item[kind](self._feature(kind, target)[None])[0]
+                negative = asked @ heads.item[kind](self._feature(kind, int(plan.negatives[case, column]))[None])[0]
+                terms.append(-torch.log(torch.sigmoid(positive)) - torch.log(1 - torch.sigmoid(negative)))
+            losses[kind] = torch.stack(terms).mean()
+        return losses
+
+    def _alignment_loss(self, questions: list[tuple[Tensor, list[int]]]) -> Tensor:
+        terms = []
+        for (_, logits), (_, answer) in zip(self.run([prompt for prompt, _ in questions]), questions, strict=True):
+            # The token before the answer predicts its first token, and so on.
+            log_probabilities = torch.log_softmax(logits[-len(answer) - 1 : -1].float(), dim=-1)
+            terms += [-log_probabilities[place, token] for place, token in enumerate(answer)]
+        return torch.stack(terms).mean()
+
+    def _embed(self, tokens: Any) -> Tensor:
+        ids = torch.from_numpy(np.asarray(tokens, dtype=np.int64))
+        embedded: Tensor = self.model.get_input_embeddings()(ids)
+        return embedded
+
+    def _feature(self, kind: str, item: int) -> Tensor:
+        return torch.from_numpy(self.recommender.features[kind].values[item].astype(np.float32))

@@ -1,0 +1,42 @@
+"""Shared by all tests: one thread, no network, and a small catalog with a language model of RANDOM weights."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+# Before torch is imported anywhere, this test process's children included: equal results on every machine.
+os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
+os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", TOKENIZERS_PARALLELISM="false")
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from illmrec.models.backbone import Backbone
+
+
+@pytest.fixture(scope="session")
+def tiny_items() -> pl.DataFrame:
+    """Return 20 invented items; some lack a picture, a brand, a category, a description, a title."""
+    from benchmarks.tiny import make_items
+
+    return make_items(20)
+
+
+@pytest.fixture(scope="session")
+def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory, tiny_items: pl.DataFrame) -> Path:
+    """Save a 3-layer Llama with random weights and its tokenizer."""
+    from benchmarks.tiny import save_language_model
+
+    return save_language_model(tmp_path_factory.mktemp("backbone"), tiny_items, width=32, layers=3, heads=4)
+
+
+@pytest.fixture(scope="session")
+def tiny_backbone(tiny_model_folder: Path) -> Backbone:
+    """Load the saved Llama."""
+    from illmrec.models.backbone import Backbone
+
+    return Backbone(tiny_model_folder)

@@ -1,0 +1,220 @@
+"""Packed prompt trees give the losses and gradients of separate prompts, each in a sequence of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from torch import Tensor
+
+from benchmarks.reference import Reference, load_language_model
+from benchmarks.tiny import build_recommender, make_sequences
+from illmrec.data.examples import EpochPlan, plan_epoch
+from illmrec.data.histories import Ragged, pack_rows
+from illmrec.models.backbone import Backbone
+from illmrec.models.batch import PromptBatch
+from illmrec.models.recommender import Recommender
+from illmrec.seeds import generator
+from illmrec.training.loop import LoopSettings, Trainer
+
+HISTORY_LIMIT = 8
+LOSS_TOLERANCE = 2e-6
+GRADIENT_TOLERANCE = 2e-5
+
+SETTINGS = LoopSettings(
+    window="random",
+    supervision="last",
+    negative_rule="unseen_shared",
+    alignment_weight=1.0,
+    retrieval_weight=1.0,
+    learning_rate=1e-3,
+    weight_decay=0.0,
+    warmup_share=0.0,
+    schedule="constant",
+    batch_size=64,
+    epochs=1,
+    validate_every=1,
+    patience=1,
+    checkpoint_steps=100,
+    seed=0,
+)
+
+EVERY_ITEM = list(range(20))
+BARE_PICTURED, BARE = 1, 2
+"""Items that can answer no template, with and without a picture."""
+
+ADVERSARIAL: dict[str, list[list[int]]] = {
+    "shortest histories": [[4, 5], [6, 7], [8, 9], [4, 4]],
+    "longest histories": [EVERY_ITEM[3:12], EVERY_ITEM[11:20], EVERY_ITEM[:9]],
+    "shortest beside longest": [[0, 5], EVERY_ITEM[:9], [7, 7], EVERY_ITEM[9:18]],
+    "one user": [[3, 8, 11, 5]],
+    "one item over and over": [[6] * 9, [7] * 5, [12] * 6, [6] * 2],
+    "pictures missing throughout": [[2, 7, 12, 17], [17, 12, 7, 12, 2], [7, 12]],
+    "pictures and descriptions missing": [[2, 2, 2], [BARE, BARE_PICTURED, BARE]],
+    "some targets answer nothing": [[4, 5, BARE], [5, 6, 8], [9, BARE_PICTURED], [0, 3]],
+    "no target answers anything": [[4, 5, BARE], [9, 8, BARE_PICTURED], [3, BARE]],
+    "the same user twice": [[3, 4, 5, 6], [3, 4, 5, 6]],
+}
+
+
+def plan_whole(sequences: Ragged, supervision: str, seed: int = 0) -> EpochPlan:
+    """Plan one window a user over the whole sequence, so that a case is exactly what it says."""
+    rng = generator(seed, "plan")
+    starts, ends = sequences.offsets[:-1], sequences.offsets[1:] - 1
+    counts = np.ones(len(starts), dtype=np.int64) if supervision == "last" else ends - starts
+    targets = [np.arange(end - count + 1, end + 1) for end, count in zip(ends, counts, strict=True)]
+    return EpochPlan(
+        users=np.arange(len(starts), dtype=np.int32),
+        starts=starts,
+        ends=ends,
+        target_offsets=np.concatenate([[0], np.cumsum(counts)]),
+        targets=np.concatenate(targets),
+        negatives=rng.integers(0, 20, (int(counts.sum()), 3)).astype(np.int32),
+        template_draws=rng.random(len(starts)),
+    )
+
+
+def make_trainer(recommender: Recommender, sequences: Ragged) -> Trainer:
+    class Silent:
+        def log(self, step: int, values: dict[str, float]) -> None: ...
+
+    return Trainer(
+        recommender, sequences, SETTINGS, validate=lambda model: 0.0, checkpoints=Path("unused"), journal=Silent()
+    )
+
+
+def gradients(recommender: Recommender, losses: dict[str, Tensor]) -> dict[str, Tensor]:
+    recommender.parts.zero_grad(set_to_none=True)
+    torch.stack(list(losses.values())).sum().backward()
+    return {
+        name: torch.zeros_like(value) if value.grad is None else value.grad.clone()
+        for name, value in recommender.parts.named_parameters()
+    }
+
+
+def differences(
+    recommender: Recommender, model: object, sequences: Ragged, plan: EpochPlan, together: int = 1
+) -> tuple[float, float]:
+    """Return the largest difference of a loss, and of a parameter's gradient relative to its norm."""
+    ours = make_trainer(recommender, sequences).compute_losses(plan, slice(0, len(plan)))
+    our_gradients = gradients(recommender, ours)
+    plain = Reference(recommender, model, together).compute_losses(plan, range(len(plan)), sequences)
+    plain_gradients = gradients(recommender, plain)
+    assert ours.keys() == plain.keys()
+    loss = max(abs(float(ours[name].detach() - plain[name].detach())) for name in plain)
+    relative = [
+        float((our_gradients[name] - plain_gradients[name]).norm() / plain_gradients[name].norm().clamp_min(1e-6))
+        for name in plain_gradients
+    ]
+    return loss, max(relative)
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model_folder: Path) -> object:
+    return load_language_model(tiny_model_folder)
+
+
+@pytest.mark.parametrize("supervision", ["last", "every"])
+@pytest.mark.parametrize("case", ADVERSARIAL)
+def test_hard_cases_agree(
+    case: str, supervision: str, tiny_backbone: Backbone, tiny_items: pl.DataFrame, model: object
+) -> None:
+    recommender = build_recommender(tiny_backbone, tiny_items, history_limit=HISTORY_LIMIT)
+    sequences = pack_rows(ADVERSARIAL[case])
+    loss, gradient = differences(recommender, model, sequences, plan_whole(sequences, supervision))
+    assert loss < LOSS_TOLERANCE
+    assert gradient < GRADIENT_TOLERANCE
+
+
+@pytest.mark.parametrize("supervision", ["last", "every"])
+@pytest.mark.parametrize("seed", range(3))
+def test_planned_epochs_agree(
+    seed: int, supervision: str, tiny_backbone: Backbone, tiny_items: pl.DataFrame, model: object
+) -> None:
+    preset, rule = (("paper", "unseen_shared"), ("authors", "any_per_type"))[seed % 2]
+    recommender = build_recommender(tiny_backbone, tiny_items, preset=preset, seed=seed, history_limit=HISTORY_LIMIT)
+    sequences = make_sequences(10, 20, (1, 14), seed)
+    plan = plan_epoch(
+        sequences, n_items=20, n_types=3, history_limit=HISTORY_LIMIT, window="random",
+        supervision=supervision, negative_rule=rule, seed=seed, epoch=0,
+    )  # fmt: skip
+    loss, gradient = differences(recommender, model, sequences, plan)
+    assert loss < LOSS_TOLERANCE
+    assert gradient < GRADIENT_TOLERANCE
+
+
+@pytest.mark.parametrize("pictured", [True, False])
+def test_catalogs_with_all_and_with_no_pictures_agree(
+    pictured: bool, tiny_backbone: Backbone, tiny_items: pl.DataFrame, model: object
+) -> None:
+    recommender = build_recommender(tiny_backbone, tiny_items, pictured=np.full(20, pictured))
+    sequences = make_sequences(6, 20, (2, 9))
+    loss, gradient = differences(recommender, model, sequences, plan_whole(sequences, "last"))
+    assert loss < LOSS_TOLERANCE
+    assert gradient < GRADIENT_TOLERANCE
+
+
+def test_agreement_is_closer_in_double_precision(tiny_model_folder: Path, tiny_items: pl.DataFrame) -> None:
+    backbone = Backbone(tiny_model_folder, torch.float64)
+    recommender = build_recommender(backbone, tiny_items)
+    sequences = make_sequences(6, 20, (2, 9), seed=4)
+    wide = load_language_model(tiny_model_folder, torch.float64)
+    # Only the trained parts are still single precision, on both sides.
+    loss, gradient = differences(recommender, wide, sequences, plan_whole(sequences, "every"))
+    assert loss < 5e-7
+    assert gradient < 2e-6
+
+
+def test_padded_plain_batches_agree_with_unpadded_ones(
+    tiny_backbone: Backbone, tiny_items: pl.DataFrame, model: object
+) -> None:
+    recommender = build_recommender(tiny_backbone, tiny_items)
+    sequences = make_sequences(7, 20, (2, 9), seed=5)
+    loss, gradient = differences(recommender, model, sequences, plan_whole(sequences, "last"), together=32)
+    assert loss < LOSS_TOLERANCE
+    assert gradient < GRADIENT_TOLERANCE
+
+
+def see_all_branches(batch: PromptBatch) -> Tensor:
+    size = batch.branches.shape[1]
+    causal = torch.ones(size, size, dtype=torch.bool).tril()
+    return (causal & (batch.users[:, :, None] == batch.users[:, None, :]))[:, None]
+
+
+def see_all_users(batch: PromptBatch) -> Tensor:
+    size = batch.branches.shape[1]
+    causal = torch.ones(size, size, dtype=torch.bool).tril()
+    own_branch = batch.branches[:, :, None] == batch.branches[:, None, :]
+    on_trunk = (batch.branches == 0)[:, None, :] & (batch.positions[:, None, :] < batch.leaves_at[:, :, None])
+    return (causal & (own_branch | on_trunk))[:, None]
+
+
+def see_the_whole_trunk(batch: PromptBatch) -> Tensor:
+    size = batch.branches.shape[1]
+    causal = torch.ones(size, size, dtype=torch.bool).tril()
+    same_user = batch.users[:, :, None] == batch.users[:, None, :]
+    own_branch = batch.branches[:, :, None] == batch.branches[:, None, :]
+    return (causal & same_user & (own_branch | (batch.branches == 0)[:, None, :]))[:, None]
+
+
+@pytest.mark.parametrize("wrong_mask", [see_all_branches, see_all_users, see_the_whole_trunk])
+def test_a_wrong_mask_fails_the_same_comparison_by_orders_of_magnitude(
+    wrong_mask: object,
+    tiny_backbone: Backbone,
+    tiny_items: pl.DataFrame,
+    model: object,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recommender = build_recommender(tiny_backbone, tiny_items)
+    sequences = pack_rows([[4, 5, 6, 8, 9, 10, 11], [0, 3], [5, 6], [9, 10], [4, 6]])  # the short ones share rows
+    plan = plan_whole(sequences, "every")
+    loss, gradient = differences(recommender, model, sequences, plan)
+    assert loss < LOSS_TOLERANCE
+    monkeypatch.setattr(PromptBatch, "attention_mask", wrong_mask)
+    wrong_loss, wrong_gradient = differences(recommender, model, sequences, plan)
+    assert wrong_loss > 1000 * LOSS_TOLERANCE
+    assert wrong_gradient > 1000 * GRADIENT_TOLERANCE
+    assert wrong_gradient > 1000 * gradient
