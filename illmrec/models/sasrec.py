@@ -50,8 +50,9 @@ class SasRec(nn.Module):
         places = torch.arange(self.max_length - size, self.max_length, device=histories.device)
         states = self.items(histories) * self.items.embedding_dim**0.5 + self.places(places)
         states = self.drop(states).masked_fill(padding, 0.0)
+        hidden = _hide_padding_and_future(histories == 0)
         for block in self.blocks:
-            states = block(states).masked_fill(padding, 0.0)
+            states = block(states, hidden).masked_fill(padding, 0.0)
         normed: Tensor = self.last_norm(states)
         return normed
 
@@ -75,6 +76,7 @@ class _Block(nn.Module):
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
+        self.heads = heads
         self.attention_norm = nn.LayerNorm(width, eps=1e-8)
         self.attention = nn.MultiheadAttention(width, heads, dropout, batch_first=True)
         self.forward_norm = nn.LayerNorm(width, eps=1e-8)
@@ -82,15 +84,31 @@ class _Block(nn.Module):
             nn.Linear(width, width), nn.Dropout(dropout), nn.ReLU(), nn.Linear(width, width), nn.Dropout(dropout)
         )
 
-    def forward(self, states: Tensor) -> Tensor:
-        """Return ``float32 [B, T, width]`` after one block."""
-        size = states.shape[1]
-        future = torch.ones(size, size, dtype=torch.bool, device=states.device).triu(1)
+    def forward(self, states: Tensor, hidden: Tensor) -> Tensor:
+        """Return ``float32 [B, T, width]`` after one block.
+
+        Args:
+            states: ``float32 [B, T, width]``.
+            hidden: ``bool [B, T, T]``: True where the query (second axis) may not see the key (third axis).
+        """
         queries = self.attention_norm(states)
-        attended, _ = self.attention(queries, states, states, attn_mask=future, need_weights=False)
+        mask = hidden.repeat_interleave(self.heads, dim=0)
+        attended, _ = self.attention(queries, states, states, attn_mask=mask, need_weights=False)
         normed = self.forward_norm(queries + attended)
         result: Tensor = normed + self.feed_forward(normed)
         return result
+
+
+def _hide_padding_and_future(padding: Tensor) -> Tensor:
+    """Return ``bool [B, T, T]`` for :meth:`_Block.forward`, from ``bool [B, T]``: True where there is no item.
+
+    A state so depends on the items only, not on how many places are left before them. Every place sees itself, without
+    which the softmax of a padding place would have nothing to sum over.
+    """
+    size = padding.shape[1]
+    future = torch.ones(size, size, dtype=torch.bool, device=padding.device).triu(1)
+    itself = torch.eye(size, dtype=torch.bool, device=padding.device)
+    return (future | padding[:, None, :]) & ~itself
 
 
 def pad_left(histories: Sequence[Indices], max_length: int) -> Tensor:
