@@ -90,10 +90,15 @@ def sweep_partial(folder: Path, name: str = "*") -> int:
     return len(leftovers)
 
 
+def render_json(value: Any) -> bytes:
+    """Return ``value`` as sorted, indented JSON; NaN is refused because other readers refuse it."""
+    return json.dumps(value, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False).encode() + b"\n"
+
+
 def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` as sorted, indented JSON; NaN is refused because other readers refuse it."""
+    """Write the bytes of :func:`render_json`."""
     with write_file(path) as file:
-        file.write(json.dumps(value, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False).encode() + b"\n")
+        file.write(render_json(value))
 
 
 def write_parquet(path: Path, table: pl.DataFrame) -> None:

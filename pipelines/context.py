@@ -40,7 +40,7 @@ def print_facts(facts: dict[str, Any], as_json: bool) -> None:
     width = max(len(name) for name in facts)
     for name, value in facts.items():
         counted = isinstance(value, int) and not isinstance(value, bool)
-        shown = f"{value:.4f}" if isinstance(value, float) else f"{value:,}" if counted else value
+        shown = f"{value:.4g}" if isinstance(value, float) else f"{value:,}" if counted else value
         click.echo(f"{name:<{width}}  {shown}")
 
 

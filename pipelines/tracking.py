@@ -17,11 +17,14 @@ from typing import Any
 
 import mlflow
 import mlflow.onnx
+import numpy as np
+import numpy.typing as npt
 from mlflow.entities import Metric
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.tracking import MlflowClient
+from mlflow.types import Schema, TensorSpec
 
 from illmrec.errors import ModelError
 from pipelines.lock import hold_lock
@@ -48,8 +51,9 @@ class Tracker:
     """
 
     def __init__(self, root: Path) -> None:
-        for noisy in ("mlflow", "alembic", "mlflow.store.db.utils"):
-            logging.getLogger(noisy).setLevel(logging.WARNING)
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        # It warns about a missing pip, which it needs only to describe environments.
+        logging.getLogger("mlflow").setLevel(logging.ERROR)
         self._root = root
         self.uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(root / 'mlflow.db').absolute()}"
         mlflow.set_tracking_uri(self.uri)
@@ -103,6 +107,8 @@ class Tracker:
                 signature=signature,
                 input_example=dict(example),
                 pip_requirements=["onnxruntime"],
+                # Without a list MLflow tries CUDA first and prints errors where there is no GPU.
+                onnx_execution_providers=["CPUExecutionProvider"],
                 save_as_external_data=False,
                 extra_files=[str(path) for path in extra_files],
             )
@@ -141,7 +147,9 @@ class Tracker:
     def download(self, released: Released, folder: Path) -> Path:
         """Copy a version's files into ``folder`` and return where they are."""
         uri = f"models:/{released.name}/{released.version}"
-        return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder)))
+        folder.mkdir(parents=True, exist_ok=True)
+        with _quiet_environment():
+            return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder)))
 
 
 class TrackedRun:
@@ -192,3 +200,19 @@ def _quiet_environment() -> Iterator[None]:
     finally:
         os.environ.clear()
         os.environ.update(before)
+
+
+def metric_tag(name: str) -> str:
+    """Return the tag under which a version carries a metric; the registry allows no ``@`` in it."""
+    return f"metric/{name.replace('@', '_at_')}"
+
+
+def infer_head_signature(
+    llm_width: int, widths: Mapping[str, int]
+) -> tuple[dict[str, npt.NDArray[np.float32]], ModelSignature]:
+    """Return an input example of a head and its signature: any number of rows per input and output."""
+    example = {"hidden": np.zeros((1, llm_width), np.float32)}
+    example |= {kind: np.zeros((1, width), np.float32) for kind, width in widths.items()}
+    inputs = [TensorSpec(np.dtype(np.float32), (-1, value.shape[1]), name) for name, value in example.items()]
+    outputs = [TensorSpec(np.dtype(np.float32), (-1, -1), name) for name in ("users", "items")]
+    return example, ModelSignature(Schema(inputs), Schema(outputs))

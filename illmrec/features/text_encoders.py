@@ -23,7 +23,9 @@ class SentenceEncoder:
 
     def __init__(self, folder: Path, device: str = "cpu") -> None:
         from sentence_transformers import SentenceTransformer
+        from transformers.utils import logging
 
+        logging.disable_progress_bar()
         try:
             self._model = SentenceTransformer(str(folder), device=device, local_files_only=True)
         except (OSError, RuntimeError, ValueError, KeyError) as error:

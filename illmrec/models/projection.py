@@ -11,8 +11,8 @@ from torch import Tensor, nn
 def build_projector(width: int, shared_width: int) -> nn.Sequential:
     """Return one projector ``[n, width] -> [n, shared_width]``: Linear, LayerNorm, ReLU, Linear.
 
-    The paper does not say how it is initialised. With the default of torch, first scores are so large that unlearning them comes
-    before all else; here the last layer starts so small that a score is of the order of 1.
+    The paper does not say how it is initialised. With torch's default the first scores are so large that they must be
+    unlearned first; here the last layer starts so small that a score is of the order of 1.
     """
     last = nn.Linear(2 * shared_width, shared_width)
     nn.init.normal_(last.weight, std=shared_width**-0.75)

@@ -1,0 +1,102 @@
+"""The exported projection heads, run by ONNX Runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+
+from illmrec.atomic import digest_file
+from illmrec.errors import ModelError
+
+HIDDEN = "hidden"
+USERS, ITEMS = "users", "items"
+
+
+def pick_providers() -> list[str]:
+    """Return the execution providers to ask for: CUDA where a device answers, and always the CPU.
+
+    The list of available providers names CUDA even where no GPU is, so the device itself is asked.
+    """
+    cuda = "CUDAExecutionProvider" in onnxruntime.get_available_providers() and Path("/dev/nvidia0").exists()
+    return ["CUDAExecutionProvider", "CPUExecutionProvider"] if cuda else ["CPUExecutionProvider"]
+
+
+def open_session(content: bytes, *, threads: int = 0) -> Any:
+    """Return an ONNX Runtime session over a model's bytes."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = threads
+    return onnxruntime.InferenceSession(content, options, providers=pick_providers())
+
+
+class Head:
+    """User side and item side of a registered head.
+
+    Args:
+        path: the ONNX file.
+        sha256: expected digest of the file; None to accept any.
+
+    Raises:
+        ModelError: when the file is missing, differs from the digest, refers to weights outside itself or is no head.
+    """
+
+    def __init__(self, path: Path, sha256: str | None = None) -> None:
+        if not path.is_file():
+            raise ModelError("there is no such file.", path=path, hint="Run `illmrec export`.")
+        if sha256 is not None and digest_file(path) != sha256:
+            raise ModelError(
+                f"the file's sha256 is {digest_file(path)}, expected {sha256}.", path=path, hint="Register again."
+            )
+        content = path.read_bytes()
+        _refuse_external_data(content, path)
+        try:
+            self._session = open_session(content)
+        except Exception as error:  # noqa: BLE001 - onnxruntime raises classes of its own that share no base but Exception
+            raise ModelError(f"ONNX Runtime cannot load it: {error}", path=path) from None
+        inputs = {value.name: int(value.shape[1]) for value in self._session.get_inputs()}
+        if HIDDEN not in inputs or [value.name for value in self._session.get_outputs()] != [USERS, ITEMS]:
+            raise ModelError(f"is no head: inputs {sorted(inputs)}.", path=path, hint="Run `illmrec export`.")
+        self.llm_width = inputs.pop(HIDDEN)
+        self.widths: Mapping[str, int] = inputs
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Feature types, in the order of the slices of a projected vector."""
+        return tuple(self.widths)
+
+    def project_users(self, hidden: npt.NDArray[np.float32], block: int = 4096) -> npt.NDArray[np.float32]:
+        """Return ``float32 [n, F * d]`` of user representations ``float32 [n, d_llm]``."""
+        # ONNX Runtime wants every input; one row of zeros feeds the side that is not asked for.
+        idle = {kind: np.zeros((1, width), np.float32) for kind, width in self.widths.items()}
+        starts = range(0, len(hidden), block)
+        parts = [self._session.run([USERS], {HIDDEN: hidden[start : start + block]} | idle)[0] for start in starts]
+        return np.concatenate(parts)
+
+    def project_items(
+        self, features: Mapping[str, npt.NDArray[np.floating[Any]]], block: int = 4096
+    ) -> npt.NDArray[np.float32]:
+        """Return ``float32 [n, F * d]`` of item features, one ``[n, d_f]`` per type."""
+        idle = {HIDDEN: np.zeros((1, self.llm_width), np.float32)}
+        count = len(features[self.kinds[0]])
+        parts = []
+        for start in range(0, count, block):
+            rows = {kind: np.asarray(features[kind][start : start + block], np.float32) for kind in self.kinds}
+            parts.append(self._session.run([ITEMS], rows | idle)[0])
+        return np.concatenate(parts)
+
+
+def _refuse_external_data(content: bytes, path: Path) -> None:
+    """Refuse a graph whose tensors point at other files: they would be read from wherever the graph says."""
+    try:
+        graph = onnx.load_model_from_string(content).graph
+    except Exception as error:  # noqa: BLE001 - protobuf's decode error depends on the installed implementation
+        raise ModelError(f"is not an ONNX file: {error}", path=path) from None
+    outside = [tensor.name for tensor in graph.initializer if tensor.data_location == onnx.TensorProto.EXTERNAL]
+    if outside:
+        raise ModelError(f"tensor {outside[0]!r} lies outside the file.", path=path, hint="Export it as one file.")

@@ -1,0 +1,73 @@
+"""Stage ``export``: the projection heads as one ONNX file, compared with torch."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from illmrec import atomic
+from illmrec.config import ExportConfig
+from illmrec.errors import ModelError
+from pipelines.context import dataset_options, open_context
+from pipelines.layout import Layout, require
+from pipelines.lock import hold_lock
+
+
+@click.command()
+@dataset_options
+def command(dataset: str, as_json: bool) -> None:
+    r"""Export the projection heads to a single ONNX file and compare it with the trained model.
+
+    Every user and item is projected both ways. A larger difference than export.max_difference, or another top ten for
+    more users than export.min_same_top10_share allows, stops with exit code 4 and nothing is written.
+
+    \b
+    Example:
+      illmrec export --dataset amazon
+    """
+    context = open_context(dataset, as_json)
+    config, layout = context.section(ExportConfig), context.layout
+    with hold_lock(layout.lock("export")):
+        atomic.sweep_partial(layout.artifacts, layout.head.name)
+        with atomic.write_folder(layout.head) as folder:
+            facts = export_head(layout, folder, config)
+    context.emit(facts)
+
+
+def export_head(layout: Layout, folder: Path, config: ExportConfig) -> dict[str, Any]:
+    """Write head.onnx and head.json into ``folder``; return the comparison.
+
+    Raises:
+        ModelError: when the comparison fails.
+    """
+    from illmrec.models.onnx_export import export_heads
+    from illmrec.scoring.head import Head
+    from illmrec.scoring.parity import compare_head
+    from pipelines.assembly import load_recommender, load_sequences
+
+    sequences = load_sequences(layout)
+    model = load_recommender(layout, require(layout.model, f"train --dataset {layout.dataset}"))
+    seen = sequences.histories("test")
+    hidden = model.represent_users([seen[user] for user in range(len(seen))], 64)
+    expected_users, expected_items = model.project_users(hidden), model.represent_items()
+    (folder / "head.onnx").write_bytes(export_heads(model.parts.heads.cpu(), model.backbone.width))
+    head = Head(folder / "head.onnx")
+    features = {kind: model.features[kind].values for kind in head.kinds}
+    parity = compare_head(head, hidden, features, seen, expected_users, expected_items)
+    worst = max(parity.max_user_difference, parity.max_item_difference)
+    if worst > config.max_difference or parity.same_top10_share < config.min_same_top10_share:
+        found = f"largest difference {worst:.2g}, same top ten for {parity.same_top10_share:.2%} of users"
+        allowed = f"at most {config.max_difference:.2g}, at least {config.min_same_top10_share:.2%}"
+        raise ModelError(f"the ONNX head differs from torch: {found}; allowed: {allowed}.", path=layout.head)
+    about = {
+        "onnx_sha256": atomic.digest_file(folder / "head.onnx"),
+        "kinds": list(head.kinds),
+        "widths": dict(head.widths),
+        "llm_width": head.llm_width,
+        "parity": asdict(parity),
+    }
+    atomic.write_json(folder / "head.json", about)
+    return asdict(parity) | {"onnx_bytes": (folder / "head.onnx").stat().st_size}
