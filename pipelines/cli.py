@@ -27,6 +27,7 @@ COMMANDS = {
     "register": ("pipelines.jobs.register", "Register the exported head in MLflow as challenger."),
     "promote": ("pipelines.jobs.promote", "Make the challenger champion if it is good enough."),
     "recommend": ("pipelines.jobs.recommend", "Write the nightly recommendations of the champion."),
+    "release": ("pipelines.jobs.release", "Register, promote, recommend and report: all data sets, or some."),
     "report": ("pipelines.jobs.report", "Build the HTML report."),
     "preset": ("pipelines.jobs.preset", "List the committed parameter files or put one into use."),
 }
