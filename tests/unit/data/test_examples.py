@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from illmrec.data.examples import EpochPlan, plan_epoch
+from illmrec.data.histories import Ragged, pack_rows
+
+N_ITEMS = 30
+
+SEQUENCES = st.lists(st.lists(st.integers(0, N_ITEMS - 1), max_size=25), min_size=1, max_size=12).map(pack_rows)
+
+
+def plan(sequences: Ragged, **changes: Any) -> EpochPlan:
+    arguments: dict[str, Any] = {
+        "n_items": N_ITEMS,
+        "n_types": 3,
+        "history_limit": 6,
+        "window": "random",
+        "supervision": "last",
+        "negative_rule": "unseen_shared",
+        "seed": 0,
+        "epoch": 0,
+    }
+    return plan_epoch(sequences, **(arguments | changes))
+
+
+def windows_targets(drawn: EpochPlan, window: int) -> np.ndarray:
+    return drawn.targets[drawn.target_offsets[window] : drawn.target_offsets[window + 1]]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    sequences=SEQUENCES,
+    window=st.sampled_from(["random", "last", "short"]),
+    supervision=st.sampled_from(["last", "every"]),
+    rule=st.sampled_from(["unseen_shared", "any_per_type"]),
+    limit=st.integers(1, 12),
+    seed=st.integers(0, 5),
+)
+def test_every_plan_keeps_its_promises(
+    sequences: Ragged, window: str, supervision: str, rule: str, limit: int, seed: int
+) -> None:
+    drawn = plan(sequences, window=window, supervision=supervision, negative_rule=rule, history_limit=limit, seed=seed)
+    assert sorted(drawn.users.tolist()) == [user for user in range(len(sequences)) if len(sequences[user]) >= 2]
+    assert len(drawn.template_draws) == len(drawn)
+    assert ((drawn.template_draws >= 0) & (drawn.template_draws < 1)).all()
+    assert drawn.negatives.shape == (len(drawn.targets), 3)
+    assert drawn.target_offsets[-1] == len(drawn.targets)
+    for number, user in enumerate(drawn.users):
+        first, past = sequences.offsets[user], sequences.offsets[user + 1]
+        start, end = drawn.starts[number], drawn.ends[number]
+        assert first <= start < end < past
+        assert end - start <= limit
+        expected = [end] if supervision == "last" else list(range(start + 1, end + 1))
+        assert windows_targets(drawn, number).tolist() == expected
+        if window == "last":
+            assert end == past - 1
+        if window != "short":
+            assert start == max(first, end - limit)
+    owners = np.repeat(drawn.users, np.diff(drawn.target_offsets))
+    for owner, target, negatives in zip(owners, drawn.targets, drawn.negatives, strict=True):
+        assert ((negatives >= 0) & (negatives < N_ITEMS)).all()
+        if rule == "unseen_shared":
+            assert len(set(negatives.tolist())) == 1
+            assert negatives[0] not in sequences[owner]
+        else:
+            assert sequences.values[target] not in negatives
+
+
+@settings(max_examples=20, deadline=None)
+@given(sequences=SEQUENCES, seed=st.integers(0, 3), epoch=st.integers(0, 3))
+def test_a_plan_is_a_function_of_seed_and_epoch(sequences: Ragged, seed: int, epoch: int) -> None:
+    first, second = plan(sequences, seed=seed, epoch=epoch), plan(sequences, seed=seed, epoch=epoch)
+    assert all(np.array_equal(value, vars(second)[name]) for name, value in vars(first).items())
+
+
+def test_seeds_and_epochs_draw_differently() -> None:
+    sequences = pack_rows([list(range(10))] * 20)
+    plans = [plan(sequences), plan(sequences, seed=1), plan(sequences, epoch=1)]
+    for name in ("users", "ends", "negatives", "template_draws"):
+        values = [vars(drawn)[name].tolist() for drawn in plans]
+        assert values[0] != values[1] != values[2] != values[0], name
+
+
+def test_random_targets_are_uniform_over_the_positions_after_the_first() -> None:
+    ends = np.concatenate([plan(pack_rows([list(range(6))] * 500), epoch=epoch).ends % 6 for epoch in range(10)])
+    counts = np.bincount(ends, minlength=6)
+    assert counts[0] == 0
+    assert np.abs(counts[1:] - 1000).max() < 130  # 4.6 standard deviations
+
+
+def test_short_windows_have_the_published_lengths() -> None:
+    sequences = pack_rows([list(range(25))] * 4000)
+    drawn = plan(sequences, window="short", history_limit=20)
+    roomy = drawn.ends % 25 >= 9
+    lengths = np.bincount((drawn.ends - drawn.starts)[roomy], minlength=10) / roomy.sum()
+    expected = np.array([0, 0, *[1 / 6 + 1 / 16] * 3, *[1 / 16] * 5])
+    assert np.abs(lengths - expected).max() < 0.03
+    cut = plan(sequences, window="short", history_limit=3)
+    assert (cut.ends - cut.starts).max() == 3
+
+
+def test_unseen_negatives_are_uniform_over_the_unseen_items() -> None:
+    sequences = pack_rows([[0, 1, 2, 3, 4]] * 5000)
+    counts = np.bincount(plan(sequences, n_items=10).negatives[:, 0], minlength=10)
+    assert counts[:5].tolist() == [0] * 5
+    assert np.abs(counts[5:] - 1000).max() < 130
+
+
+def test_negatives_of_the_authors_are_uniform_over_all_but_the_target() -> None:
+    sequences = pack_rows([[0, 3]] * 9000)
+    drawn = plan(sequences, n_items=10, negative_rule="any_per_type").negatives
+    counts = np.stack([np.bincount(column, minlength=10) for column in drawn.T])
+    assert counts[:, 3].tolist() == [0, 0, 0]
+    assert np.abs(np.delete(counts, 3, axis=1) - 1000).max() < 145
+    assert not np.array_equal(drawn[:, 0], drawn[:, 1])
+
+
+def test_a_user_who_has_seen_everything_still_gets_a_negative() -> None:
+    drawn = plan(pack_rows([[0, 1, 2]]), n_items=3)
+    assert drawn.negatives.shape == (1, 3)
+    assert 0 <= drawn.negatives[0, 0] < 3
+
+
+@pytest.mark.parametrize("rows", [[], [[]], [[3]], [[1], [], [2]]])
+def test_nobody_to_train_on_gives_an_empty_plan(rows: list[list[int]]) -> None:
+    assert len(plan(pack_rows(rows))) == 0
+    assert len(plan(pack_rows(rows), supervision="every", window="short").targets) == 0
