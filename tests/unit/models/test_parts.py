@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from illmrec.models.adaptor import build_adaptor
+from illmrec.models.projection import ProjectionHeads, build_projector
+
+
+def test_the_adaptors_of_the_paper_and_of_the_authors() -> None:
+    paper, authors = build_adaptor(8, 16, 4, "paper"), build_adaptor(8, 16, 4, "authors")
+    assert [type(layer) for layer in paper] == [nn.Linear, nn.ReLU, nn.Linear]
+    assert [type(layer) for layer in authors] == [nn.Linear, nn.LayerNorm, nn.GELU, nn.Linear]
+    assert authors[1].eps == 1e-8
+    features = torch.randn(5, 8)
+    by_hand = torch.relu(features @ paper[0].weight.T + paper[0].bias) @ paper[2].weight.T + paper[2].bias
+    assert torch.allclose(paper(features), by_hand, atol=1e-6)
+    assert authors(features).shape == (5, 4)
+    assert paper(torch.zeros(0, 8)).shape == (0, 4)
+
+
+def test_a_projector_is_the_published_one() -> None:
+    projector = build_projector(6, 10)
+    assert [type(layer) for layer in projector] == [nn.Linear, nn.LayerNorm, nn.ReLU, nn.Linear]
+    assert projector[0].weight.shape == (20, 6)
+    assert projector[3].weight.shape == (10, 20)
+
+
+@pytest.mark.parametrize("shared_width", [16, 128, 512])
+def test_first_scores_are_of_the_order_of_one(shared_width: int) -> None:
+    torch.manual_seed(0)
+    heads = ProjectionHeads(64, {"image": 32}, shared_width)
+    users, items = heads.project_users(torch.randn(400, 64)), heads.project_items({"image": torch.randn(400, 32)})
+    deviation = float((users @ items.T).std().detach())
+    assert 0.1 < deviation < 3.0
+
+
+def test_a_score_is_the_sum_over_types() -> None:
+    torch.manual_seed(0)
+    heads = ProjectionHeads(8, {"image": 5, "cf": 3}, 4)
+    assert heads.kinds == ("image", "cf")
+    hidden, features = torch.randn(6, 8), {"cf": torch.randn(6, 3), "image": torch.randn(6, 5)}
+    users, items = heads.project_users(hidden), heads.project_items(features)
+    assert users.shape == items.shape == (6, 8)
+    shares = heads.split_scores(users, items)
+    for column, kind in enumerate(heads.kinds):
+        expected = (heads.user[kind](hidden) * heads.item[kind](features[kind])).sum(-1)
+        assert torch.allclose(shares[:, column], expected, atol=1e-6)
+    assert torch.allclose(shares.sum(-1), (users * items).sum(-1), atol=1e-6)

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import polars as pl
+import pytest
+
+from illmrec.columns import ITEMS
+from illmrec.models import templates
+from illmrec.models.prompt import NO_SLOT, SLOT, PromptTokens, tokenize_prompt
+
+BEGIN, END = 1, 2
+ROWS = [
+    ("a", "blue lamp", "Wolt", ["Home", "Light"], "A lamp for the desk.", "a.png", "ok"),
+    ("b", "pan", "", ["Kitchen"], "A flat pan that lasts.", "", "missing"),
+    ("c", "", "", [], "", "c.png", "ok"),
+    ("d", "", "", [], "", "", "missing"),
+    ("e", "shoe " * 30, "B" * 40, ["x" * 40], "word " * 100, "e.png", "ok"),
+]
+ITEM_TABLE = pl.DataFrame(ROWS, schema=ITEMS, orient="row")
+HAS_IMAGE = np.array([True, False, True, False, True])
+
+
+def tokenize(texts: list[str]) -> list[list[int]]:
+    """One token per character, away from 0, 1 and 2."""
+    return [[ord(character) + 10 for character in text] for text in texts]
+
+
+def read(tokens: np.ndarray) -> str:
+    return "".join({SLOT: "#", BEGIN: "^", END: "$"}.get(int(token)) or chr(int(token) - 10) for token in tokens)
+
+
+@pytest.fixture(scope="module")
+def prompt() -> PromptTokens:
+    return tokenize_prompt(
+        ITEM_TABLE, HAS_IMAGE, tokenize, begin=[BEGIN], end=[END], title_tokens=25, description_tokens=50
+    )
+
+
+def test_an_item_is_its_title_and_one_slot(prompt: PromptTokens) -> None:
+    assert read(prompt.items[0]) == "Title: blue lamp Image: #\n"
+    assert prompt.items[0][prompt.image_slots[0]] == SLOT
+    assert (prompt.items[0] == SLOT).sum() == 1
+
+
+def test_without_a_picture_the_description_stands_in_its_place(prompt: PromptTokens) -> None:
+    assert read(prompt.items[1]) == "Title: pan Image: A flat pan that lasts.\n"
+    assert prompt.image_slots[1] == NO_SLOT
+    assert SLOT not in prompt.items[1]
+
+
+def test_items_without_any_text_are_still_there(prompt: PromptTokens) -> None:
+    assert read(prompt.items[2]) == f"Title: {templates.UNTITLED} Image: #\n"
+    assert read(prompt.items[3]) == f"Title: {templates.UNTITLED} Image: \n"
+    assert prompt.image_slots.tolist() == [24, NO_SLOT, 38, NO_SLOT, 40]
+
+
+def test_long_texts_are_cut_to_their_limits(prompt: PromptTokens) -> None:
+    assert read(prompt.items[4]) == "Title: " + ("shoe " * 30)[:25] + " Image: #\n"
+    assert prompt.properties["description"].lengths.max() == 50
+    assert max(prompt.properties[name].lengths.max() for name in ("title", "brand", "category")) == 25
+
+
+def test_a_history_reads_as_the_paper_has_it(prompt: PromptTokens) -> None:
+    assert read(prompt.head) == "^" + templates.TASK
+    assert read(prompt.instruction) == templates.INSTRUCTION
+
+
+def test_a_tokenizer_without_begin_and_end_adds_nothing() -> None:
+    bare = tokenize_prompt(ITEM_TABLE, HAS_IMAGE, tokenize, begin=[], end=[], title_tokens=9, description_tokens=9)
+    assert read(bare.head) == templates.TASK
+    assert read(bare.write_answer(0, 0)) == "The brand likely to be consumed is 'Wolt'"
+
+
+def test_twenty_templates_five_a_property() -> None:
+    assert Counter(name for name, _, _ in templates.ALIGNMENT) == dict.fromkeys(templates.PROPERTIES, 5)
+    assert len({question for _, question, _ in templates.ALIGNMENT}) == 25
+    assert all(answer.count("{}") == 1 and "{" not in question for _, question, answer in templates.ALIGNMENT)
+    assert templates.ALIGNMENT[0] == (
+        "brand",
+        "What brand is this user likely to consume next? ",
+        "The brand likely to be consumed is '{}'",
+    )
+
+
+def test_questions_and_answers_are_those_of_the_templates(prompt: PromptTokens) -> None:
+    values = {"brand": "Wolt", "category": "Home > Light", "title": "blue lamp", "description": "A lamp for the desk."}
+    for number, (name, question, answer) in enumerate(templates.ALIGNMENT):
+        assert read(prompt.questions[number]) == question
+        assert read(prompt.write_answer(number, 0)) == answer.replace("{}", values[name]) + "$"
+
+
+def test_only_properties_an_item_has_are_asked_for(prompt: PromptTokens) -> None:
+    def asked(item: int) -> set[str]:
+        numbers = prompt.answerable_templates(item)
+        assert len(numbers) == 5 * len({templates.ALIGNMENT[number][0] for number in numbers})
+        return {templates.ALIGNMENT[number][0] for number in numbers}
+
+    assert asked(0) == {"brand", "category", "title", "description"}
+    assert asked(1) == {"category", "title", "description"}
+    assert asked(2) == asked(3) == set()
+
+
+def test_every_constant_text_is_known_to_a_tokenizer_trained_on_the_spot() -> None:
+    texts = " ".join(templates.all_prompt_texts())
+    for text in (templates.TASK, templates.INSTRUCTION, templates.UNTITLED):
+        assert text in texts
+    assert all(question in texts and answer in texts for _, question, answer in templates.ALIGNMENT)
