@@ -112,6 +112,9 @@ def _check_dataset(dataset: str, overrides: object, path: Path) -> None:
     if missing:
         hint = f"Write `{missing[0]}: {{}}` under datasets.{dataset} to use the defaults."
         raise ParameterError(f"datasets.{dataset} lacks {', '.join(missing)}.", path=path, hint=hint)
+    if "folder" not in (overrides["prepare"] or {}):
+        # dvc.yaml makes the folder a dependency and reads it from here.
+        raise ParameterError(f"datasets.{dataset}.prepare lacks `folder`.", path=path, hint="Name the raw folder there.")
 
 
 def _refuse_unknown(values: dict[Any, Any], known: list[str], what: str, path: Path) -> None:
