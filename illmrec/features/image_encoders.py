@@ -16,6 +16,9 @@ from illmrec.errors import ModelError
 
 Rgb = tuple[float, float, float]
 
+_SAFE_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")
+"""The names open_clip looks for first; after them it would take files in formats that can run code."""
+
 
 class ImageEncoder(Protocol):
     """A picture encoder; ``encode_texts`` works only where ``has_text_tower`` is true."""
@@ -39,22 +42,26 @@ class OpenClipEncoder:
         device: torch device.
 
     Raises:
-        ModelError: when the folder is not such a model.
+        ModelError: when the folder is not such a model, or has its weights only in a format that can run code.
     """
 
     has_text_tower = True
 
     def __init__(self, folder: Path, device: str = "cpu") -> None:
         import open_clip
+        from safetensors import SafetensorError
 
+        if not any((folder / name).is_file() for name in _SAFE_WEIGHTS):
+            hint = "Take a revision of the model that has its weights as safetensors."
+            raise ModelError(f"holds none of {', '.join(_SAFE_WEIGHTS)}.", path=folder, hint=hint)
         name = f"local-dir:{folder}"
         # open_clip logs every loading step on the root logger.
         logging.getLogger().setLevel(max(logging.WARNING, logging.getLogger().level))
         try:
             model, preprocess = open_clip.create_model_from_pretrained(name, device=device)
             tokenizer = open_clip.get_tokenizer(name)
-        except (OSError, RuntimeError, ValueError) as error:
-            raise ModelError(f"is not a readable open_clip model: {error}", path=folder) from None
+        except (OSError, RuntimeError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            raise ModelError(f"is not a readable open_clip model: {error!r}", path=folder) from None
         self._model = model.eval()
         self._preprocess = preprocess
         self._tokenizer = tokenizer
