@@ -80,7 +80,8 @@ def write_matrix(
     """
     if values.shape != (len(present), header.width):
         raise ModelError(f"features are {values.shape}, expected {(len(present), header.width)}.", path=folder)
-    stored = values.astype(np.float16)
+    with np.errstate(over="ignore"):  # an overflow is infinite, which the next line refuses
+        stored = values.astype(np.float16)
     if not np.isfinite(stored).all():
         row = int(np.flatnonzero(~np.isfinite(stored).all(axis=1))[0])
         raise ModelError("a feature is not a finite number.", path=folder, row=row, hint="Check the encoder's weights.")
@@ -100,7 +101,7 @@ def open_matrix(folder: Path, item_digest: str) -> FeatureMatrix:
         header = MatrixHeader(**json.loads((folder / "header.json").read_text(encoding="utf-8")))
         values = np.load(folder / "values.npy", mmap_mode="r", allow_pickle=False)
         present = np.load(folder / "present.npy", allow_pickle=False)
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, EOFError, ValueError, TypeError) as error:
         hint = "Run `dvc repro` to make it again."
         raise ModelError(f"feature matrix cannot be read: {error}", path=folder, hint=hint) from None
     if header.item_digest != item_digest:
