@@ -1,0 +1,95 @@
+"""Turns the report's content into one self-contained HTML page."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from pipelines.report.charts import (
+    SHARES,
+    Line,
+    draw_funnel_bar,
+    draw_intervals,
+    draw_lines,
+    draw_shares,
+    measure_reach,
+)
+from pipelines.report.gallery import TOP, GalleryUser
+from pipelines.report.gather import Curves, Report
+from pipelines.report.reading import Missing
+from pipelines.report.results import MODELS, signed
+
+FOLDER = Path(__file__).parent
+
+
+def render_report(report: Report) -> str:
+    """Return the page. It loads nothing, runs no script, and everything from the catalog is escaped."""
+    environment = Environment(
+        loader=FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.tests["missing"] = lambda value: isinstance(value, Missing)
+    environment.filters |= {"signed": signed, "count": lambda value: f"{value:,}"}
+    environment.globals |= {
+        "MODELS": MODELS,
+        "TOP": TOP,
+        "funnel_bar": draw_funnel_bar,
+        "intervals": draw_intervals,
+        "share_bars": draw_share_bars,
+    }
+    style = (FOLDER / "style.css").read_text(encoding="utf-8")
+    return environment.get_template("report.html").render(
+        report=report,
+        style=Markup(style),  # noqa: S704 - a file of this package
+        policy=write_policy(style),
+        charts=[] if isinstance(report.curves, Missing) else draw_curves(report.curves),
+    )
+
+
+def write_policy(style: str) -> str:
+    """Return the content security policy: pictures inside the page, this one style sheet, and nothing else."""
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode("ascii")
+    return f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+
+
+def draw_curves(curves: Curves) -> list[tuple[str, Markup]]:
+    """Return (caption, chart) of each training curve that has points."""
+    names = {"image": "image", "cf": "CF", "text": "text"}
+    groups: list[tuple[str, list[Line], bool]] = [
+        ("Total loss (logarithmic)", _pick_lines(curves, {"loss": "total"}, "total"), True),
+        ("Retrieval loss by feature type (logarithmic)", _pick_lines(curves, names), True),
+        ("Alignment loss", _pick_lines(curves, {"alignment": "alignment"}, "alignment"), False),
+        (
+            "Validation NDCG@10, full catalog",
+            _pick_lines(curves, {"validation": "validation"}, "illmrec", dots=True),
+            False,
+        ),
+    ]
+    return [
+        (caption, draw_lines(lines, caption, "training step", log=log, mark=curves.best_step))
+        for caption, lines, log in groups
+        if lines
+    ]
+
+
+def _pick_lines(curves: Curves, names: Mapping[str, str], colour: str = "", *, dots: bool = False) -> list[Line]:
+    return [
+        Line(name, colour or column, curves.points[column], dots)
+        for column, name in names.items()
+        if column in curves.points
+    ]
+
+
+def draw_share_bars(user: GalleryUser) -> list[Markup | None]:
+    """Return the bar of each recommendation of a user, all to one scale; None where no model scored."""
+    reach = measure_reach([line.shares for line in user.recommendations])
+    ordered = [{name: line.shares[name] for name in SHARES if name in line.shares} for line in user.recommendations]
+    return [draw_shares(shares, reach) if shares else None for shares in ordered]
