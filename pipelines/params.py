@@ -114,7 +114,7 @@ def _check_dataset(dataset: str, overrides: object, path: Path) -> None:
         raise ParameterError(f"datasets.{dataset} lacks {', '.join(missing)}.", path=path, hint=hint)
     if "folder" not in (overrides["prepare"] or {}):
         # dvc.yaml makes the folder a dependency and reads it from here.
-        raise ParameterError(f"datasets.{dataset}.prepare lacks `folder`.", path=path, hint="Name the raw folder there.")
+        raise ParameterError(f"datasets.{dataset}.prepare lacks `folder`.", path=path, hint="Name the raw folder.")
 
 
 def _refuse_unknown(values: dict[Any, Any], known: list[str], what: str, path: Path) -> None:

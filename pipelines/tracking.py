@@ -55,9 +55,13 @@ class Tracker:
         # It warns about a missing pip, which it needs only to describe environments.
         logging.getLogger("mlflow").setLevel(logging.ERROR)
         self._root = root
-        self.uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(root / 'mlflow.db').absolute()}"
+        configured = os.environ.get("MLFLOW_TRACKING_URI")
+        self.uri = configured or f"sqlite:///{(root / 'mlflow.db').absolute()}"
         mlflow.set_tracking_uri(self.uri)
         mlflow.set_registry_uri(self.uri)
+        if configured is None:
+            # MLflow leaves the address in the environment, where the next project of this process would find it.
+            os.environ.pop("MLFLOW_TRACKING_URI", None)
         self.client = MlflowClient(self.uri, self.uri)
 
     def open_experiment(self, name: str) -> str:

@@ -64,6 +64,7 @@ class Head:
             raise ModelError(f"is no head: inputs {sorted(inputs)}.", path=path, hint="Run `illmrec export`.")
         self.llm_width = inputs.pop(HIDDEN)
         self.widths: Mapping[str, int] = inputs
+        self.width = int(self._session.get_outputs()[0].shape[1])
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -76,7 +77,7 @@ class Head:
         idle = {kind: np.zeros((1, width), np.float32) for kind, width in self.widths.items()}
         starts = range(0, len(hidden), block)
         parts = [self._session.run([USERS], {HIDDEN: hidden[start : start + block]} | idle)[0] for start in starts]
-        return np.concatenate(parts)
+        return np.concatenate([np.zeros((0, self.width), np.float32), *parts])
 
     def project_items(
         self, features: Mapping[str, npt.NDArray[np.floating[Any]]], block: int = 4096

@@ -1,0 +1,192 @@
+"""From raw files to published recommendations on a small synthetic catalog."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from illmrec.atomic import digest_folder
+from illmrec.errors import DataError, ModelError, NothingToDoError
+from illmrec.scoring.output import read_latest
+from tests.integration.conftest import DAY, expect_error, make_project, run_ok
+
+Project = tuple[Path, dict[str, dict[str, Any]]]
+
+
+def test_every_command_says_what_it_did(project: Project) -> None:
+    _, printed = project
+    assert printed["prepare"]["users"] > 20
+    assert printed["validate"]["passed"] is True
+    assert printed["embed-images"]["encoded"] == printed["embed-images"]["pictures"]
+    assert printed["train"]["steps"] > 0
+    assert printed["train"]["resumed"] is False
+    assert printed["export"]["same_top10_share"] == 1.0
+
+
+def test_metrics_name_every_model_and_protocol(project: Project) -> None:
+    root, printed = project
+    stored = json.loads((root / "artifacts/shop/evaluation/metrics.json").read_text())
+    assert stored == printed["evaluate"]
+    for model in ("illmrec", "sasrec", "popularity"):
+        for protocol in ("full", "sampled"):
+            key = f"{model}/{protocol}/ndcg@10"
+            assert 0.0 <= stored[f"{key}.low"] <= stored[key] <= stored[f"{key}.high"] <= 1.0
+    difference = stored["illmrec/full/mrr"] - stored["sasrec/full/mrr"]
+    assert stored["illmrec-sasrec/full/mrr"] == pytest.approx(difference)
+
+
+def test_recommendations_hold_k_unseen_items_for_every_user(project: Project) -> None:
+    root, _ = project
+    table = read_latest(root / "exports/shop")
+    prepared = root / "artifacts/shop/prepared"
+    users = pl.read_parquet(prepared / "users.parquet")
+    seen = pl.concat(
+        [pl.read_parquet(prepared / f"{name}.parquet") for name in ("interactions", "interactions_below_core")]
+    )
+    counts = table.group_by("user_id").agg(pl.len(), pl.col("item_id").n_unique().alias("items"))
+    assert set(counts["user_id"]) == set(users["user_id"])
+    assert counts.filter((pl.col("len") != 20) | (pl.col("items") != 20)).is_empty()
+    assert table.join(seen, on=["user_id", "item_id"], how="semi").is_empty()
+    assert table.filter(pl.col("score").diff().over("user_id") > 0).is_empty()
+    model = table.filter(pl.col("reason") == "model")
+    total = model["share_image"] + model["share_cf"] + model["share_text"]
+    assert (total - model["score"]).abs().max() < 1e-4
+
+
+def test_the_export_equals_scores_computed_with_torch(project: Project) -> None:
+    import numpy as np
+
+    from pipelines.assembly import load_recommender
+    from pipelines.jobs.recommend import gather_audience, read_interactions
+    from pipelines.layout import Layout
+
+    root, _ = project
+    layout = Layout(root, "shop")
+    model = load_recommender(layout, layout.model)
+    from datetime import date
+
+    from pipelines.assembly import load_catalog
+
+    catalog = load_catalog(layout)
+    audience = gather_audience(layout, catalog, read_interactions(layout, date.fromisoformat(DAY)))
+    rows = [audience.histories[user] for user in range(len(audience.user_ids))]
+    scores = model.project_users(model.represent_users(rows, 1)) @ model.represent_items().T
+    for user, row in enumerate(rows):
+        scores[user, row] = -np.inf
+    best = [catalog.item_ids[index] for index in scores.argmax(axis=1)]
+    table = read_latest(root / "exports/shop").filter(pl.col("rank") == 1).sort("user_id")
+    assert table["item_id"].to_list() == best
+    assert np.abs(table["score"].to_numpy() - scores.max(axis=1)).max() < 1e-4
+
+
+def test_the_same_night_twice_gives_the_same_bytes(project: Project, tmp_path: Path) -> None:
+    root, printed = project
+    folder = Path(printed["recommend"]["folder"])
+    before = digest_folder(folder)
+    assert run_ok(root, "recommend", "--date", DAY)["already_written"] is True
+    shutil.move(folder, tmp_path / "aside")
+    again = run_ok(root, "recommend", "--date", DAY)
+    assert again["already_written"] is False
+    assert Path(again["folder"]) == folder
+    assert digest_folder(folder) == before
+
+
+def test_users_without_any_known_item_get_popular_ones(project: Project) -> None:
+    root, _ = project
+    # Before the first interaction of the data set nobody is known.
+    facts = run_ok(root, "recommend", "--date", "1971-01-01")
+    assert facts["users_by_model"] == 0
+    assert facts["users_by_popularity"] == facts["users"]
+    assert set(read_latest(root / "exports/shop")["reason"]) == {"cold_user_popularity"}
+    run_ok(root, "recommend", "--date", DAY)
+
+
+def test_a_changed_part_is_noticed_by_the_reader(project: Project) -> None:
+    root, printed = project
+    part = Path(printed["recommend"]["folder"]) / "part-00000.parquet"
+    original = part.read_bytes()
+    part.write_bytes(original[:-9] + bytes([original[-9] ^ 1]) + original[-8:])
+    with pytest.raises(DataError, match="differs from the manifest"):
+        read_latest(root / "exports/shop")
+    part.write_bytes(original)
+    read_latest(root / "exports/shop")
+
+
+def test_registered_version_carries_its_lineage(project: Project) -> None:
+    from pipelines.tracking import CHAMPION, Tracker
+
+    root, printed = project
+    released = Tracker(root).resolve("illmrec-shop", CHAMPION)
+    metrics = printed["evaluate"]
+    assert released.tags["quality_gate"] == "passed"
+    assert float(released.tags["metric/full/ndcg_at_10"]) == pytest.approx(metrics["illmrec/full/ndcg@10"], abs=1e-6)
+    for key in ("git_commit", "dvc_lock_sha256", "params_sha256", "onnx_sha256", "backbone", "image_encoder"):
+        assert released.tags[key]
+
+
+def test_promoting_the_champion_again_is_nothing_to_do(project: Project) -> None:
+    root, _ = project
+    error = expect_error(root, "promote")
+    assert isinstance(error, NothingToDoError)
+    assert error.exit_code == 6
+
+
+def test_a_worse_challenger_is_refused_and_the_champion_stays(project: Project) -> None:
+    from pipelines.tracking import CHAMPION, Tracker
+
+    root, printed = project
+    path = root / "artifacts/shop/evaluation/metrics.json"
+    metrics = json.loads(path.read_text())
+    path.write_text(json.dumps({**metrics, "illmrec/full/ndcg@10": metrics["illmrec/full/ndcg@10"] * 0.5}))
+    assert run_ok(root, "register")["version"] != printed["register"]["version"]
+    path.write_text(json.dumps(metrics, indent=2, sort_keys=True))
+    error = expect_error(root, "promote")
+    assert error.exit_code == 4
+    assert "refused" in str(error)
+    assert Tracker(root).resolve("illmrec-shop", CHAMPION).version == printed["register"]["version"]
+
+
+def test_a_project_without_champion_says_what_to_run(tmp_path: Path) -> None:
+    error = expect_error(make_project(tmp_path / "empty"), "recommend", "--date", DAY)
+    assert isinstance(error, ModelError)
+    assert error.exit_code == 4
+    assert "illmrec register" in error.hint
+
+
+def test_a_flipped_byte_in_the_model_is_refused(project: Project) -> None:
+    root, _ = project
+    path = root / "artifacts/shop/model/tensors.safetensors"
+    original = path.read_bytes()
+    path.write_bytes(original[:-1] + bytes([original[-1] ^ 1]))
+    error = expect_error(root, "evaluate")
+    path.write_bytes(original)
+    assert error.exit_code == 4
+    assert "digest does not match" in str(error)
+
+
+def test_a_changed_file_in_the_registry_is_refused(project: Project) -> None:
+    root, _ = project
+    shutil.rmtree(root / "work/releases")
+    stored = sorted((root / "mlartifacts").rglob("model.onnx"))
+    originals = {path: path.read_bytes() for path in stored}
+    for path, content in originals.items():
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    error = expect_error(root, "recommend", "--date", DAY)
+    for path, content in originals.items():
+        path.write_bytes(content)
+    assert error.exit_code == 4
+    assert "onnx_sha256" in str(error)
+    run_ok(root, "recommend", "--date", DAY)
+
+
+def test_an_unchanged_catalog_encodes_nothing_again(project: Project) -> None:
+    root, printed = project
+    again = run_ok(root, "embed-images")
+    assert again["encoded"] == 0
+    assert again["pictures"] == printed["embed-images"]["pictures"]
+    assert run_ok(root, "embed-text")["encoded"] == 0
