@@ -20,21 +20,12 @@ class Backbone:
         device: torch device.
 
     Raises:
-        ModelError: when the folder is not such a model, or holds weights in a format that can run code.
+        ModelError: when the folder is not such a model, lacks some of its weights, or holds them in a format that can
+            run code.
     """
 
     def __init__(self, folder: Path, dtype: torch.dtype = torch.float32, device: str = "cpu") -> None:
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-        from transformers.utils import logging
-
-        logging.disable_progress_bar()
-        try:
-            self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-            model = AutoModelForCausalLM.from_pretrained(
-                folder, dtype=dtype, local_files_only=True, use_safetensors=True, attn_implementation="sdpa"
-            )
-        except (OSError, RuntimeError, ValueError, KeyError) as error:
-            raise ModelError(f"is not a readable causal language model: {error}", path=folder) from None
+        model, self.tokenizer = _load(folder, dtype)
         self._model: Any = model.eval().requires_grad_(requires_grad=False).to(device)
         self._decoder = self._model.get_decoder()
         self._unembed = self._model.get_output_embeddings()
@@ -81,3 +72,26 @@ class Backbone:
         """Return ``float32 [A, vocabulary]``: next-token logits of hidden states ``dtype [A, d_llm]``."""
         logits: Tensor = self._unembed(hidden).float()
         return logits
+
+
+def _load(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
+    """Return the model and the tokenizer of a folder."""
+    from safetensors import SafetensorError
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    local = {"local_files_only": True, "trust_remote_code": False}
+    loader: Any = AutoModelForCausalLM
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, **local)
+        model, report = loader.from_pretrained(
+            folder, dtype=dtype, use_safetensors=True, attn_implementation="sdpa", output_loading_info=True, **local
+        )
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise ModelError(f"is not a readable causal language model: {error}", path=folder) from None
+    # transformers fills absent weights with random numbers and only warns.
+    absent = sorted({*report["missing_keys"], *(entry[0] for entry in report["mismatched_keys"])})
+    if absent:
+        raise ModelError(f"{len(absent)} weights are absent or of another shape, {absent[0]} first.", path=folder)
+    return model, tokenizer

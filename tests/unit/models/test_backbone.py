@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import polars as pl
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
+
+from illmrec.errors import ModelError
+from illmrec.models.backbone import Backbone
+from illmrec.training.language import LanguageSettings, train_language, train_tokenizer, write_documents
+
+
+def test_it_runs_as_transformers_does(tiny_backbone: Backbone, tiny_model_folder: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(tiny_model_folder).eval()
+    tokens = torch.arange(3, 40)[None]
+    with torch.inference_mode():
+        expected = model(tokens, output_hidden_states=True)
+        states = tiny_backbone.run(tiny_backbone.embed(tokens), torch.arange(37)[None], None)
+    assert torch.allclose(states, expected.hidden_states[-1], atol=1e-6)
+    assert torch.allclose(tiny_backbone.predict_tokens(states[0]), expected.logits[0], atol=1e-5)
+    assert tiny_backbone.width == 32
+
+
+def test_tokens_come_without_special_ones(tiny_backbone: Backbone) -> None:
+    assert tiny_backbone.tokenize([]) == []
+    first, empty = tiny_backbone.tokenize(["Title: lamp", ""])
+    assert empty == []
+    assert tiny_backbone.tokenizer.decode(first) == "Title: lamp"
+    special = {*tiny_backbone.begin_tokens, *tiny_backbone.end_tokens}
+    assert len(special) == 2
+    assert not special & set(first)
+
+
+def copy(folder: Path, target: Path) -> Path:
+    shutil.copytree(folder, target)
+    return target
+
+
+def test_weights_in_a_format_that_can_run_code_are_refused(tiny_model_folder: Path, tmp_path: Path) -> None:
+    folder = copy(tiny_model_folder, tmp_path / "model")
+    state = AutoModelForCausalLM.from_pretrained(folder).state_dict()
+    torch.save(state, folder / "pytorch_model.bin")
+    Backbone(folder)
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match=str(folder)):
+        Backbone(folder)
+
+
+def test_code_that_comes_with_a_model_is_not_run(tiny_model_folder: Path, tmp_path: Path) -> None:
+    folder, trace = copy(tiny_model_folder, tmp_path / "model"), tmp_path / "ran"
+    (folder / "theirs.py").write_text(f"open({str(trace)!r}, 'w')\n")
+    config = json.loads((folder / "config.json").read_text())
+    classes = {"AutoConfig": "theirs.Config", "AutoModelForCausalLM": "theirs.Model"}
+    (folder / "config.json").write_text(json.dumps(config | {"auto_map": classes, "model_type": "theirs"}))
+    with pytest.raises(ModelError):
+        Backbone(folder)
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize("damage", ["no folder", "no config", "bad config", "half the weights", "no tokenizer"])
+def test_a_folder_that_is_no_model_is_refused(damage: str, tiny_model_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    if damage != "no folder":
+        copy(tiny_model_folder, folder)
+    if damage == "no config":
+        (folder / "config.json").unlink()
+    elif damage == "bad config":
+        (folder / "config.json").write_text("{")
+    elif damage == "half the weights":
+        weights = folder / "model.safetensors"
+        weights.write_bytes(weights.read_bytes()[:5000])
+    elif damage == "no tokenizer":
+        (folder / "tokenizer.json").unlink()
+    with pytest.raises(ModelError, match=str(folder)):
+        Backbone(folder)
+
+
+def test_weights_that_are_not_there_are_not_made_up(tiny_model_folder: Path, tmp_path: Path) -> None:
+    folder = copy(tiny_model_folder, tmp_path / "model")
+    state = load_file(folder / "model.safetensors")
+    del state["model.layers.1.mlp.up_proj.weight"]
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"1 weights are absent.*layers\.1\.mlp\.up_proj"):
+        Backbone(folder)
+
+
+SETTINGS = LanguageSettings(
+    vocabulary=320, width=16, layers=1, heads=2, context=32, steps=2, batch_size=2, learning_rate=1e-3, seed=0
+)
+
+
+def test_a_model_trained_on_the_spot_is_one_that_can_be_loaded(tmp_path: Path, tiny_items: pl.DataFrame) -> None:
+    tokenizer = train_tokenizer(tiny_items["title"], SETTINGS.vocabulary)
+    losses = []
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        losses.append(train_language(tmp_path / name, tiny_items, tokenizer, SETTINGS))
+    assert len(losses[0]) == 2
+    assert losses[0] == losses[1]
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("first", "second")]
+    assert weights[0] == weights[1]
+    backbone = Backbone(tmp_path / "first")
+    assert backbone.width == 16
+    assert len(backbone.tokenizer) <= SETTINGS.vocabulary
+    assert not list((tmp_path / "first").glob("*.bin"))
+
+
+def test_a_tokenizer_loses_no_character(tiny_items: pl.DataFrame) -> None:
+    tokenizer = train_tokenizer(tiny_items["title"], 320)
+    for text in ("plain words", "Größe 42 — 日本 🙂", "  two  spaces ", "'quoted'\n"):
+        assert tokenizer.decode(tokenizer(text, add_special_tokens=False)["input_ids"]) == text
+
+
+def test_documents_hold_catalog_texts_and_repeat(tiny_items: pl.DataFrame) -> None:
+    documents = write_documents(tiny_items, 50, seed=1)
+    assert len(documents) == 50
+    assert documents == write_documents(tiny_items, 50, seed=1)
+    assert documents != write_documents(tiny_items, 50, seed=2)
+    titles = [title for title in tiny_items["title"] if title]
+    assert all(any(title in document for title in titles) or "without a title" in document for document in documents)
