@@ -153,10 +153,20 @@ def _validate(kind: type[SectionType], values: dict[str, Any], name: str, path: 
             close = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
             hint = f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(known)}."
             raise ParameterError(f"unknown parameter {key!r} in {name}.", path=path, hint=hint) from None
-        hint = "YAML reads 1e-3 as text; write 1.0e-3." if isinstance(first["input"], str) else ""
+        hint = "YAML reads 1e-3 as text; write 1.0e-3." if _looks_like_number(first["input"]) else ""
         if first["type"] == "missing":
             raise ParameterError(f"{name} lacks the parameter {key!r}.", path=path) from None
         raise ParameterError(f"{name}.{key} is {first['input']!r}: {first['msg']}.", path=path, hint=hint) from None
+
+
+def _looks_like_number(value: object) -> bool:
+    if not isinstance(value, str):
+        return False
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return True
 
 
 def _known_fields(kind: type[config.Section], location: tuple[int | str, ...]) -> list[str]:
