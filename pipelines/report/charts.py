@@ -152,7 +152,7 @@ def draw_intervals(rows: Sequence[MetricRow], label: str) -> Markup:
     block = pitch * len(MODELS) + 12
     height = first + block * len(rows) + 30
     ends = [end for row in rows for interval in row.models.values() for end in (interval.low, interval.high)]
-    axis = make_axis(ends, 64, WIDTH - RIGHT, zero=True)
+    axis = make_axis(ends, 80, WIDTH - RIGHT, zero=True)
     base = first + block * len(rows)
     parts = _draw_legend([(name, model) for model, name in MODELS.items()])
     for tick in axis.ticks():
@@ -161,7 +161,7 @@ def draw_intervals(rows: Sequence[MetricRow], label: str) -> Markup:
         parts.append(element("text", f"{tick:g}", x=x, y=base + 16, text_anchor="middle"))
     for index, row in enumerate(rows):
         top = first + block * index + 6
-        parts.append(element("text", row.label, x=58, y=top + pitch + 4, text_anchor="end"))
+        parts.append(element("text", row.label, x=70, y=top + pitch + 4, text_anchor="end"))
         for place, model in enumerate(MODELS):
             parts += _draw_dot(axis, row.models[model], top + pitch * place, model)
     return draw_figure(WIDTH, height, label, *parts)

@@ -139,7 +139,7 @@ def gather_report(layout: Layout, lineage: Mapping[str, str], choices: Choices, 
         funnel=build_funnel(summary, counts),
         gate=read_gate(layout),
         curves=read_curves(layout, None if isinstance(model, Missing) else model.best_step),
-        results=read_results(layout, choices.confidence),
+        results=read_results(layout, choices.confidence, counts.count("negatives_per_user") if counts else None),
         parity=read_parity(layout),
         gallery=read_gallery(layout, choices),
     )
@@ -219,10 +219,12 @@ def read_curves(layout: Layout, best_step: int | None) -> Curves | Missing:
     return Curves({name: tuple(rows) for name, rows in points.items() if rows}, best_step)
 
 
-def read_results(layout: Layout, confidence: float) -> Results | Missing:
+def read_results(layout: Layout, confidence: float, negatives: int | None) -> Results | Missing:
     """Return the evaluation's tables and verdict."""
     path, remedy = layout.evaluation / "metrics.json", f"illmrec evaluate --dataset {layout.dataset}"
-    return build_results(read_facts(path, remedy), confidence) if path.exists() else Missing("Results", remedy)
+    if not path.exists():
+        return Missing("Results", remedy)
+    return build_results(read_facts(path, remedy), confidence, negatives)
 
 
 def read_parity(layout: Layout) -> Parity | Missing:

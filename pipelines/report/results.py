@@ -10,13 +10,7 @@ from pipelines.report.reading import Facts
 
 OURS, RIVAL = "illmrec", "sasrec"
 MODELS = {OURS: "I-LLMRec", RIVAL: "SASRec", "popularity": "Popularity"}
-PROTOCOLS = {
-    "full": ("Full catalog (primary)", "Each test target is ranked among all items the user had not yet taken."),
-    "sampled": (
-        "Sampled negatives",
-        "Each test target is ranked among a few random items; easier, and it can order models differently.",
-    ),
-}
+PROTOCOLS = ("full", "sampled")
 HEADLINE = "ndcg@10"
 
 
@@ -65,7 +59,6 @@ class MetricRow:
 class ProtocolResults:
     """All metrics under one protocol."""
 
-    name: str
     title: str
     note: str
     rows: tuple[MetricRow, ...]
@@ -86,16 +79,29 @@ class Results:
     confidence: float
 
 
-def build_results(metrics: Facts, confidence: float) -> Results:
+def build_results(metrics: Facts, confidence: float, negatives: int | None) -> Results:
     """Return tables and verdict from metrics.json.
+
+    Args:
+        metrics: the content of metrics.json.
+        confidence: coverage of its intervals, 0 to 1.
+        negatives: sampled negatives per user; None where unknown.
 
     Raises:
         DataError: when a metric, an interval's end or a difference is missing or no number.
     """
     protocols = tuple(
-        ProtocolResults(name, title, note, _build_rows(metrics, name)) for name, (title, note) in PROTOCOLS.items()
+        ProtocolResults(*_describe_protocol(name, negatives), _build_rows(metrics, name)) for name in PROTOCOLS
     )
     return Results(protocols, judge_rows(protocols[0].rows, confidence), confidence)
+
+
+def _describe_protocol(name: str, negatives: int | None) -> tuple[str, str]:
+    if name == "full":
+        return "Full catalog (primary)", "Each test target is ranked among all items the user had not yet taken."
+    count = "" if negatives is None else f"{negatives:,} "
+    among = f"Each test target is ranked among {count}random items the user never took"
+    return f"{count}sampled negatives".capitalize(), f"{among}; that is easier, and it can order models differently."
 
 
 def _build_rows(metrics: Facts, protocol: str) -> tuple[MetricRow, ...]:

@@ -1,0 +1,467 @@
+"""``illmrec report``: one safe page whose numbers are those of the artifacts, with whatever has been made so far."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from illmrec import columns
+from illmrec.data.catalog import Catalog
+from illmrec.errors import DataError, LockedError, MissingArtifactError, ParameterError
+from illmrec.scoring.output import RECOMMENDATIONS, write_run
+from pipelines.cli import cli
+from pipelines.lock import hold_lock
+from pipelines.params import STAGES
+
+USERS, ITEMS, LOST, WITHOUT_PICTURE = 8, 30, 3, 5
+PAYLOADS = [
+    "<script>alert(1)</script>",
+    "</title><script>alert(2)</script>",
+    "</style><script>alert(3)</script>",
+    "<img src=x onerror=alert(4)>",
+    "<svg onload=alert(5)>",
+    "<svg><script>alert(6)</script></svg>",
+    '"><script>alert(7)</script>',
+    "' onmouseover='alert(8)",
+    '" autofocus onfocus="alert(9)',
+    "<iframe src=javascript:alert(10)></iframe>",
+    "<a href=javascript:alert(11)>a</a>",
+    "<body onload=alert(12)>",
+    "<details open ontoggle=alert(13)>",
+    "{{ 7 * 7 }}{% for x in ().__class__.__base__.__subclasses__() %}{% endfor %}",
+    "--><script>alert(15)</script><!--",
+    "<![CDATA[<script>alert(16)</script>]]>",
+    "<math><mi xlink:href=https://evil.example/17>x</mi></math>",
+    "<link rel=stylesheet href=https://evil.example/18.css>",
+    "<meta http-equiv=refresh content=0;url=https://evil.example/19>",
+    "<base href=https://evil.example/20/>",
+]
+TAGS = {
+    *("html", "head", "meta", "title", "style", "body", "header", "nav", "main", "section", "footer"),
+    *("h1", "h2", "h3", "h4", "p", "strong", "small", "span", "i", "bdi", "code", "a", "img", "div"),
+    *("dl", "dt", "dd", "ol", "li", "details", "summary", "figure", "figcaption"),
+    *("table", "thead", "tbody", "tr", "th", "td", "svg", "rect", "line", "text", "polyline", "circle"),
+}
+ITEM_IDS = sorted([*(f"i{number:02d}" for number in range(ITEMS - len(PAYLOADS))), *PAYLOADS])
+USER_IDS = [f"u{number}" for number in range(USERS)]
+MINUS = "\N{MINUS SIGN}"
+METRICS = ["hit@5", "hit@10", "hit@20", "ndcg@5", "ndcg@10", "ndcg@20", "mrr"]
+
+
+class Page(HTMLParser):
+    """Elements and texts of a page as a browser would tell them apart."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.source = source
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.texts: list[str] = []
+        self.feed(source)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {name: value or "" for name, value in attrs}))
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join("".join(self.texts).split())
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    write_prepared(tmp_path)
+    write_split(tmp_path)
+    write_model(tmp_path)
+    write_evaluation(tmp_path)
+    parity = {"users": USERS, "max_user_difference": 2.5e-7, "max_item_difference": 4e-7, "same_top10_share": 0.875}
+    write_json(tmp_path, "head/head.json", {"parity": parity})
+    check = {
+        "suite": PAYLOADS[0],
+        "name": PAYLOADS[3],
+        "severity": "warning",
+        "observed": 0.25,
+        "expected": PAYLOADS[6],
+    }
+    passed = {"suite": "k_core", "name": "has_items", "severity": "critical", "observed": None, "expected": "1 or more"}
+    checks = [check | {"passed": False}, passed | {"passed": True}]
+    write_json(tmp_path, "quality/gate.json", {"passed": True, "checks": checks})
+    write_json(tmp_path, "quality/docs/index.html", "")
+    write_night(tmp_path)
+    sections: dict[str, Any] = {stage: {} for stage in STAGES} | {"prepare": {"format": "own", "folder": "data/shop"}}
+    params = {"report": {"users": 6, "thumbnail_pixels": 40}, "datasets": {"shop": sections}}
+    (tmp_path / "params.yaml").write_text(json.dumps(params))
+    return tmp_path
+
+
+def write_json(root: Path, name: str, value: object) -> None:
+    path = root / "artifacts" / "shop" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value))
+
+
+def write_table(root: Path, name: str, rows: list[Any], schema: dict[str, Any]) -> None:
+    path = root / "artifacts" / "shop" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pl.DataFrame(rows, schema=schema, orient="row").write_parquet(path)
+
+
+def write_prepared(root: Path) -> None:
+    raw = root / "data" / "shop"
+    raw.mkdir(parents=True)
+    (raw / "SYNTHETIC.md").write_text("made up")
+    images = []
+    for index, item in enumerate(ITEM_IDS):
+        if index != WITHOUT_PICTURE:
+            Image.new("RGB", (90, 60), (8 * index, 90, 120)).save(raw / f"{index}.png")
+            images.append((item, 0, f"{index}.png", "ok", "0" * 64, 90, 60, 100, ""))
+    (raw / f"{LOST}.png").write_bytes(b"no picture any more")
+    items = [(item, PAYLOADS[i % 20], "brand", [], PAYLOADS[0], "", "ok") for i, item in enumerate(ITEM_IDS)]
+    write_table(root, "prepared/items.parquet", items, columns.ITEMS)
+    write_table(root, "prepared/images.parquet", images, columns.IMAGES)
+    write_json(root, "prepared/source.json", {"format": "own", "folder": "data/shop", "max_pixels": 10_000})
+    summary = {
+        "raw_interaction_rows": 100,
+        "duplicate_interactions_dropped": 4,
+        "repeated_interactions_dropped": 5,
+        "interactions_before_core": 88,
+        "interactions_below_core": 8,
+        "interactions": 80,
+        "users_with_interactions": 9,
+        "users": USERS,
+        "items_with_interactions": ITEMS,
+        "items": ITEMS,
+        "items_without_row": 0,
+        "items_without_image": 1,
+        "empty_titles": 0,
+        "empty_descriptions": 2,
+    }
+    write_json(root, "prepared/summary.json", summary)
+
+
+def write_split(root: Path) -> None:
+    sequences = [
+        (user, USER_IDS[user], [(4 * user + step) % ITEMS for step in range(7)], (4 * user + 7) % ITEMS, target(user))
+        for user in range(USERS)
+    ]
+    write_table(root, "split/sequences.parquet", sequences, columns.SEQUENCES)
+    counts = {"users": USERS, "items": ITEMS, "train_interactions": 56, "users_put_aside": 3, "negatives_per_user": 77}
+    write_json(root, "split/summary.json", counts)
+
+
+def target(user: int) -> int:
+    return (4 * user + 8) % ITEMS
+
+
+def write_model(root: Path) -> None:
+    encoder = {"name": PAYLOADS[1], "revision": "r1"}
+    items = pl.read_parquet(root / "artifacts" / "shop" / "prepared" / "items.parquet")
+    state = {
+        "best_step": 20,
+        "validation_ndcg@10": 0.125,
+        "run_id": PAYLOADS[2],
+        "image_encoder": encoder,
+        "text_encoder": None,
+        "backbone": encoder,
+        "settings": {"features": ["image", "cf"], "preset": PAYLOADS[4]},
+        "item_digest": Catalog(items).digest,
+    }
+    write_json(root, "model/state.json", {"state": state})
+    curves = root / "artifacts" / "shop" / "curves" / "train.csv"
+    curves.parent.mkdir()
+    lines = [
+        f"{step},{100 / step},{1 + step},{2 / step},3,1," + ("0.1" if step % 10 == 0 else "") for step in range(1, 31)
+    ]
+    curves.write_text("step,loss,image,cf,text,alignment,validation\n" + "\n".join(lines) + "\n")
+
+
+def make_metrics(gap: float) -> dict[str, float]:
+    """Return metrics of which no two are alike; I-LLMRec is ahead of SASRec by ``gap``, give or take 0.01."""
+    values: dict[str, float] = {}
+    for p, protocol in enumerate(["full", "sampled"]):
+        for m, metric in enumerate(METRICS):
+            base = 0.3 + 0.1 * p + 0.01234 * m
+            means = {"illmrec": base + gap, "sasrec": base, "popularity": base / 3, "illmrec-sasrec": gap + 0.0001 * m}
+            for model, mean in means.items():
+                key = f"{model}/{protocol}/{metric}"
+                values |= {key: mean, f"{key}.low": mean - 0.01, f"{key}.high": mean + 0.01}
+    return values
+
+
+def write_evaluation(root: Path, gap: float = -0.05) -> None:
+    write_json(root, "evaluation/metrics.json", make_metrics(gap))
+    names = [f"{model}_{protocol}" for model in ("illmrec", "sasrec", "popularity") for protocol in ("full", "sampled")]
+    rows = [(user, *[float(1 + 4 * user)] * len(names)) for user in range(USERS)]
+    schema = {columns.USER_INDEX: pl.Int32} | dict.fromkeys(names, pl.Float64)
+    write_table(root, "evaluation/ranks.parquet", rows, schema)
+
+
+def write_night(root: Path) -> None:
+    run = root / "exports" / "shop" / "dt=2026-01-31" / "run=abc"
+    run.mkdir(parents=True)
+    rows = []
+    for user in range(USERS - 1):
+        others = [item for item in ITEM_IDS if item != ITEM_IDS[target(user)]]
+        for rank in range(1, 13):
+            item = ITEM_IDS[target(user)] if rank == 2 else others[(7 * user + rank) % len(others)]
+            reason, shares = ("cold_user_popularity", (None,) * 3) if user == 1 else ("model", (2.5, -0.75, 0.25))
+            rows.append((USER_IDS[user], rank, item, 2.0, *shares, reason, rank == 3, "m/1"))
+    write_run(run, pl.DataFrame(rows, schema=RECOMMENDATIONS, orient="row"), 2, {})
+    (root / "exports" / "shop" / "latest.json").write_text('{"run": "dt=2026-01-31/run=abc"}')
+
+
+def run(root: Path) -> tuple[dict[str, Any], Page]:
+    arguments = ["--root", str(root), "report", "--dataset", "shop", "--json"]
+    facts = json.loads(CliRunner().invoke(cli, arguments, catch_exceptions=False).stdout)
+    page = (root / "work" / "reports" / "shop.html").read_text(encoding="utf-8")
+    assert facts["bytes"] == len(page.encode())
+    return facts, Page(page)
+
+
+def remove(root: Path, *names: str) -> None:
+    for name in names:
+        shutil.rmtree(root / name)
+
+
+def test_nothing_from_the_data_is_live(project: Path) -> None:
+    _, page = run(project)
+    assert {tag for tag, _ in page.elements} <= TAGS
+    names = {name for _, attributes in page.elements for name in attributes}
+    assert not [name for name in names if name.startswith("on") or name in {"style", "srcdoc", "action", "xlink:href"}]
+    shown = [payload for payload in PAYLOADS if payload in page.text]
+    assert shown == PAYLOADS
+
+
+def test_the_page_loads_nothing(project: Path) -> None:
+    _, page = run(project)
+    for tag, attributes in page.elements:
+        for name, value in attributes.items():
+            assert "//" not in value or tag == "meta" or value.startswith("data:image/jpeg;base64,"), (tag, name, value)
+        assert attributes.get("src", "data:image/jpeg").startswith("data:image/jpeg")
+        assert attributes.get("href", "#").startswith(("#", "../../artifacts/shop/quality/docs/index.html"))
+    style = page.source.split("<style>")[1].split("</style>")[0]
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+def test_the_policy_allows_this_style_and_pictures_alone(project: Path) -> None:
+    _, page = run(project)
+    style = page.source.split("<style>")[1].split("</style>")[0]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    metas = [attributes for tag, attributes in page.elements if tag == "meta"]
+    assert [meta["content"] for meta in metas if meta.get("http-equiv") == "Content-Security-Policy"] == [
+        f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    ]
+    # The policy binds only what follows it.
+    assert page.source.index("Content-Security-Policy") < page.source.index("<title>")
+
+
+def test_numbers_are_those_of_the_evaluation(project: Path) -> None:
+    _, page = run(project)
+    metrics = make_metrics(-0.05)
+    rows = re.findall(r"<tr>\s*<th scope=\"row\">((?:Hit|NDCG|MRR)[@\d]*)</th>(.*?)</tr>", page.source, re.DOTALL)
+    assert [label.lower() for label, _ in rows] == METRICS * 2
+    for place, (label, cells) in enumerate(rows):
+        shown = [float(text) for text in re.findall(r"(?<![@\d.])[+-]?\d\.\d{4}", cells.replace(MINUS, "-"))]
+        expected = []
+        for model in ("illmrec", "sasrec", "popularity", "illmrec-sasrec"):
+            key = f"{model}/{'full' if place < len(METRICS) else 'sampled'}/{label.lower()}"
+            expected += [metrics[key], metrics[f"{key}.low"], metrics[f"{key}.high"]]
+        assert shown == [pytest.approx(value, abs=5.1e-5) for value in expected]
+        # SASRec, the second of three models, is ahead everywhere.
+        assert ["best" in cell for cell in re.findall(r"<strong.*?>", cells)] == [False, True, False, False]
+    assert "77 sampled negatives" in page.text
+    assert "step 20, validation NDCG@10 0.1250" in page.text
+    assert "2.5e-07" in page.text
+    assert "87.50%" in page.text
+
+
+@pytest.mark.parametrize(
+    ("gap", "sentence"),
+    [
+        (-0.05, "I-LLMRec ranks worse than SASRec on this data set: NDCG@10 is 0.2994 against 0.3494"),
+        (0.0, "I-LLMRec and SASRec cannot be told apart on this data set: NDCG@10 is 0.3494 against 0.3494"),
+        (0.05, "I-LLMRec ranks better than SASRec on this data set: NDCG@10 is 0.3994 against 0.3494"),
+    ],
+)
+def test_the_verdict_follows_from_the_numbers(project: Path, gap: float, sentence: str) -> None:
+    write_evaluation(project, gap)
+    _, page = run(project)
+    assert sentence in page.text
+
+
+def test_a_page_without_an_export_says_how_to_make_one(project: Path) -> None:
+    remove(project, "exports")
+    facts, page = run(project)
+    command = "illmrec recommend --dataset shop --date YYYY-MM-DD"
+    assert facts["left_out"] == f"Nightly recommendations (run `{command}`)"
+    assert command in page.text
+    assert "held-out test item" in page.text
+    assert "Nightly top" not in page.text
+
+
+def test_only_prepared_tables_are_needed(project: Path) -> None:
+    shop = "artifacts/shop/"
+    remove(project, "exports", *(shop + name for name in ("split", "model", "curves", "quality", "evaluation", "head")))
+    facts, page = run(project)
+    for command in ("split", "train", "validate", "evaluate", "export"):
+        assert f"illmrec {command} --dataset shop" in page.text
+        assert f"illmrec {command} --dataset shop" in facts["left_out"]
+    assert (facts["users"], facts["pictures"]) == (0, 0)
+
+
+def test_without_prepared_tables_there_is_no_page(project: Path) -> None:
+    remove(project, "artifacts/shop/prepared")
+    with pytest.raises(MissingArtifactError) as caught:
+        run(project)
+    assert "illmrec prepare --dataset shop" in caught.value.hint
+    assert not (project / "work" / "reports").exists()
+
+
+def test_every_part_is_there_when_all_has_run(project: Path) -> None:
+    facts, page = run(project)
+    assert facts["left_out"] == "nothing"
+    assert "Not made yet" not in page.text
+    titles = ["Lineage and model", "Data funnel", "Quality gate", "Training", "Results", "Export check", "Gallery"]
+    found = re.findall(r"<h2>(.*?)</h2>", page.source)
+    assert found == titles
+
+
+def test_synthetic_data_are_named_so(project: Path) -> None:
+    assert "Synthetic data set." in run(project)[1].text
+    (project / "data" / "shop" / "SYNTHETIC.md").unlink()
+    assert "Synthetic data set." not in run(project)[1].text
+
+
+def test_a_model_of_another_catalog_is_called_stale(project: Path) -> None:
+    assert "Stale model." not in run(project)[1].text
+    path = project / "artifacts" / "shop" / "model" / "state.json"
+    state = json.loads(path.read_text())
+    state["state"]["item_digest"] = "0" * 64
+    path.write_text(json.dumps(state))
+    assert "Stale model." in run(project)[1].text
+
+
+def test_pictures_are_small_jpegs_and_lost_ones_are_counted(project: Path) -> None:
+    facts, page = run(project)
+    sources = [attributes["src"] for tag, attributes in page.elements if tag == "img"]
+    assert facts["pictures"] == len(set(sources))
+    assert facts["pictures_lost"] == 1
+    for source in sources:
+        with Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))) as image:
+            assert (image.format, image.size) == ("JPEG", (40, 27))
+    assert '<span class="no-picture">' in page.source
+
+
+def test_recommendations_say_what_they_are(project: Path) -> None:
+    _, page = run(project)
+    users = re.split(r"<details class=\"user\" open>", page.source)[1:]
+    shown = {re.search(r"<bdi>(u\d)</bdi>", user)[1]: user for user in users}
+    assert len(shown) == 6
+    with_list = [name for name in shown if name != USER_IDS[-1]]
+    for name in with_list:
+        cards = re.findall(r"<li.*?</li>", shown[name].split('<ol class="cards">')[1], re.DOTALL)
+        assert len(cards) == 10
+        assert ["held-out test item" in card for card in cards] == [rank == 2 for rank in range(1, 11)]
+        assert ["text stands in for the picture" in card for card in cards] == [rank == 3 for rank in range(1, 11)]
+        if name == "u1":
+            assert all("no shares: cold user popularity" in card for card in cards)
+        else:
+            card = cards[0].replace(MINUS, "-")
+            values = [float(value) for value in re.findall(r"(?:image|CF|text) ([+-]\d\.\d\d)</span>", card)]
+            assert values == [2.5, -0.75, 0.25]
+            assert "+2.00" in cards[0]
+    # Ranks are 1, 5, 9 (hits), 13, ... (misses).
+    assert all((">hit<" in user) == (name in {"u0", "u1", "u2"}) for name, user in shown.items())
+    assert {"u0", "u1", "u2"} <= set(shown)
+
+
+def test_a_user_whom_the_night_does_not_know_is_named_so(project: Path) -> None:
+    params = json.loads((project / "params.yaml").read_text())
+    params["report"]["users"] = 100
+    (project / "params.yaml").write_text(json.dumps(params))
+    facts, page = run(project)
+    assert facts["users"] == USERS
+    assert page.text.count("The export holds no list for this user.") == 1
+
+
+def test_equal_artifacts_give_equal_pages(project: Path) -> None:
+    first, second = (re.sub(r"Made .{16} UTC", "", run(project)[1].source) for _ in range(2))
+    assert first == second
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "command"),
+    [
+        ("prepared/summary.json", "[]", "prepare"),
+        ("prepared/summary.json", '{"raw_interaction_rows": "many"}', "prepare"),
+        ("evaluation/metrics.json", "not JSON", "evaluate"),
+        ("evaluation/metrics.json", '{"illmrec/full/mrr": NaN}', "evaluate"),
+        ("evaluation/metrics.json", "{}", "evaluate"),
+        ("evaluation/ranks.parquet", "not Parquet", "evaluate"),
+        ("split/sequences.parquet", "", "split"),
+        ("quality/gate.json", '{"passed": true, "checks": [1]}', "validate"),
+        ("model/state.json", "{}", "train"),
+        ("curves/train.csv", "step,loss\n1,x\n", "train"),
+        ("curves/train.csv", "a,b\n1,2\n", "train"),
+        ("head/head.json", '{"parity": {"users": 1}}', "export"),
+    ],
+)
+def test_damaged_artifacts_name_file_and_remedy(project: Path, name: str, content: str, command: str) -> None:
+    path = project / "artifacts" / "shop" / name
+    path.write_text(content)
+    with pytest.raises(DataError) as caught:
+        run(project)
+    assert str(path) in str(caught.value)
+    assert f"illmrec {command} --dataset shop" in caught.value.hint
+
+
+@pytest.mark.parametrize("run_name", ["../../artifacts/shop", "/etc", "dt=2000-01-01/run=gone"])
+def test_a_pointer_out_of_the_exports_is_refused(project: Path, run_name: str) -> None:
+    (project / "exports" / "shop" / "latest.json").write_text(json.dumps({"run": run_name}))
+    with pytest.raises(DataError, match="no folder of this data set's exports"):
+        run(project)
+
+
+def test_an_export_that_differs_from_its_manifest_is_refused(project: Path) -> None:
+    part = project / "exports" / "shop" / "dt=2026-01-31" / "run=abc" / "part-00000.parquet"
+    part.write_bytes(part.read_bytes() + b" ")
+    with pytest.raises(DataError, match="manifest"):
+        run(project)
+
+
+def test_ranks_of_other_users_are_refused(project: Path) -> None:
+    path = project / "artifacts" / "shop" / "evaluation" / "ranks.parquet"
+    pl.read_parquet(path).head(5).write_parquet(path)
+    with pytest.raises(DataError, match="has 5 users, the split has 8"):
+        run(project)
+
+
+def test_a_split_of_another_catalog_is_refused(project: Path) -> None:
+    path = project / "artifacts" / "shop" / "prepared" / "items.parquet"
+    pl.read_parquet(path).head(10).write_parquet(path)
+    with pytest.raises(DataError, match=r"items outside items\.parquet"):
+        run(project)
+
+
+def test_a_second_report_waits_its_turn(project: Path) -> None:
+    with hold_lock(project / "work" / "locks" / "shop-report.lock"), pytest.raises(LockedError):
+        run(project)
+
+
+def test_an_unknown_data_set_is_refused(project: Path) -> None:
+    with pytest.raises(ParameterError, match="nowhere"):
+        CliRunner().invoke(cli, ["--root", str(project), "report", "--dataset", "nowhere"], catch_exceptions=False)
