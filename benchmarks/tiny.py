@@ -74,7 +74,9 @@ def save_language_model(folder: Path, items: pl.DataFrame, *, width: int, layers
     The weights are spread wider than usual, so that attention is far from uniform and a wrong mask shows.
     """
     from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     tokenizer = train_tokenizer([*items["title"], *items["brand"], *items["description"]], 420)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
