@@ -30,6 +30,10 @@ from illmrec.errors import ModelError
 from pipelines.lock import hold_lock
 
 CHAMPION, CHALLENGER = "champion", "challenger"
+EXPERIMENT = "illmrec"
+MODEL_TAG = "tensors_sha256"
+"""Tag of a training run: digest of the model it made."""
+
 _FLUSH_ROWS = 200
 
 
@@ -86,6 +90,13 @@ class Tracker:
                 logging.getLogger(__name__).warning("run %s is gone from the store; a new one is opened", run_id)
         run = self.client.create_run(experiment_id, run_name=name)
         return TrackedRun(self.client, run.info.run_id)
+
+    def find_run(self, experiment: str, tensors_sha256: str) -> str | None:
+        """Return the training run that made a model, or None where this store has not seen it."""
+        found = self.client.search_runs(
+            [self.open_experiment(experiment)], f"tags.{MODEL_TAG} = '{tensors_sha256}'", max_results=1
+        )
+        return str(found[0].info.run_id) if found else None
 
     def register(
         self,

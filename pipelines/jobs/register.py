@@ -41,7 +41,7 @@ def register(context: Context) -> dict[str, Any]:
     import onnx
 
     from illmrec.scoring.head import Head
-    from pipelines.tracking import CHALLENGER, Tracker, infer_head_signature
+    from pipelines.tracking import CHALLENGER, EXPERIMENT, Tracker, infer_head_signature
 
     layout, config = context.layout, context.section(RegisterConfig)
     dataset = layout.dataset
@@ -52,7 +52,9 @@ def register(context: Context) -> dict[str, Any]:
     tags = describe_lineage(layout.root, context.params, dataset) | _describe_version(context, about, state)
     example, signature = infer_head_signature(head.llm_width, head.widths)
     tracker = Tracker(layout.root)
-    run = tracker.start_run("illmrec", dataset, run_id=state["run_id"])
+    made_by = tracker.find_run(EXPERIMENT, tags["tensors_sha256"])
+    run = tracker.start_run(EXPERIMENT, dataset, run_id=made_by)
+    run.log(0, {key.replace("@", "_at_"): float(value) for key, value in _read_metrics(context).items()})
     released = tracker.register(
         run.run_id,
         config.name_prefix + dataset,
@@ -81,11 +83,9 @@ def _describe_version(context: Context, about: dict[str, Any], state: dict[str, 
     gate = json.loads(
         require(layout.quality / "gate.json", f"validate --dataset {dataset}").read_text(encoding="utf-8")
     )
-    path = require(layout.evaluation / "metrics.json", f"evaluate --dataset {dataset}")
-    metrics = json.loads(path.read_text(encoding="utf-8"))
     kept = {
         metric_tag(key.removeprefix("illmrec/")): f"{value:.6f}"
-        for key, value in metrics.items()
+        for key, value in _read_metrics(context).items()
         if key.startswith("illmrec/full/")
     }
     parity = about["parity"]
@@ -102,6 +102,12 @@ def _describe_version(context: Context, about: dict[str, Any], state: dict[str, 
         "item_digest": state["item_digest"],
         **{f"{role}": f"{state[role]['name']} {state[role]['revision']}" for role in ENCODER_ROLES},
     }
+
+
+def _read_metrics(context: Context) -> dict[str, float]:
+    path = require(context.layout.evaluation / "metrics.json", f"evaluate --dataset {context.layout.dataset}")
+    metrics: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
+    return metrics
 
 
 ENCODER_ROLES = ("backbone", "image_encoder", "text_encoder")

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-EXPERIMENT = "illmrec"
-
 
 @click.command()
 @dataset_options
@@ -53,7 +51,7 @@ def train(context: Context) -> dict[str, Any]:
     from illmrec.seeds import seed_everything
     from illmrec.training.loop import Trainer
     from pipelines.assembly import build_recommender, load_catalog, load_sequences
-    from pipelines.tracking import Tracker
+    from pipelines.tracking import EXPERIMENT, MODEL_TAG, Tracker
 
     layout, config = context.layout, context.section(TrainConfig)
     catalog, sequences = load_catalog(layout), load_sequences(layout)
@@ -82,6 +80,8 @@ def train(context: Context) -> dict[str, Any]:
     tensors = trainer.run()
     _publish(layout, settings, catalog.digest, trainer, tensors)
     run.attach(layout.curves / "train.csv", "curves")
+    # The model folder itself names no run, so that equal inputs give equal bytes; the run names the model.
+    run.describe({}, {MODEL_TAG: atomic.digest_file(layout.model / "tensors.safetensors")})
     run.finish()
     # Only now is the run over; a kill before this line resumes and publishes the same bytes again.
     shutil.rmtree(layout.checkpoints, ignore_errors=True)
@@ -169,7 +169,6 @@ def _publish(layout: Layout, settings: dict[str, Any], item_digest: str, trainer
         "text_encoder": read_encoder(layout, "text"),
         "best_step": trainer.progress.best_step,
         "validation_ndcg@10": trainer.progress.best_score,
-        "run_id": trainer.progress.about["run_id"],
     }
     _write_curve(layout.curves / "train.csv", trainer.progress)
     write_tensors(layout.model, tensors, state)
