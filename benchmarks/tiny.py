@@ -20,8 +20,9 @@ from illmrec.models.adaptor import Preset
 from illmrec.models.backbone import Backbone
 from illmrec.models.prompt import PromptTokens, tokenize_prompt
 from illmrec.models.recommender import Recommender, TrainedParts
-from illmrec.seeds import generator, seed_everything
+from illmrec.seeds import generator
 from illmrec.training.language import train_tokenizer
+from illmrec.training.seeding import seed_everything
 
 WIDTHS = {"image": 24, "cf": 10, "text": 16}
 """Feature type -> width of the invented features."""

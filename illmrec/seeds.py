@@ -7,7 +7,6 @@ second process draws the same numbers.
 from __future__ import annotations
 
 import hashlib
-import random
 
 import numpy as np
 
@@ -21,12 +20,3 @@ def derive_seed(*parts: int | str) -> int:
 def generator(*parts: int | str) -> np.random.Generator:
     """Return a NumPy generator seeded with :func:`derive_seed` of ``parts``."""
     return np.random.Generator(np.random.PCG64(derive_seed(*parts)))
-
-
-def seed_everything(seed: int) -> None:
-    """Seed Python, NumPy and torch for the initialisation of weights."""
-    import torch
-
-    random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002 - libraries that draw from the global state must repeat too
-    torch.manual_seed(seed)

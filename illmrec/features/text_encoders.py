@@ -27,7 +27,9 @@ class SentenceEncoder:
 
         logging.disable_progress_bar()
         try:
-            self._model = SentenceTransformer(str(folder), device=device, local_files_only=True)
+            self._model = SentenceTransformer(
+                str(folder), device=device, local_files_only=True, model_kwargs={"use_safetensors": True}
+            )
         except (OSError, RuntimeError, ValueError, KeyError) as error:
             raise ModelError(f"is not a readable sentence-transformers model: {error}", path=folder) from None
         self.width = int(self.encode_texts([""]).shape[1])

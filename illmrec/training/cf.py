@@ -13,7 +13,8 @@ from torch import Tensor
 from illmrec.data.histories import Ragged
 from illmrec.models.sasrec import SasRec, pad_left
 from illmrec.progress import track
-from illmrec.seeds import generator, seed_everything
+from illmrec.seeds import generator
+from illmrec.training.seeding import seed_everything
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ from PIL import Image
 from torch import Tensor
 
 from illmrec.progress import track
-from illmrec.seeds import generator, seed_everything
+from illmrec.seeds import generator
+from illmrec.training.seeding import seed_everything
 
 _ARCHITECTURE = "illmrec-small-siglip"
 _MEAN = _STD = (0.5, 0.5, 0.5)

@@ -19,7 +19,8 @@ from torch import Tensor
 
 from illmrec.models import templates
 from illmrec.progress import track
-from illmrec.seeds import generator, seed_everything
+from illmrec.seeds import generator
+from illmrec.training.seeding import seed_everything
 
 _BEGIN, _END, _PAD = "<s>", "</s>", "<pad>"
 _LIST_SIZES = (1, 9)

@@ -48,8 +48,8 @@ def command(dataset: str, as_json: bool) -> None:
 
 def train(context: Context) -> dict[str, Any]:
     """Train or continue training, publish the model folder, close the MLflow run."""
-    from illmrec.seeds import seed_everything
     from illmrec.training.loop import Trainer
+    from illmrec.training.seeding import seed_everything
     from pipelines.assembly import build_recommender, load_catalog, load_sequences
     from pipelines.tracking import EXPERIMENT, MODEL_TAG, Tracker
 

@@ -7,7 +7,8 @@ import sys
 import numpy as np
 import torch
 
-from illmrec.seeds import derive_seed, generator, seed_everything
+from illmrec.seeds import derive_seed, generator
+from illmrec.training.seeding import seed_everything
 
 
 def test_a_seed_is_the_same_in_another_process() -> None:
