@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,6 +30,22 @@ FOLDER = Path(__file__).parent
 
 def render_report(report: Report) -> str:
     """Return the page. It loads nothing, runs no script, and everything from the catalog is escaped."""
+    style = (FOLDER / "style.css").read_text(encoding="utf-8")
+    return (
+        make_environment()
+        .get_template("report.html")
+        .render(
+            report=report,
+            style=Markup(style),  # noqa: S704 - a file of this package
+            policy=write_policy(style),
+            charts=[] if isinstance(report.curves, Missing) else draw_curves(report.curves),
+        )
+    )
+
+
+@functools.cache
+def make_environment() -> Environment:
+    """Return the template environment, which escapes every value that is not markup of this package."""
     environment = Environment(
         loader=FileSystemLoader(FOLDER),
         autoescape=True,
@@ -45,13 +62,7 @@ def render_report(report: Report) -> str:
         "intervals": draw_intervals,
         "share_bars": draw_share_bars,
     }
-    style = (FOLDER / "style.css").read_text(encoding="utf-8")
-    return environment.get_template("report.html").render(
-        report=report,
-        style=Markup(style),  # noqa: S704 - a file of this package
-        policy=write_policy(style),
-        charts=[] if isinstance(report.curves, Missing) else draw_curves(report.curves),
-    )
+    return environment
 
 
 def write_policy(style: str) -> str:

@@ -82,13 +82,19 @@ class Page(HTMLParser):
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
-    write_prepared(tmp_path)
-    write_split(tmp_path)
-    write_model(tmp_path)
-    write_evaluation(tmp_path)
+def project(tmp_path: Path, made: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "project"))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("made")
+    write_prepared(root)
+    write_split(root)
+    write_model(root)
+    write_evaluation(root)
     parity = {"users": USERS, "max_user_difference": 2.5e-7, "max_item_difference": 4e-7, "same_top10_share": 0.875}
-    write_json(tmp_path, "head/head.json", {"parity": parity})
+    write_json(root, "head/head.json", {"parity": parity})
     check = {
         "suite": PAYLOADS[0],
         "name": PAYLOADS[3],
@@ -98,13 +104,13 @@ def project(tmp_path: Path) -> Path:
     }
     passed = {"suite": "k_core", "name": "has_items", "severity": "critical", "observed": None, "expected": "1 or more"}
     checks = [check | {"passed": False}, passed | {"passed": True}]
-    write_json(tmp_path, "quality/gate.json", {"passed": True, "checks": checks})
-    write_json(tmp_path, "quality/docs/index.html", "")
-    write_night(tmp_path)
+    write_json(root, "quality/gate.json", {"passed": True, "checks": checks})
+    write_json(root, "quality/docs/index.html", "")
+    write_night(root)
     sections: dict[str, Any] = {stage: {} for stage in STAGES} | {"prepare": {"format": "own", "folder": "data/shop"}}
     params = {"report": {"users": 6, "thumbnail_pixels": 40}, "datasets": {"shop": sections}}
-    (tmp_path / "params.yaml").write_text(json.dumps(params))
-    return tmp_path
+    (root / "params.yaml").write_text(json.dumps(params))
+    return root
 
 
 def write_json(root: Path, name: str, value: object) -> None:
@@ -194,7 +200,12 @@ def make_metrics(gap: float) -> dict[str, float]:
     for p, protocol in enumerate(["full", "sampled"]):
         for m, metric in enumerate(METRICS):
             base = 0.3 + 0.1 * p + 0.01234 * m
-            means = {"illmrec": base + gap, "sasrec": base, "popularity": base / 3, "illmrec-sasrec": gap + 0.0001 * m}
+            means = {
+                "illmrec": base + gap,
+                "sasrec": base,
+                "popularity": base / 3,
+                "illmrec-sasrec": gap + 0.0001 * m + 0.003 * p,
+            }
             for model, mean in means.items():
                 key = f"{model}/{protocol}/{metric}"
                 values |= {key: mean, f"{key}.low": mean - 0.01, f"{key}.high": mean + 0.01}
@@ -204,7 +215,7 @@ def make_metrics(gap: float) -> dict[str, float]:
 def write_evaluation(root: Path, gap: float = -0.05) -> None:
     write_json(root, "evaluation/metrics.json", make_metrics(gap))
     names = [f"{model}_{protocol}" for model in ("illmrec", "sasrec", "popularity") for protocol in ("full", "sampled")]
-    rows = [(user, *[float(1 + 4 * user)] * len(names)) for user in range(USERS)]
+    rows = [(user, *[1 + 4.5 * user] * len(names)) for user in range(USERS)]
     schema = {columns.USER_INDEX: pl.Int32} | dict.fromkeys(names, pl.Float64)
     write_table(root, "evaluation/ranks.parquet", rows, schema)
 
@@ -384,7 +395,7 @@ def test_recommendations_say_what_they_are(project: Path) -> None:
             values = [float(value) for value in re.findall(r"(?:image|CF|text) ([+-]\d\.\d\d)</span>", card)]
             assert values == [2.5, -0.75, 0.25]
             assert "+2.00" in cards[0]
-    # Ranks are 1, 5, 9 (hits), 13, ... (misses).
+    # Ranks are 1, 5.5, 10 (hits), 14.5, ... (misses).
     assert all((">hit<" in user) == (name in {"u0", "u1", "u2"}) for name, user in shown.items())
     assert {"u0", "u1", "u2"} <= set(shown)
 

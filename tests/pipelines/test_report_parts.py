@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from markupsafe import Markup
+from PIL import Image
 
 from illmrec.errors import DataError
+from pipelines.pictures import Picture
 from pipelines.report.charts import Line, draw_funnel_bar, draw_lines, draw_shares, measure_reach, thin_points
 from pipelines.report.funnel import build_funnel
 from pipelines.report.gallery import choose_users, shorten
 from pipelines.report.reading import Facts
 from pipelines.report.results import Interval, MetricRow, judge_rows, signed
 from pipelines.report.svg import Axis, element, linear_ticks, log_ticks, make_axis
+from pipelines.report.thumbnails import make_thumbnails
 
 COUNTS = {
     "users_with_interactions": 12,
@@ -54,7 +59,7 @@ def test_every_raw_row_is_accounted_for() -> None:
 @pytest.mark.parametrize(
     ("summary", "split"),
     [
-        (SUMMARY | {"interactions_before_core": 99}, SPLIT),
+        (SUMMARY | {"interactions_before_core": 99, "interactions": 91}, SPLIT),
         (SUMMARY | {"interactions": 70}, SPLIT),
         (SUMMARY, SPLIT | {"train_interactions": 61}),
         (SUMMARY | {"interactions": True}, SPLIT),
@@ -64,6 +69,26 @@ def test_every_raw_row_is_accounted_for() -> None:
 def test_counts_that_do_not_add_up_are_refused(summary: dict[str, float], split: dict[str, float]) -> None:
     with pytest.raises(DataError):
         build_funnel(facts(summary), facts(split))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), True, None, "1"])
+def test_what_is_no_number_is_refused(value: float) -> None:
+    with pytest.raises(DataError, match="expected a number"):
+        facts({"share": value}).number("share")
+
+
+def test_the_first_picture_of_an_item_stands_for_it(tmp_path: Path) -> None:
+    colours = {"a": (200, 0, 0), "b": (0, 0, 200), "c": (0, 200, 0)}
+    for name, colour in colours.items():
+        Image.new("RGB", (20, 10), colour).save(tmp_path / f"{name}.jpg", comment="hidden")
+    pictures = [Picture(tmp_path / f"{name}.jpg", "", item, 1000) for name, item in (("a", 4), ("b", 4), ("c", 5))]
+    thumbnails = make_thumbnails(pictures, {4, 9}, 10)
+    assert set(thumbnails) == {4}
+    content = base64.b64decode((thumbnails[4] or "").removeprefix("data:image/jpeg;base64,"))
+    assert b"hidden" not in content
+    with Image.open(io.BytesIO(content)) as image:
+        assert image.size == (10, 5)
+        assert image.getpixel((5, 2)) == pytest.approx(colours["a"], abs=8)
 
 
 @pytest.mark.parametrize(
