@@ -29,8 +29,8 @@ class Clock:
 
 def test_the_reference_goes_first_and_both_equally_often() -> None:
     order: list[str] = []
-    row = measure.compare("x", lambda: order.append("reference"), lambda: order.append("ours"), pairs=5)
-    assert order == ["reference", "ours"] * 6
+    row = measure.compare("x", lambda: order.append("reference"), lambda: order.append("ours"), pairs=2)
+    assert order == ["reference", "ours"] * 3
     assert row.case == "x"
     assert row.max_abs_diff is None
 
