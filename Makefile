@@ -18,9 +18,9 @@ help: ## List the targets
 environment: ## Make .venv, or bring it up to date
 	@tools/environment.sh
 
-demo: environment ## Synthetic data to recommendations: sample, dvc repro, register, promote, recommend, report
+demo: environment ## Synthetic data to recommendations: sample, all DVC stages, register, promote, recommend, report
 	@$(ACTIVATED) illmrec sample
-	@$(ACTIVATED) dvc repro
+	@$(ACTIVATED) illmrec repro
 	@$(ACTIVATED) illmrec release
 	@echo
 	@echo "Look at:"

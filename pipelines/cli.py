@@ -24,6 +24,7 @@ COMMANDS = {
     "train": ("pipelines.stages.train", "Train I-LLMRec and log it to MLflow."),
     "evaluate": ("pipelines.stages.evaluate", "Rank test targets: full catalog and sampled, with intervals."),
     "export": ("pipelines.stages.export", "Export the projection heads to ONNX and compare them with torch."),
+    "repro": ("pipelines.jobs.repro", "Run `dvc repro` for several data sets at a time."),
     "register": ("pipelines.jobs.register", "Register the exported head in MLflow as challenger."),
     "promote": ("pipelines.jobs.promote", "Make the challenger champion if it is good enough."),
     "recommend": ("pipelines.jobs.recommend", "Write the nightly recommendations of the champion."),

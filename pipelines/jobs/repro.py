@@ -1,0 +1,95 @@
+"""Job ``repro``: `dvc repro` for several data sets at the same time."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import click
+
+from illmrec.config import PrepareConfig
+from illmrec.errors import IllmrecError
+from pipelines.params import read_params
+
+LAST_STAGES = ("evaluate", "export")
+"""Stages that no other stage waits for; asking for them asks for all."""
+
+
+@click.command()
+@click.option("--dataset", "chosen", multiple=True, help="Data set of the parameters file; default: all of them.")
+@click.option("--jobs", type=click.IntRange(1), default=None, help="Data sets at a time; default: processor cores.")
+def command(chosen: tuple[str, ...], jobs: int | None) -> None:
+    r"""Bring all stages up to date, several data sets at a time.
+
+    The same as `dvc repro`, which takes one stage after the other: stages of different data sets do not depend on each
+    other, and one core per data set does more than two cores on one. Each data set's output is in work/logs/.
+
+    \b
+    Example:
+      illmrec repro
+      illmrec repro --dataset amazon --dataset hm --jobs 2
+    """
+    root, params_path = click.get_current_context().find_root().obj
+    params = read_params(params_path)
+    for dataset in chosen:
+        params.section(PrepareConfig, dataset)
+    datasets = list(chosen) or params.datasets
+    cores = os.cpu_count() or 1
+    at_once = min(jobs or cores, len(datasets))
+    logs = root / "work" / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    threads = max(1, cores // at_once)
+    with ThreadPoolExecutor(at_once) as pool:
+        codes = list(pool.map(lambda dataset: reproduce(root, dataset, logs / f"{dataset}.log", threads), datasets))
+    failed = [dataset for dataset, code in zip(datasets, codes, strict=True) if code]
+    if failed:
+        shown = "\n".join(read_tail(logs / f"{dataset}.log") for dataset in failed)
+        error = IllmrecError(f"stages failed for {', '.join(failed)}:\n{shown}", hint=f"See {logs}.")
+        error.exit_code = find_exit_code(shown)
+        raise error
+    click.echo(f"up to date: {', '.join(datasets)}")
+
+
+def reproduce(root: Path, dataset: str, log: Path, threads: int) -> int:
+    """Run `dvc repro` for one data set, tell of every stage on stderr, keep all output in ``log``; return its code."""
+    targets = [f"{stage}@{dataset}" for stage in LAST_STAGES]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(  # noqa: S603 - the names of data sets are checked letters and digits
+        [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", *targets],
+        cwd=root,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+    with log.open("w", encoding="utf-8") as file:
+        for line in process.stdout or ():
+            file.write(line)
+            file.flush()
+            if is_news(line):
+                click.echo(f"{dataset}: {line.strip()}", err=True)
+    return process.wait()
+
+
+def find_exit_code(output: str) -> int:
+    """Return the exit code of the stage that failed, which DVC names but does not pass on; 1 where it names none."""
+    named = re.findall(r"exited with (\d+)", output)
+    return int(named[0]) if named else 1
+
+
+def is_news(line: str) -> bool:
+    """Return whether a line of DVC's output belongs on the terminal: a stage begins, is skipped or fails."""
+    return line.startswith(("Running stage", "Stage", "ERROR", "error"))
+
+
+def read_tail(log: Path, lines: int = 12) -> str:
+    """Return the last lines of a log."""
+    tail: Sequence[str] = log.read_text(encoding="utf-8").splitlines()[-lines:]
+    return "\n".join(tail)

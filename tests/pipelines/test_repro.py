@@ -1,0 +1,68 @@
+"""`illmrec repro`: several data sets at a time, what it says, how it fails."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from illmrec.errors import IllmrecError, ParameterError
+from pipelines.cli import cli
+from pipelines.jobs.repro import find_exit_code, is_news
+
+ROOT = Path(__file__).parents[2]
+
+STAGES = """
+stages:
+  evaluate: {foreach: [amazon, hm, microlens], do: {cmd: "touch ${item}-evaluated", outs: ["${item}-evaluated"]}}
+  export:
+    foreach: [amazon, hm, microlens]
+    do: {cmd: "test ${item} != BROKEN || exit 3; touch ${item}-exported", outs: ["${item}-exported"]}
+"""
+
+
+def make_project(root: Path, broken: str = "none") -> Path:
+    """Write a DVC project of two quick stages per data set."""
+    shutil.copy(ROOT / "params.yaml", root)
+    (root / "dvc.yaml").write_text(STAGES.replace("BROKEN", broken), encoding="utf-8")
+    subprocess.run([sys.executable, "-m", "dvc", "init", "-q", "--no-scm"], cwd=root, check=True)
+    return root
+
+
+def test_all_data_sets_are_brought_up_to_date(tmp_path: Path) -> None:
+    root = make_project(tmp_path)
+    result = CliRunner().invoke(cli, ["--root", str(root), "repro", "--jobs", "2"])
+    assert result.exception is None
+    assert result.stdout == "up to date: amazon, hm, microlens\n"
+    assert all((root / f"{name}-exported").exists() for name in ("amazon", "hm", "microlens"))
+    assert "Running stage 'export@hm'" in (root / "work/logs/hm.log").read_text()
+
+
+def test_a_failing_stage_is_named_with_its_exit_code(tmp_path: Path) -> None:
+    root = make_project(tmp_path, broken="hm")
+    result = CliRunner().invoke(cli, ["--root", str(root), "repro"])
+    assert isinstance(result.exception, IllmrecError)
+    assert result.exception.exit_code == 3
+    assert "export@hm" in str(result.exception)
+    assert (root / "amazon-exported").exists()
+
+
+def test_an_unknown_data_set_is_refused(tmp_path: Path) -> None:
+    root = make_project(tmp_path)
+    result = CliRunner().invoke(cli, ["--root", str(root), "repro", "--dataset", "amazn"])
+    assert isinstance(result.exception, ParameterError)
+
+
+@pytest.mark.parametrize(
+    ("line", "news"), [("Running stage 'a':\n", True), ("> illmrec train\n", False), ("ERROR: failed\n", True)]
+)
+def test_stages_and_errors_are_news(line: str, news: bool) -> None:
+    assert is_news(line) is news
+
+
+def test_an_unnamed_exit_code_is_one() -> None:
+    assert find_exit_code("killed") == 1
