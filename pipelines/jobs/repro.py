@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +19,9 @@ from pipelines.params import read_params
 
 LAST_STAGES = ("evaluate", "export")
 """Stages that no other stage waits for; asking for them asks for all."""
+
+BUSY = "is busy, it is being blocked by"
+BUSY_RETRIES = 60
 
 
 @click.command()
@@ -56,7 +60,19 @@ def command(chosen: tuple[str, ...], jobs: int | None) -> None:
 
 
 def reproduce(root: Path, dataset: str, log: Path, threads: int) -> int:
-    """Run `dvc repro` for one data set, tell of every stage on stderr, keep all output in ``log``; return its code."""
+    """Run `dvc repro` for one data set until nothing of DVC's own stands in its way; return its exit code."""
+    log.unlink(missing_ok=True)
+    for _ in range(BUSY_RETRIES):
+        code = run_dvc(root, dataset, log, threads)
+        # While one process looks at data.dvc, DVC turns others away at once, --wait-for-lock or not.
+        if not code or BUSY not in read_tail(log):
+            break
+        time.sleep(1.0)
+    return code
+
+
+def run_dvc(root: Path, dataset: str, log: Path, threads: int) -> int:
+    """Run `dvc repro` once, tell of every stage on stderr, append all output to ``log``; return its exit code."""
     targets = [f"{stage}@{dataset}" for stage in LAST_STAGES]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(  # noqa: S603 - the names of data sets are checked letters and digits
@@ -69,11 +85,11 @@ def reproduce(root: Path, dataset: str, log: Path, threads: int) -> int:
         text=True,
         errors="replace",
     )
-    with log.open("w", encoding="utf-8") as file:
+    with log.open("a", encoding="utf-8") as file:
         for line in process.stdout or ():
             file.write(line)
             file.flush()
-            if is_news(line):
+            if is_news(line) and BUSY not in line:
                 click.echo(f"{dataset}: {line.strip()}", err=True)
     return process.wait()
 

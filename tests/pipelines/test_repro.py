@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from illmrec.errors import IllmrecError, ParameterError
 from pipelines.cli import cli
+from pipelines.jobs import repro
 from pipelines.jobs.repro import find_exit_code, is_news
 
 ROOT = Path(__file__).parents[2]
@@ -49,6 +50,20 @@ def test_a_failing_stage_is_named_with_its_exit_code(tmp_path: Path) -> None:
     assert result.exception.exit_code == 3
     assert "export@hm" in str(result.exception)
     assert (root / "amazon-exported").exists()
+
+
+def test_data_that_another_process_looks_at_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    codes = iter([255, 255, 0])
+    waits: list[float] = []
+
+    def run_dvc(root: Path, dataset: str, log: Path, threads: int) -> int:
+        log.write_text(f"ERROR: failed to reproduce 'data.dvc': '{root}/data' {repro.BUSY}:\n")
+        return next(codes)
+
+    monkeypatch.setattr(repro, "run_dvc", run_dvc)
+    monkeypatch.setattr(repro.time, "sleep", waits.append)
+    assert repro.reproduce(tmp_path, "hm", tmp_path / "hm.log", 1) == 0
+    assert waits == [1.0, 1.0]
 
 
 def test_an_unknown_data_set_is_refused(tmp_path: Path) -> None:
