@@ -20,7 +20,7 @@ environment: ## Make .venv, or bring it up to date
 
 demo: environment ## Synthetic data to recommendations: sample, all DVC stages, register, promote, recommend, report
 	@$(ACTIVATED) illmrec sample
-	@$(ACTIVATED) illmrec repro
+	@$(ACTIVATED) illmrec repro --jobs 3
 	@$(ACTIVATED) illmrec release
 	@echo
 	@echo "Look at:"
