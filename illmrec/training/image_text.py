@@ -7,6 +7,7 @@ this stage takes the same path as with SigLIP from the hub.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +63,10 @@ def train_image_text(
     tokenizer.save_pretrained(folder)
     seed_everything(settings.seed)
     open_clip.add_model_config(_write_architecture(folder, config))
+    # It warns that the weights are random, which is what training starts from.
+    logging.disable(logging.WARNING)
     model = open_clip.create_model(_ARCHITECTURE, output_dict=True)
+    logging.disable(logging.NOTSET)
     (folder / f"{_ARCHITECTURE}.json").unlink()
     pixels = torch.stack([_to_pixels(picture, settings.image_size) for picture in pictures])
     tokens = open_clip.get_tokenizer(f"local-dir:{folder}")(list(texts))

@@ -105,7 +105,9 @@ def train_language(folder: Path, items: pl.DataFrame, tokenizer: Any, settings: 
         settings: size and training.
     """
     from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     seed_everything(settings.seed)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
