@@ -10,7 +10,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,12 +66,17 @@ class Tracker:
         if configured is None:
             # MLflow leaves the address in the environment, where the next project of this process would find it.
             os.environ.pop("MLFLOW_TRACKING_URI", None)
-        self.client = MlflowClient(self.uri, self.uri)
+        # Opening a store sets up its database the first time; two processes doing so at once break it.
+        with self._alone():
+            self.client = MlflowClient(self.uri, self.uri)
+            self.client.search_registered_models(max_results=1)
+
+    def _alone(self) -> AbstractContextManager[None]:
+        return hold_lock(self._root / "work" / "locks" / "tracking.lock", wait_seconds=120)
 
     def open_experiment(self, name: str) -> str:
-        """Return the id of an experiment, creating it and, the first time, the database."""
-        # A new database set up by two processes at once breaks; the lock makes it one.
-        with hold_lock(self._root / "work" / "locks" / "tracking.lock", wait_seconds=120):
+        """Return the id of an experiment, creating it the first time."""
+        with self._alone():
             found = self.client.get_experiment_by_name(name)
             if found is not None:
                 return str(found.experiment_id)

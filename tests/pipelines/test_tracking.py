@@ -1,0 +1,20 @@
+"""The tracking store under several processes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+CODE = "import sys; from pathlib import Path; from pipelines.tracking import Tracker\n"
+CODE += "print(Tracker(Path(sys.argv[1])).open_experiment('one'))"
+
+
+def test_processes_that_start_together_share_one_new_database(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", CODE, str(tmp_path)]
+    started = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(3)]
+    outputs = [process.communicate(timeout=240) for process in started]
+    assert [process.returncode for process in started] == [0, 0, 0], outputs
+    assert len({output for output, _ in outputs}) == 1
