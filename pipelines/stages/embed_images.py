@@ -41,7 +41,7 @@ def command(dataset: str, as_json: bool) -> None:
     context = open_context(dataset, as_json)
     config, layout = context.section(EmbedImagesConfig), context.layout
     with hold_lock(layout.lock("embed-images")):
-        atomic.sweep_partial(layout.features("image").parent)
+        atomic.sweep_partial(layout.features("image").parent, "image")
         facts = embed_images(layout, config)
     context.emit(facts)
 

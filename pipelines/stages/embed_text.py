@@ -29,7 +29,7 @@ def command(dataset: str, as_json: bool) -> None:
     context = open_context(dataset, as_json)
     config, layout = context.section(EmbedTextConfig), context.layout
     with hold_lock(layout.lock("embed-text")):
-        atomic.sweep_partial(layout.features("text").parent)
+        atomic.sweep_partial(layout.features("text").parent, "text")
         facts = embed_text(layout, config)
     context.emit(facts)
 

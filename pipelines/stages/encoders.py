@@ -42,7 +42,7 @@ def command(dataset: str, as_json: bool) -> None:
     if config.allow_network:
         os.environ["HF_HUB_OFFLINE"] = "0"
     with hold_lock(layout.lock("encoders")):
-        atomic.sweep_partial(layout.artifacts)
+        atomic.sweep_partial(layout.artifacts, layout.encoders.name)
         with atomic.write_folder(layout.encoders) as folder:
             records = _resolve(layout, config, folder)
             atomic.write_json(folder / "encoders.json", records)

@@ -41,7 +41,7 @@ def command(dataset: str, as_json: bool) -> None:
     """
     context = open_context(dataset, as_json)
     with hold_lock(context.layout.lock("train")):
-        atomic.sweep_partial(context.layout.artifacts)
+        atomic.sweep_partial(context.layout.artifacts, context.layout.model.name)
         facts = train(context)
     context.emit(facts)
 

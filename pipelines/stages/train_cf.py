@@ -32,7 +32,7 @@ def command(dataset: str, as_json: bool) -> None:
     context = open_context(dataset, as_json)
     config, layout = context.section(TrainCfConfig), context.layout
     with hold_lock(layout.lock("train-cf")):
-        atomic.sweep_partial(layout.artifacts)
+        atomic.sweep_partial(layout.artifacts, layout.cf_model.name)
         facts = train_cf(layout, config)
     context.emit(facts)
 
