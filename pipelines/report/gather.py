@@ -31,7 +31,6 @@ class ModelFacts:
     encoders: tuple[tuple[str, str, str], ...]
     best_step: int
     validation: float
-    run_id: str
     settings: tuple[tuple[str, str], ...]
     fits_catalog: bool
 
@@ -163,7 +162,6 @@ def read_model(layout: Layout) -> ModelFacts | Missing:
         tuple((label, *_name_encoder(state, key)) for label, key in encoders.items()),
         state.count("best_step"),
         state.number("validation_ndcg@10"),
-        str(state.values.get("run_id") or "none"),
         tuple((key, _show(value)) for key, value in sorted(state.inner("settings").values.items())),
         state.values.get("item_digest") == Catalog(items.collect()).digest,
     )

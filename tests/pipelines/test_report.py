@@ -178,7 +178,6 @@ def write_model(root: Path) -> None:
     state = {
         "best_step": 20,
         "validation_ndcg@10": 0.125,
-        "run_id": PAYLOADS[2],
         "image_encoder": encoder,
         "text_encoder": None,
         "backbone": encoder,
