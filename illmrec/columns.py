@@ -34,6 +34,16 @@ ITEMS: Schema = {
 }
 """One row per item; texts may be empty strings, never null; ``category`` runs from most general to most special."""
 
+RAW_TEXTS: Schema = {
+    ITEM_ID: pl.String,
+    "title": pl.String,
+    "brand": pl.String,
+    "category": pl.List(pl.String),
+    "description": pl.String,
+}
+"""One row per item that the publisher describes; texts as published: markup and repeats included, null where the
+publisher says nothing. What cleaning made of them stands in :data:`ITEMS`."""
+
 IMAGES: Schema = {
     ITEM_ID: pl.String,
     "position": pl.Int32,

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import polars as pl
 
-from illmrec.columns import IMAGE_OK, IMAGES, ITEM_ID, ITEMS
+from illmrec.columns import IMAGE_OK, IMAGES, ITEM_ID, ITEMS, RAW_TEXTS
 from illmrec.data.images import ImageProbe
 from illmrec.data.raw import PICTURES
 from illmrec.data.text import clean_text
@@ -28,13 +28,25 @@ def build_images(pictures: pl.DataFrame, probes: Iterable[ImageProbe]) -> pl.Dat
     return pl.concat([pictures, facts], how="horizontal").select(list(IMAGES)).cast(pl.Schema(IMAGES))
 
 
-def build_items(
-    raw_items: pl.DataFrame, item_ids: pl.Series, images: pl.DataFrame
-) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Join the core's items with their texts and pictures.
+def select_raw_texts(raw_items: pl.DataFrame, item_ids: pl.Series) -> pl.DataFrame:
+    """Return ``columns.RAW_TEXTS`` of ``item_ids``, sorted by id.
 
     Args:
         raw_items: :data:`illmrec.data.raw.RAW_ITEMS`; of several rows with one id the first counts.
+        item_ids: the core's items; one without a row is left out.
+    """
+    wanted = pl.DataFrame({ITEM_ID: item_ids})
+    known = raw_items.join(wanted, on=ITEM_ID, how="semi", maintain_order="left")
+    return known.unique(ITEM_ID, keep="first", maintain_order=True).sort(ITEM_ID).select(list(RAW_TEXTS))
+
+
+def build_items(
+    raw_texts: pl.DataFrame, item_ids: pl.Series, images: pl.DataFrame
+) -> tuple[pl.DataFrame, dict[str, int]]:
+    """Clean the texts of the core's items and join their pictures.
+
+    Args:
+        raw_texts: ``columns.RAW_TEXTS``, one row per item.
         item_ids: the core's items.
         images: ``columns.IMAGES``.
 
@@ -44,14 +56,13 @@ def build_items(
         that is ``ok``.
     """
     wanted = pl.DataFrame({ITEM_ID: item_ids.unique().sort()})
-    rows = raw_items.unique(ITEM_ID, keep="first", maintain_order=True).join(wanted, on=ITEM_ID, how="semi")
     shown = (
         images.sort(pl.col("status") != IMAGE_OK, "position")
         .unique(ITEM_ID, keep="first", maintain_order=True)
         .select(ITEM_ID, "image_ref", image_status="status")
     )
     items = (
-        wanted.join(_clean(rows), on=ITEM_ID, how="left")
+        wanted.join(_clean(raw_texts), on=ITEM_ID, how="left")
         .join(shown, on=ITEM_ID, how="left")
         .with_columns(
             pl.col(*TEXTS, "image_ref").fill_null(""),
@@ -63,8 +74,7 @@ def build_items(
         .cast(pl.Schema(ITEMS))
     )
     counts = {
-        "duplicate_item_rows_dropped": raw_items.height - raw_items[ITEM_ID].n_unique(),
-        "items_without_row": wanted.height - rows.height,
+        "items_without_row": wanted.height - raw_texts.height,
         "items_without_image": items.filter(pl.col("image_status") != IMAGE_OK).height,
         "empty_titles": items.filter(pl.col("title") == "").height,
         "empty_descriptions": items.filter(pl.col("description") == "").height,

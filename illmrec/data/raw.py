@@ -8,17 +8,11 @@ from pathlib import Path
 
 import polars as pl
 
-from illmrec.columns import ITEM_ID, REJECTED, Schema
+from illmrec.columns import ITEM_ID, RAW_TEXTS, REJECTED, Schema
 from illmrec.errors import DataError
 
-RAW_ITEMS: Schema = {
-    ITEM_ID: pl.String,
-    "title": pl.String,
-    "brand": pl.String,
-    "category": pl.List(pl.String),
-    "description": pl.String,
-}
-"""Texts as published: markup and repeats included, null where the publisher says nothing."""
+RAW_ITEMS = RAW_TEXTS
+"""What readers return of items: texts as published, in file order, an item perhaps more than once."""
 
 PICTURES: Schema = {ITEM_ID: pl.String, "position": pl.Int32, "image_ref": pl.String}
 """Picture files found; ``image_ref`` is relative to the raw folder, ``position`` counts an item's pictures from 0."""

@@ -56,14 +56,15 @@ def prepare(folder: Path, config: PrepareConfig) -> tuple[dict[str, pl.DataFrame
     """Turn a publisher's folder into the tables of the project.
 
     Returns:
-        Tables by name (interactions, interactions_below_core, items, images, users, rejected) and the flat summary.
+        Tables by name (interactions, interactions_below_core, items, raw_texts, images, users, rejected) and the flat
+        summary.
 
     Raises:
         DataError: when files are missing or damaged, too many rows are malformed, or the core is empty.
     """
     from illmrec.data.images import probe_images
     from illmrec.data.interactions import select_core
-    from illmrec.data.items import build_images, build_items, select_pictures
+    from illmrec.data.items import build_images, build_items, select_pictures, select_raw_texts
     from illmrec.data.readers import read_raw
     from illmrec.data.users import build_users
 
@@ -81,12 +82,14 @@ def prepare(folder: Path, config: PrepareConfig) -> tuple[dict[str, pl.DataFrame
     item_ids = chosen.core[ITEM_ID].unique().sort()
     pictures = select_pictures(raw.pictures, item_ids)
     images = build_images(pictures, probe_images(folder, pictures["image_ref"].to_list(), config.max_pixels))
-    items, item_counts = build_items(raw.items, item_ids, images)
+    raw_texts = select_raw_texts(raw.items, item_ids)
+    items, item_counts = build_items(raw_texts, item_ids, images)
     users = build_users(chosen.core[USER_ID], raw.interactions[USER_ID], raw.extra_users)
     tables = {
         "interactions": chosen.core,
         "interactions_below_core": chosen.below,
         "items": items,
+        "raw_texts": raw_texts,
         "images": images,
         "users": users,
         "rejected": raw.rejected,
@@ -99,7 +102,9 @@ def _summarise(
 ) -> dict[str, Any]:
     summary: dict[str, Any] = {**raw.counts, "rejected_rows": raw.rejected.height}
     summary |= _count(raw.rejected, "reason", "rejected_rows")
-    summary |= chosen.counts | {"tie_share": chosen.tie_share} | item_counts
+    repeated_rows = raw.items.height - raw.items[ITEM_ID].n_unique()
+    summary |= chosen.counts | {"tie_share": chosen.tie_share, "duplicate_item_rows_dropped": repeated_rows}
+    summary |= item_counts
     summary |= {"pictures": tables["images"].height} | _count(tables["images"], "status", "pictures")
     summary |= {"users_named": tables["users"].height} | _count(tables["users"], "status", "users")
     return summary | {"warnings": len(raw.warnings)}

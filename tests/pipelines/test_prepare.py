@@ -90,6 +90,7 @@ def test_tables_have_the_columns_of_the_contract(tmp_path: Path) -> None:
         "interactions": columns.INTERACTIONS,
         "interactions_below_core": columns.INTERACTIONS,
         "items": columns.ITEMS,
+        "raw_texts": columns.RAW_TEXTS,
         "images": columns.IMAGES,
         "users": columns.USERS,
         "rejected": columns.REJECTED,
@@ -101,6 +102,9 @@ def test_tables_have_the_columns_of_the_contract(tmp_path: Path) -> None:
     assert items.row(1)[1:] == ("Item 1", "Brand", ["A", "B"], "Text 1 & more", "images/i1.png", "ok")
     assert items["image_status"].to_list() == ["missing", "ok", "ok", "ok", "undecodable", "missing"]
     assert read(tmp_path, "images")["height"].to_list() == [9, 10, 11, 0]
+    raw = ("i1", "<b>Item</b> 1", "Brand", ["A", "B"], "Text 1 &amp; more")
+    assert read(tmp_path, "raw_texts").row(0) == raw
+    assert read(tmp_path, "raw_texts")["item_id"].to_list() == [f"i{i}" for i in range(1, ITEMS)]
     assert read(tmp_path, "rejected").rows() == [("interactions.csv", 54, "no item")]
     assert read(tmp_path, "interactions_below_core").rows() == [("low", "i0", 7), ("u1", "rare", 8)]
 
