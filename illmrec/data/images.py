@@ -12,7 +12,7 @@ import io
 import stat
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -108,14 +108,27 @@ def open_rgb(path: Path, max_pixels: int) -> Image.Image:
     Raises:
         DataError: when the file is missing, cannot be decoded in full or is too large.
     """
+    image, probe = read_rgb(path, max_pixels)
+    if image is None:
+        hint = "Replace the file, then `illmrec prepare`."
+        raise DataError(f"the picture is {probe.status}: {probe.reason}.", path=path, hint=hint)
+    return image
+
+
+def read_rgb(path: Path, max_pixels: int) -> tuple[Image.Image | None, ImageProbe]:
+    """Decode a picture as :func:`open_rgb` does and say what it is. Never raises for bad input.
+
+    Returns:
+        The picture, or None where the probe's status is not ``ok``; and its probe.
+    """
     try:
-        image, _ = _decode(path, max_pixels, None)
-        return _to_rgb(image)
+        image, probe = _decode(path, max_pixels, None)
     except _RefusedError as refused:
-        status, reason = refused.probe.status, refused.probe.reason
+        return None, refused.probe
+    try:
+        return _to_rgb(image), probe
     except Exception as error:  # noqa: BLE001 - hostile metadata can raise anything while a picture is converted
-        status, reason = "undecodable", _describe(error)
-    raise DataError(f"the picture is {status}: {reason}.", path=path, hint="Replace the file, then `illmrec prepare`.")
+        return None, replace(probe, status="undecodable", reason=_describe(error))
 
 
 def _decode(path: Path, max_pixels: int, root: Path | None) -> tuple[Image.Image, ImageProbe]:
