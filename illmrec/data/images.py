@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from illmrec.columns import IMAGE_OK
+from illmrec.data.shards import parse_slice
 from illmrec.errors import DataError
 from illmrec.progress import track
 
@@ -68,12 +69,21 @@ def probe_image(path: Path, max_pixels: int, *, root: Path | None = None) -> Ima
     """Decode a picture in full and say what it is. Never raises for bad input.
 
     Args:
-        path: the picture file.
+        path: the picture file, or a slice of one (``.../00000.tar@512+1200``, see :mod:`illmrec.data.shards`).
         max_pixels: pictures whose header declares more pixels are refused before decoding.
         root: folder that the file, symbolic links resolved, must lie in; no such check when None.
     """
     try:
         _, probe = _decode(path, max_pixels, root)
+    except _RefusedError as refused:
+        return refused.probe
+    return probe
+
+
+def probe_bytes(content: bytes, max_pixels: int) -> ImageProbe:
+    """Decode a picture that is in memory in full and say what it is. Never raises for bad input."""
+    try:
+        _, probe = _decode_bytes(content, max_pixels)
     except _RefusedError as refused:
         return refused.probe
     return probe
@@ -100,7 +110,7 @@ def probe_images(root: Path, references: Sequence[str], max_pixels: int) -> Iter
 
 
 def open_rgb(path: Path, max_pixels: int) -> Image.Image:
-    """Decode a picture for an encoder.
+    """Decode a picture, or the slice of a shard that is one, for an encoder.
 
     Returns:
         8-bit RGB, turned as its EXIF orientation says, transparent parts over white; of an animation the first frame.
@@ -132,7 +142,10 @@ def read_rgb(path: Path, max_pixels: int) -> tuple[Image.Image | None, ImageProb
 
 
 def _decode(path: Path, max_pixels: int, root: Path | None) -> tuple[Image.Image, ImageProbe]:
-    content = _read(path, root)
+    return _decode_bytes(_read(path, root), max_pixels)
+
+
+def _decode_bytes(content: bytes, max_pixels: int) -> tuple[Image.Image, ImageProbe]:
     digest, size = hashlib.sha256(content).hexdigest(), len(content)
     width = height = 0
     try:
@@ -152,19 +165,27 @@ def _decode(path: Path, max_pixels: int, root: Path | None) -> tuple[Image.Image
 
 
 def _read(path: Path, root: Path | None) -> bytes:
+    """Return the bytes of a picture file, or of the slice of a shard that ``path`` names."""
     if ".." in path.parts:
         raise _RefusedError(ImageProbe("unsafe_path", reason="the path holds '..'"))
+    piece = parse_slice(path)
+    file_path = piece.path if piece else path
     try:
-        if root is not None and not path.resolve().is_relative_to(root.resolve()):
+        if root is not None and not file_path.resolve().is_relative_to(root.resolve()):
             raise _RefusedError(ImageProbe("unsafe_path", reason="the path leads out of the raw folder"))
-        status = path.stat()
+        status = file_path.stat()
         if not stat.S_ISREG(status.st_mode):
             raise _RefusedError(ImageProbe("undecodable", reason="not a regular file"))
-        if status.st_size > MAX_FILE_BYTES:
-            reason = f"{status.st_size:,} bytes, at most {MAX_FILE_BYTES:,} are allowed"
-            raise _RefusedError(ImageProbe("too_large", bytes=status.st_size, reason=reason))
-        with path.open("rb") as file:
-            return file.read(MAX_FILE_BYTES)
+        offset, size = (piece.offset, piece.length) if piece else (0, status.st_size)
+        if size > MAX_FILE_BYTES:
+            reason = f"{size:,} bytes, at most {MAX_FILE_BYTES:,} are allowed"
+            raise _RefusedError(ImageProbe("too_large", bytes=size, reason=reason))
+        if offset + size > status.st_size:
+            reason = f"bytes {offset:,} to {offset + size:,} of a file of {status.st_size:,} bytes"
+            raise _RefusedError(ImageProbe("undecodable", reason=reason))
+        with file_path.open("rb") as file:
+            file.seek(offset)
+            return file.read(size if piece else MAX_FILE_BYTES)
     except FileNotFoundError:
         raise _RefusedError(ImageProbe("missing", reason="no such file")) from None
     except (OSError, ValueError, RuntimeError) as error:  # no permission, NUL in the name, a loop of links

@@ -1,4 +1,4 @@
-"""Finding picture files by listing folders; no path is ever built from an item's id."""
+"""Finding pictures by listing folders and the index of shards; no path is ever built from an item's id."""
 
 from __future__ import annotations
 
@@ -10,21 +10,27 @@ import polars as pl
 
 from illmrec.columns import ITEM_ID
 from illmrec.data.raw import PICTURES
+from illmrec.data.shards import list_sharded_pictures
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp")
 """Accepted endings in order of preference, in lower or upper case."""
 
 
 def list_pictures(folder: Path) -> dict[str, str]:
-    """Return {file name without its ending: file name} of the pictures directly in ``folder``.
+    """Return {item: reference relative to ``folder``} of the pictures in it.
 
-    Where two endings share a stem, the earlier one in :data:`SUFFIXES` is taken. No folder, no pictures.
+    A loose file stands for the item that its name without the ending says; where two endings share a stem, the earlier
+    one in :data:`SUFFIXES` is taken. Downloaded pictures come from the index of shards (:mod:`illmrec.data.shards`); a
+    loose file of the same item wins. No folder, no pictures.
+
+    Raises:
+        DataError: when there is an index of shards and it is damaged.
     """
     if not folder.is_dir():
         return {}
     with os.scandir(folder) as entries:
         names = sorted(entry.name for entry in entries)
-    found: dict[str, str] = {}
+    found = list_sharded_pictures(folder)
     for suffix in reversed(SUFFIXES):
         found.update({name[: -len(suffix)]: name for name in names if name.lower().endswith(suffix)})
     return found
