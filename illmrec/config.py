@@ -244,6 +244,9 @@ class TrainConfig(Section):
     """Longest title in tokens."""
     description_tokens: Count = 96
     """Longest description in tokens, where it stands for a missing picture or is the answer."""
+    instruction: Literal["after_history", "before_history"] = "after_history"
+    """Where the retrieval instruction stands: after the history (paper), or before it, which leaves one token to ask
+    each question with and makes ``supervision: every`` about twice as fast."""
     alignment_weight: float = Field(default=1.0, ge=0.0)
     """Weight of the alignment loss (RISA)."""
     learning_rate: float = Field(default=1e-3, gt=0.0)

@@ -152,6 +152,7 @@ def build_recommender(
         end=backbone.end_tokens,
         title_tokens=settings["title_tokens"],
         description_tokens=settings["description_tokens"],
+        instruction_first=settings["instruction"] == "before_history",
     )
     if seed is not None:
         seed()

@@ -3,7 +3,8 @@
 A history reads ``[task] [item 1] ... [item L]``; an item is its title and ONE image slot, which holds no token but the
 adapted image feature (paper, 3.1). An item without a picture has its description's tokens in place of the slot (paper,
 E.8). After the shared history two branches follow: the retrieval instruction with its [REC] slot (paper, 3.3) and a
-question about the next item with its answer (paper, 3.2).
+question about the next item with its answer (paper, 3.2). The instruction may stand before the history instead: then
+the retrieval branch is the [REC] slot alone, and everything constant is one prefix.
 """
 
 from __future__ import annotations
@@ -32,11 +33,13 @@ class PromptTokens:
     """Every text of the prompt, tokenized.
 
     Args:
-        head: ``int32 [t]``: beginning-of-sequence token, if the tokenizer has one, and the task.
+        head: ``int32 [t]``: beginning-of-sequence token, if the tokenizer has one, and the task; then the retrieval
+            instruction, where it comes first.
         items: per item its segment, the image slot included.
         image_slots: ``int32 [n_items]``: position of the image slot in the item's segment, or :data:`NO_SLOT` where
             the description stands in its place.
-        instruction: ``int32 [t]``: retrieval instruction; the [REC] slot follows it.
+        instruction: ``int32 [t]``: retrieval instruction after the history, empty where it stands in the head; the
+            [REC] slot follows it.
         questions: per alignment template the question.
         answers: per alignment template the tokens before and after the property, the end-of-text token included.
         properties: per property the tokens of every item's value; an empty row means the item lacks it.
@@ -73,6 +76,7 @@ def tokenize_prompt(
     end: Sequence[int],
     title_tokens: int,
     description_tokens: int,
+    instruction_first: bool = False,
 ) -> PromptTokens:
     """Tokenize the texts of a catalog.
 
@@ -84,6 +88,8 @@ def tokenize_prompt(
         end: tokens that end one.
         title_tokens: longest title.
         description_tokens: longest description.
+        instruction_first: put the retrieval instruction before the history.
+            Differs from the paper: there it stands after the history.
     """
     titles = _cut(tokenize([title or templates.UNTITLED for title in items["title"]]), title_tokens)
     descriptions = _cut(tokenize(items["description"].to_list()), description_tokens)
@@ -94,11 +100,13 @@ def tokenize_prompt(
     halves = [answer.split("{}") for _, _, answer in templates.ALIGNMENT]
     befores = tokenize([before for before, _ in halves])
     afters = tokenize([after for _, after in halves])
+    task, instruction = tokenize([templates.TASK, templates.INSTRUCTION])
+    first, after = (instruction, []) if instruction_first else ([], instruction)
     return PromptTokens(
-        head=_array([*begin, *tokenize([templates.TASK])[0]]),
+        head=_array([*begin, *task, *first]),
         items=pack_rows(segments),
         image_slots=slots,
-        instruction=_array(tokenize([templates.INSTRUCTION])[0]),
+        instruction=_array(after),
         questions=[_array(tokens) for tokens in tokenize([question for _, question, _ in templates.ALIGNMENT])],
         answers=[(_array(b), _array([*a, *end])) for b, a in zip(befores, afters, strict=True)],
         properties={

@@ -8,6 +8,7 @@ import pytest
 
 from illmrec.columns import ITEMS
 from illmrec.models import templates
+from illmrec.models.batch import build_inference_batch
 from illmrec.models.prompt import NO_SLOT, SLOT, PromptTokens, tokenize_prompt
 
 BEGIN, END = 1, 2
@@ -65,6 +66,17 @@ def test_long_texts_are_cut_to_their_limits(prompt: PromptTokens) -> None:
 def test_a_history_reads_as_the_paper_has_it(prompt: PromptTokens) -> None:
     assert read(prompt.head) == "^" + templates.TASK
     assert read(prompt.instruction) == templates.INSTRUCTION
+
+
+def test_the_instruction_can_stand_before_the_history() -> None:
+    limits = {"title_tokens": 9, "description_tokens": 9}
+    first = tokenize_prompt(ITEM_TABLE, HAS_IMAGE, tokenize, begin=[BEGIN], end=[END], instruction_first=True, **limits)
+    assert read(first.head) == "^" + templates.TASK + templates.INSTRUCTION
+    assert len(first.instruction) == 0
+    batch = build_inference_batch(first, [np.array([0, 1], dtype=np.int32)])
+    written = read(batch.token_ids[0].numpy())
+    assert written == "^" + templates.TASK + templates.INSTRUCTION + read(first.items[0]) + read(first.items[1]) + "#"
+    assert batch.rec_places.tolist() == [len(written) - 1]
 
 
 def test_a_tokenizer_without_begin_and_end_adds_nothing() -> None:
