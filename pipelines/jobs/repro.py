@@ -15,6 +15,7 @@ import click
 
 from illmrec.config import PrepareConfig
 from illmrec.errors import IllmrecError
+from pipelines.ignored import describe_unignored
 from pipelines.params import read_params
 
 LAST_STAGES = ("evaluate", "export")
@@ -27,16 +28,21 @@ BUSY_RETRIES = 60
 @click.command()
 @click.option("--dataset", "chosen", multiple=True, help="Data set of the parameters file; default: all of them.")
 @click.option("--jobs", type=click.IntRange(1), default=None, help="Data sets at a time; default: processor cores.")
-def command(chosen: tuple[str, ...], jobs: int | None) -> None:
+@click.option("--pull", is_flag=True, help="Fetch from the DVC remote what it holds, and make only the rest.")
+def command(chosen: tuple[str, ...], jobs: int | None, pull: bool) -> None:
     r"""Bring all stages up to date, several data sets at a time.
 
     The same as `dvc repro`, which takes one stage after the other: stages of different data sets do not depend on each
     other, and one core per data set does more than two cores on one. Each data set's output is in work/logs/.
 
+    With --pull, what a DVC remote holds is fetched instead of made again. At the end it says so when git would take
+    outputs into a commit.
+
     \b
     Example:
       illmrec repro
       illmrec repro --dataset amazon --dataset hm --jobs 2
+      illmrec repro --pull
     """
     root, params_path = click.get_current_context().find_root().obj
     params = read_params(params_path)
@@ -49,7 +55,10 @@ def command(chosen: tuple[str, ...], jobs: int | None) -> None:
     logs.mkdir(parents=True, exist_ok=True)
     threads = max(1, cores // at_once)
     with ThreadPoolExecutor(at_once) as pool:
-        codes = list(pool.map(lambda dataset: reproduce(root, dataset, logs / f"{dataset}.log", threads), datasets))
+        runs = [pool.submit(reproduce, root, name, logs / f"{name}.log", threads, pull=pull) for name in datasets]
+        codes = [run.result() for run in runs]
+    if warning := describe_unignored(root):
+        click.echo(warning, err=True)
     failed = [dataset for dataset, code in zip(datasets, codes, strict=True) if code]
     if failed:
         shown = "\n".join(read_tail(logs / f"{dataset}.log") for dataset in failed)
@@ -59,11 +68,11 @@ def command(chosen: tuple[str, ...], jobs: int | None) -> None:
     click.echo(f"up to date: {', '.join(datasets)}")
 
 
-def reproduce(root: Path, dataset: str, log: Path, threads: int) -> int:
+def reproduce(root: Path, dataset: str, log: Path, threads: int, *, pull: bool = False) -> int:
     """Run `dvc repro` for one data set until nothing of DVC's own stands in its way; return its exit code."""
     log.unlink(missing_ok=True)
     for _ in range(BUSY_RETRIES):
-        code = run_dvc(root, dataset, log, threads)
+        code = run_dvc(root, dataset, log, threads, pull=pull)
         # While one process looks at data.dvc, DVC turns others away at once, --wait-for-lock or not.
         if not code or BUSY not in read_tail(log):
             break
@@ -71,9 +80,9 @@ def reproduce(root: Path, dataset: str, log: Path, threads: int) -> int:
     return code
 
 
-def run_dvc(root: Path, dataset: str, log: Path, threads: int) -> int:
+def run_dvc(root: Path, dataset: str, log: Path, threads: int, *, pull: bool = False) -> int:
     """Run `dvc repro` once, tell of every stage on stderr, append all output to ``log``; return its exit code."""
-    targets = [f"{stage}@{dataset}" for stage in LAST_STAGES]
+    targets = [*(["--pull"] if pull else []), *(f"{stage}@{dataset}" for stage in LAST_STAGES)]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(  # noqa: S603 - the names of data sets are checked letters and digits
         [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", *targets],

@@ -56,7 +56,7 @@ def test_data_that_another_process_looks_at_is_waited_for(tmp_path: Path, monkey
     codes = iter([255, 255, 0])
     waits: list[float] = []
 
-    def run_dvc(root: Path, dataset: str, log: Path, threads: int) -> int:
+    def run_dvc(root: Path, dataset: str, log: Path, threads: int, *, pull: bool) -> int:
         log.write_text(f"ERROR: failed to reproduce 'data.dvc': '{root}/data' {repro.BUSY}:\n")
         return next(codes)
 
