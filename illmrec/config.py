@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=1)]
 FeatureType = Literal["image", "cf", "text"]
+EngineName = Literal["local", "ray"]
 
 
 class Section(BaseModel):
@@ -187,6 +188,16 @@ class EmbedImagesConfig(Section):
     missing: Literal["text_tower", "mean"] = "text_tower"
     """Feature of an item without a picture: the vision model's text tower on the item's text (paper, E.8), or the
     mean of the present features where the encoder has no text tower."""
+    engine: EngineName = "local"
+    """Where encoding runs: in this process, or on Ray Data (extra `ray`) with the same result byte for byte."""
+    ray_actors: Count = 1
+    """Ray only: copies of the encoder at work at the same time."""
+    decode_workers: Count | None = None
+    """Most processes that decode pictures ahead of the encoder; by default one for each core but one, at most 8."""
+    decode_memory_mb: Count = 2048
+    """A picture that takes more memory while it is decoded is recorded as undecodable."""
+    decode_seconds: float = Field(default=30.0, gt=0.0)
+    """A picture that takes longer to decode is recorded as undecodable."""
 
 
 class EmbedTextConfig(Section):
@@ -194,6 +205,10 @@ class EmbedTextConfig(Section):
 
     batch_size: Count = 64
     """Texts per forward pass."""
+    engine: EngineName = "local"
+    """Where encoding runs: in this process, or on Ray Data (extra `ray`) with the same result byte for byte."""
+    ray_actors: Count = 1
+    """Ray only: copies of the encoder at work at the same time."""
 
 
 class TrainCfConfig(Section):

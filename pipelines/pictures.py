@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from illmrec.columns import IMAGE_OK, ITEM_ID
@@ -33,12 +35,45 @@ class Picture:
         return open_rgb(self.path, self.max_pixels)
 
 
-def list_readable_pictures(layout: Layout, catalog: Catalog) -> list[Picture]:
-    """Return every picture that decoded in full when the catalog was prepared, by item and position."""
+@dataclass(frozen=True)
+class ReadablePictures:
+    """All pictures that decoded in full when the catalog was prepared, by item and position; one row each."""
+
+    raw: Path
+    """Folder that references start from."""
+    max_pixels: int
+    """Largest picture that the catalog was prepared with."""
+    references: list[str]
+    """Where each picture lies below ``raw``."""
+    digests: list[str]
+    """Sha256 of each picture's bytes."""
+    item_indices: npt.NDArray[np.int32]
+    """``int32 [n]``, ascending: the item each belongs to."""
+
+    def __len__(self) -> int:
+        """Return the number of pictures."""
+        return len(self.references)
+
+
+def read_readable_pictures(layout: Layout, catalog: Catalog) -> ReadablePictures:
+    """Read which pictures are readable, without an object for each: catalogs have hundreds of thousands."""
     folder = require(layout.prepared, f"prepare --dataset {layout.dataset}")
     source = json.loads((folder / "source.json").read_text(encoding="utf-8"))
-    raw, max_pixels = layout.root / source["folder"], int(source["max_pixels"])
     images = pl.read_parquet(folder / "images.parquet").filter(pl.col("status") == IMAGE_OK)
-    indices = catalog.index_items(images[ITEM_ID]).tolist()
-    rows = zip(images["image_ref"], images["sha256"], indices, strict=True)
-    return [Picture(raw / reference, digest, index, max_pixels) for reference, digest, index in rows]
+    indices = catalog.index_items(images[ITEM_ID])
+    order = np.argsort(indices, kind="stable")
+    images = images[order]
+    return ReadablePictures(
+        raw=layout.root / source["folder"],
+        max_pixels=int(source["max_pixels"]),
+        references=images["image_ref"].to_list(),
+        digests=images["sha256"].to_list(),
+        item_indices=indices[order],
+    )
+
+
+def list_readable_pictures(layout: Layout, catalog: Catalog) -> list[Picture]:
+    """Return every picture that decoded in full when the catalog was prepared, by item and position."""
+    readable = read_readable_pictures(layout, catalog)
+    rows = zip(readable.references, readable.digests, readable.item_indices.tolist(), strict=True)
+    return [Picture(readable.raw / reference, digest, index, readable.max_pixels) for reference, digest, index in rows]

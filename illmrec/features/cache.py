@@ -7,16 +7,22 @@ first vector again, bit for bit.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 import numpy.typing as npt
 
+from illmrec.errors import ModelError
+
 _LOOKUP_CHUNK = 500
+
+_PAGE_BYTES = 16_384
+"""Pages that hold several vectors; with SQLite's usual 4 kB most of a page would stay empty."""
 
 
 class FeatureCache:
@@ -27,6 +33,9 @@ class FeatureCache:
         encoder: name of the encoder, with everything that changes its output (input size, normalisation).
         revision: pinned revision or digest of its weights.
         width: coordinates per vector.
+
+    Raises:
+        ModelError: when the file is damaged.
     """
 
     def __init__(self, folder: Path, encoder: str, revision: str, width: int) -> None:
@@ -35,11 +44,22 @@ class FeatureCache:
         self.path = folder / f"{key}.sqlite"
         self.width = width
         self._connection = sqlite3.connect(self.path, timeout=60.0)
+        try:
+            self._prepare_file(encoder, revision)
+        except sqlite3.DatabaseError as error:
+            self._connection.close()
+            hint = "Delete the file and run the command again; its features are then encoded anew."
+            raise ModelError(f"the feature cache cannot be used: {error}.", path=self.path, hint=hint) from None
+
+    def _prepare_file(self, encoder: str, revision: str) -> None:
+        self._connection.execute(f"PRAGMA page_size={_PAGE_BYTES}")  # heeded by a new file only
         self._connection.execute("PRAGMA journal_mode=WAL")
+        # A power cut may lose the last batches, which are then encoded again; the file stays whole.
+        self._connection.execute("PRAGMA synchronous=NORMAL")
         self._connection.execute("CREATE TABLE IF NOT EXISTS about (encoder TEXT, revision TEXT, width INTEGER)")
         self._connection.execute("CREATE TABLE IF NOT EXISTS vectors (content TEXT PRIMARY KEY, vector BLOB NOT NULL)")
         if not self._connection.execute("SELECT 1 FROM about").fetchone():
-            self._connection.execute("INSERT INTO about VALUES (?, ?, ?)", (encoder, revision, width))
+            self._connection.execute("INSERT INTO about VALUES (?, ?, ?)", (encoder, revision, self.width))
         self._connection.commit()
 
     def __enter__(self) -> FeatureCache:
@@ -54,10 +74,9 @@ class FeatureCache:
         """Return the distinct content hashes without a vector, in their first order."""
         distinct = list(dict.fromkeys(contents))
         found: set[str] = set()
-        for chunk in _chunks(distinct):
-            marks = ",".join("?" * len(chunk))
+        for chunk, marks in _chunks(distinct):
             query = f"SELECT content FROM vectors WHERE content IN ({marks})"  # noqa: S608 - only question marks
-            found.update(row[0] for row in self._connection.execute(query, chunk))
+            found.update(content for (content,) in self._connection.execute(query, chunk))
         return [content for content in distinct if content not in found]
 
     def store(self, contents: Sequence[str], vectors: npt.NDArray[np.float32]) -> None:
@@ -68,15 +87,34 @@ class FeatureCache:
 
     def load(self, contents: Sequence[str]) -> npt.NDArray[np.float32]:
         """Return ``float32 [n, width]`` of contents that are all present (see :meth:`missing`)."""
-        vectors: dict[str, bytes] = {}
-        for chunk in _chunks(list(dict.fromkeys(contents))):
-            marks = ",".join("?" * len(chunk))
-            query = f"SELECT content, vector FROM vectors WHERE content IN ({marks})"  # noqa: S608 - only question marks
-            vectors.update(self._connection.execute(query, chunk))
-        if not contents:
-            return np.zeros((0, self.width), dtype=np.float32)
-        return np.stack([np.frombuffer(vectors[content], dtype=np.float32) for content in contents])
+        vectors = np.empty((len(contents), self.width), dtype=np.float32)
+        for start in range(0, len(contents), _LOOKUP_CHUNK):
+            wanted = contents[start : start + _LOOKUP_CHUNK]
+            vectors[start : start + len(wanted)] = self._load_chunk(wanted)
+        return vectors
+
+    def _load_chunk(self, wanted: Sequence[str]) -> npt.NDArray[np.float32]:
+        distinct = list(dict.fromkeys(wanted))
+        marks = ",".join("?" * len(distinct))
+        query = f"SELECT content, vector FROM vectors WHERE content IN ({marks})"  # noqa: S608 - only question marks
+        names, blobs = zip(*self._connection.execute(query, distinct), strict=True)
+        found = np.frombuffer(b"".join(blobs), dtype=np.float32).reshape(len(names), self.width)
+        places = {name: place for place, name in enumerate(names)}
+        return found[[places[content] for content in wanted]]
 
 
-def _chunks(values: list[str]) -> Iterable[list[str]]:
-    return (values[start : start + _LOOKUP_CHUNK] for start in range(0, len(values), _LOOKUP_CHUNK))
+def find_width(folder: Path, encoder: str, revision: str) -> int | None:
+    """Return how many coordinates an encoder's cached vectors have, without loading the encoder; None if unknown."""
+    for path in sorted(folder.glob("*.sqlite")):
+        with contextlib.suppress(sqlite3.DatabaseError), contextlib.closing(sqlite3.connect(path)) as connection:
+            row = connection.execute("SELECT encoder, revision, width FROM about").fetchone()
+            if row is not None and (row[0], row[1]) == (encoder, revision):
+                return int(row[2])
+    return None
+
+
+def _chunks(values: list[str]) -> Iterator[tuple[list[str], str]]:
+    """Yield short runs of ``values``, each with its question marks."""
+    for start in range(0, len(values), _LOOKUP_CHUNK):
+        chunk = values[start : start + _LOOKUP_CHUNK]
+        yield chunk, ",".join("?" * len(chunk))

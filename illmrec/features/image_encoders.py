@@ -13,8 +13,7 @@ import torch
 from PIL import Image
 
 from illmrec.errors import ModelError
-
-Rgb = tuple[float, float, float]
+from illmrec.features.preparation import Preparation, Rgb
 
 _SAFE_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")
 """The names open_clip looks for first; after them it would take files in formats that can run code."""
@@ -25,6 +24,10 @@ class ImageEncoder(Protocol):
 
     width: int
     has_text_tower: bool
+    preparation: Preparation
+
+    def encode_pixels(self, pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return ``float32 [n, width]`` of prepared pictures, ``float32 [n, 3, height, width]``."""
 
     def encode_images(self, pictures: list[Image.Image]) -> npt.NDArray[np.float32]:
         """Return ``float32 [n, width]`` of RGB pictures."""
@@ -58,20 +61,24 @@ class OpenClipEncoder:
         # open_clip logs every loading step on the root logger.
         logging.getLogger().setLevel(max(logging.WARNING, logging.getLogger().level))
         try:
-            model, preprocess = open_clip.create_model_from_pretrained(name, device=device)
+            model = open_clip.create_model_from_pretrained(name, device=device, return_transform=False)
             tokenizer = open_clip.get_tokenizer(name)
         except (OSError, RuntimeError, ValueError, KeyError, TypeError, SafetensorError) as error:
             raise ModelError(f"is not a readable open_clip model: {error!r}", path=folder) from None
         self._model = model.eval()
-        self._preprocess = preprocess
+        self.preparation = _read_preparation(open_clip.get_model_preprocess_cfg(model))
         self._tokenizer = tokenizer
         self._device = device
         self.width = int(self.encode_texts([""]).shape[1])
 
-    @torch.inference_mode()
     def encode_images(self, pictures: list[Image.Image]) -> npt.NDArray[np.float32]:
         """Return ``float32 [n, width]``: the picture tower's output, before any normalisation."""
-        batch = torch.stack([self._preprocess(picture) for picture in pictures]).to(self._device)
+        return self.encode_pixels(self.preparation.prepare_all(pictures))
+
+    @torch.inference_mode()
+    def encode_pixels(self, pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return ``float32 [n, width]`` of prepared pictures, ``float32 [n, 3, height, width]``."""
+        batch = torch.from_numpy(pixels).to(self._device)
         return np.asarray(self._model.encode_image(batch).float().cpu().numpy(), dtype=np.float32)
 
     @torch.inference_mode()
@@ -124,16 +131,19 @@ class TimmEncoder:
             raise ModelError(f"does not fit {architecture!r}: {error}", path=weights, hint=hint) from None
         self._model = model.eval().to(device)
         defaults = model.pretrained_cfg
-        self._size = image_size or int(defaults["input_size"][-1])
-        self._mean = torch.tensor(mean or defaults["mean"]).view(3, 1, 1)
-        self._std = torch.tensor(std or defaults["std"]).view(3, 1, 1)
+        size = image_size or int(defaults["input_size"][-1])
+        self.preparation = Preparation(size, size, tuple(mean or defaults["mean"]), tuple(std or defaults["std"]))
         self._device = device
-        self.width = int(self.encode_images([Image.new("RGB", (self._size, self._size))]).shape[1])
+        self.width = int(self.encode_pixels(np.zeros((1, *self.preparation.shape), dtype=np.float32)).shape[1])
 
-    @torch.inference_mode()
     def encode_images(self, pictures: list[Image.Image]) -> npt.NDArray[np.float32]:
         """Return ``float32 [n, width]``: pooled features before the classifier."""
-        batch = torch.stack([self._to_tensor(picture) for picture in pictures]).to(self._device)
+        return self.encode_pixels(self.preparation.prepare_all(pictures))
+
+    @torch.inference_mode()
+    def encode_pixels(self, pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return ``float32 [n, width]`` of prepared pictures, ``float32 [n, 3, height, width]``."""
+        batch = torch.from_numpy(pixels).to(self._device)
         features = self._model.forward_head(self._model.forward_features(batch), pre_logits=True)
         return np.asarray(features.float().cpu().numpy(), dtype=np.float32)
 
@@ -146,7 +156,18 @@ class TimmEncoder:
         hint = "Set embed_images.missing to `mean`."
         raise ModelError(f"this encoder cannot read text ({len(texts)} items lack a picture).", hint=hint)
 
-    def _to_tensor(self, picture: Image.Image) -> torch.Tensor:
-        squashed = picture.resize((self._size, self._size), Image.Resampling.BICUBIC)
-        pixels = torch.from_numpy(np.asarray(squashed, dtype=np.float32) / 255.0).permute(2, 0, 1)
-        return (pixels - self._mean) / self._std
+
+def _read_preparation(settings: Mapping[str, Any]) -> Preparation:
+    """Turn what open_clip stores with a model (its ``PreprocessCfg``) into a preparation."""
+    size, mean, std = settings["size"], settings["mean"], settings["std"]
+    height, width = (size, size) if isinstance(size, int) else size
+    return Preparation(
+        int(height),
+        int(width),
+        tuple(mean) if isinstance(mean, (list, tuple)) else (mean,) * 3,
+        tuple(std) if isinstance(std, (list, tuple)) else (std,) * 3,
+        fit=settings.get("resize_mode") or "shortest",
+        # For inference open_clip reads every other name as bicubic.
+        resampling="bilinear" if settings.get("interpolation") == "bilinear" else "bicubic",
+        fill=int(settings.get("fill_color") or 0),
+    )

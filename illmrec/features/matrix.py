@@ -6,7 +6,9 @@ filled the row because the item has no picture, text or training interaction) an
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -80,15 +82,55 @@ def write_matrix(
     """
     if values.shape != (len(present), header.width):
         raise ModelError(f"features are {values.shape}, expected {(len(present), header.width)}.", path=folder)
-    with np.errstate(over="ignore"):  # an overflow is infinite, which the next line refuses
-        stored = values.astype(np.float16)
-    if not np.isfinite(stored).all():
-        row = int(np.flatnonzero(~np.isfinite(stored).all(axis=1))[0])
-        raise ModelError("a feature is not a finite number.", path=folder, row=row, hint="Check the encoder's weights.")
+    with write_blocks(folder, len(present), header.width) as matrix:
+        matrix.write(0, values)
+        matrix.finish(header, present)
+
+
+class MatrixWriter:
+    """A matrix being written block by block, so that it never lies in memory as a whole.
+
+    Attributes:
+        partial: the folder under way; what else is put there is published with the matrix.
+    """
+
+    def __init__(self, folder: Path, partial: Path, n_items: int, width: int) -> None:
+        self._folder, self.partial = folder, partial
+        shape = (n_items, width)
+        self._values = np.lib.format.open_memmap(partial / "values.npy", mode="w+", dtype=np.float16, shape=shape)
+
+    def write(self, rows: int | npt.NDArray[np.integer], values: npt.NDArray[np.float32]) -> None:
+        """Store ``float32 [n, width]``.
+
+        Args:
+            rows: the first of n rows in a row, or ``int [n]``, their indices.
+            values: what to store, rounded to float16.
+
+        Raises:
+            ModelError: when a value is not finite.
+        """
+        with np.errstate(over="ignore"):  # an overflow is infinite, which the next line refuses
+            stored = values.astype(np.float16)
+        finite = np.isfinite(stored).all(axis=1)
+        if not finite.all():
+            first = int(np.flatnonzero(~finite)[0])
+            row = rows + first if isinstance(rows, int) else int(rows[first])
+            hint = "Check the encoder's weights."
+            raise ModelError("a feature is not a finite number.", path=self._folder, row=row, hint=hint)
+        self._values[slice(rows, rows + len(values)) if isinstance(rows, int) else rows] = stored
+
+    def finish(self, header: MatrixHeader, present: npt.NDArray[np.bool_]) -> None:
+        """Write what belongs to the values: the header and the ``bool [n_items]`` mask."""
+        self._values.flush()
+        np.save(self.partial / "present.npy", present, allow_pickle=False)
+        atomic.write_json(self.partial / "header.json", asdict(header))
+
+
+@contextlib.contextmanager
+def write_blocks(folder: Path, n_items: int, width: int) -> Iterator[MatrixWriter]:
+    """Yield a writer; the matrix takes its place when the block ends without an error, after ``finish``."""
     with atomic.write_folder(folder) as partial:
-        np.save(partial / "values.npy", stored, allow_pickle=False)
-        np.save(partial / "present.npy", present, allow_pickle=False)
-        atomic.write_json(partial / "header.json", asdict(header))
+        yield MatrixWriter(folder, partial, n_items, width)
 
 
 def open_matrix(folder: Path, item_digest: str) -> FeatureMatrix:

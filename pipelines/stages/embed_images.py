@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +12,7 @@ from illmrec import atomic
 from illmrec.config import EmbedImagesConfig
 from illmrec.errors import DataError
 from pipelines.context import dataset_options, open_context
+from pipelines.engines import engine_option
 from pipelines.layout import Layout
 from pipelines.lock import hold_lock
 
@@ -20,26 +21,34 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from illmrec.data.catalog import Catalog
+    from illmrec.features.assemble import Assembled
     from illmrec.features.cache import FeatureCache
+    from illmrec.features.encode import Encoded, Engine
     from illmrec.features.image_encoders import ImageEncoder
-    from pipelines.pictures import Picture
+    from illmrec.features.matrix import MatrixWriter
+    from pipelines.pictures import ReadablePictures
 
 
 @click.command()
 @dataset_options
-def command(dataset: str, as_json: bool) -> None:
+@engine_option
+def command(dataset: str, as_json: bool, engine: str | None) -> None:
     r"""Encode the catalog's pictures into one matrix, a row per item.
 
     A picture whose bytes were encoded before, under whatever name, is taken from the feature cache. Features of several
     pictures of an item are averaged. An item without a readable picture gets what embed_images.missing says, and is
-    counted.
+    counted. A picture that takes too much memory or time, or crashes its decoder, is recorded in undecodable.json
+    beside the matrix, and the run goes on.
 
     \b
     Example:
       illmrec embed-images --dataset amazon --json
+      illmrec embed-images --dataset amazon --engine ray
     """
     context = open_context(dataset, as_json)
     config, layout = context.section(EmbedImagesConfig), context.layout
+    if engine is not None:
+        config = config.model_copy(update={"engine": engine})
     with hold_lock(layout.lock("embed-images")):
         atomic.sweep_partial(layout.features("image").parent, "image")
         facts = embed_images(layout, config)
@@ -48,81 +57,157 @@ def command(dataset: str, as_json: bool) -> None:
 
 def embed_images(layout: Layout, config: EmbedImagesConfig) -> dict[str, Any]:
     """Write the image matrix; return how many pictures there were and how many had to be encoded."""
-    from illmrec.features.cache import FeatureCache
-    from illmrec.features.encode import encode_missing
-    from illmrec.features.matrix import MatrixHeader, normalise, write_matrix
-    from pipelines.assembly import load_catalog, load_image_encoder
-    from pipelines.pictures import list_readable_pictures
+    from pipelines.assembly import load_catalog
+    from pipelines.pictures import read_readable_pictures
 
     catalog = load_catalog(layout)
-    encoder, record = load_image_encoder(layout)
-    pictures = list_readable_pictures(layout, catalog)
-    if not pictures:
+    pictures = read_readable_pictures(layout, catalog)
+    if not len(pictures):
         raise DataError("no item has a readable picture.", path=layout.prepared, hint="See images.parquet for reasons.")
-    identity = json.dumps({key: value for key, value in record.items() if key != "training_loss"}, sort_keys=True)
-    with FeatureCache(layout.feature_cache, f"image {identity}", record["revision"], encoder.width) as cache:
-        sources: dict[str, Callable[[], Any]] = {picture.sha256: picture.open for picture in pictures}
-        encoded = encode_missing(
-            cache, sources, encoder.encode_images, batch_size=config.batch_size, label="encode pictures"
+    return _Embedding(layout, config, catalog, pictures).run()
+
+
+class _Embedding:
+    """One run of the stage. The encoder is loaded only if something must be encoded."""
+
+    def __init__(self, layout: Layout, config: EmbedImagesConfig, catalog: Catalog, pictures: ReadablePictures) -> None:
+        from pipelines.assembly import read_encoder
+
+        self.layout, self.config, self.catalog, self.pictures = layout, config, catalog, pictures
+        self.record = read_encoder(layout, "image")
+
+    @functools.cached_property
+    def encoder(self) -> ImageEncoder:
+        from pipelines.assembly import load_image_encoder
+
+        return load_image_encoder(self.layout)[0]
+
+    def read_with_tower(self, texts: list[str]) -> npt.NDArray[np.float32]:
+        return self.encoder.encode_texts(texts)
+
+    def run(self) -> dict[str, Any]:
+        from illmrec.features.cache import FeatureCache, find_width
+        from illmrec.features.matrix import write_blocks
+
+        named = {key: value for key, value in self.record.items() if key != "training_loss"}
+        name, revision = f"image {json.dumps(named, sort_keys=True)}", self.record["revision"]
+        width = find_width(self.layout.feature_cache, name, revision) or self.encoder.width
+        with FeatureCache(self.layout.feature_cache, name, revision, width) as cache:
+            encoded = self.encode_pictures(cache)
+            self.refuse_empty(encoded)
+            with write_blocks(self.layout.features("image"), len(self.catalog), width) as writer:
+                assembled = self.write_pictures(writer, cache, encoded)
+                self.fill_missing(writer, cache, assembled)
+                missing = int((~assembled.present).sum())
+                writer.finish(self.describe(width, missing), assembled.present)
+                atomic.write_json(writer.partial / "undecodable.json", self.list_refused(encoded))
+        return {
+            "pictures": len(self.pictures),
+            "encoded": encoded.count,
+            "undecodable": len(encoded.refused),
+            "items": len(self.catalog),
+            "items_without_picture": missing,
+        }
+
+    def encode_pictures(self, cache: FeatureCache) -> Encoded:
+        from illmrec.features.decoding import DecodeLimits, PictureFile
+        from illmrec.features.encode import encode_missing, encode_pictures_here
+
+        config, raw = self.config, self.pictures.raw
+        limits = DecodeLimits(self.pictures.max_pixels, config.decode_memory_mb, config.decode_seconds)
+        references = dict(zip(self.pictures.digests, self.pictures.references, strict=True))
+
+        engine: Engine[PictureFile]
+        if config.engine == "ray":
+            from pipelines.engines.ray_data import PictureWork, encode_on_ray
+
+            engine = encode_on_ray(PictureWork(self.layout, limits, config.batch_size), config.ray_actors)
+        else:
+            engine = encode_pictures_here(
+                lambda: self.encoder, limits, batch_size=config.batch_size, workers=config.decode_workers
+            )
+        return encode_missing(
+            cache,
+            self.pictures.digests,
+            lambda digest: PictureFile(raw / references[digest], digest),
+            engine,
+            batch_size=config.batch_size,
+            label="encode pictures",
+            unit="picture",
         )
-        values, present = average_by_item(cache, pictures, len(catalog), encoder.width)
-        filled = fill_missing(values, present, catalog, encoder, config, cache)
-    header = MatrixHeader(
-        kind="image",
-        encoder=record["name"],
-        revision=record["revision"],
-        width=encoder.width,
-        normalisation="rms",
-        item_digest=catalog.digest,
-        missing=int((~present).sum()),
-        missing_policy=config.missing,
-    )
-    write_matrix(layout.features("image"), header, normalise(filled, "rms"), present)
-    return {
-        "pictures": len(pictures),
-        "encoded": encoded,
-        "items": len(catalog),
-        "items_without_picture": header.missing,
-    }
 
+    def refuse_empty(self, encoded: Encoded) -> None:
+        """Stop when no picture is left to build a matrix from."""
+        if all(digest in encoded.refused for digest in self.pictures.digests):
+            reason = next(iter(encoded.refused.values()))
+            hint = "Raise embed_images.decode_memory_mb or decode_seconds, or look at the pictures."
+            raise DataError(f"no picture could be decoded; the first: {reason}.", path=self.pictures.raw, hint=hint)
 
-def average_by_item(
-    cache: FeatureCache, pictures: list[Picture], n_items: int, width: int
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-    """Return ``float32 [n_items, width]``, the mean feature of each item's pictures, and which items have one."""
-    import numpy as np
+    def write_pictures(self, writer: MatrixWriter, cache: FeatureCache, encoded: Encoded) -> Assembled:
+        import numpy as np
 
-    totals = np.zeros((n_items, width), dtype=np.float32)
-    counts = np.zeros(n_items, dtype=np.int64)
-    indices = np.array([picture.item_index for picture in pictures])
-    np.add.at(totals, indices, cache.load([picture.sha256 for picture in pictures]))
-    np.add.at(counts, indices, 1)
-    return totals / np.maximum(counts, 1)[:, None].astype(np.float32), counts > 0
+        from illmrec.features.assemble import write_means
 
+        digests, indices = self.pictures.digests, self.pictures.item_indices
+        if encoded.refused:
+            kept = [place for place, digest in enumerate(digests) if digest not in encoded.refused]
+            digests, indices = [digests[place] for place in kept], indices[np.array(kept, dtype=np.int64)]
+        return write_means(writer, cache, digests, indices, len(self.catalog))
 
-def fill_missing(
-    values: npt.NDArray[np.float32],
-    present: npt.NDArray[np.bool_],
-    catalog: Catalog,
-    encoder: ImageEncoder,
-    config: EmbedImagesConfig,
-    cache: FeatureCache,
-) -> npt.NDArray[np.float32]:
-    """Return the matrix with rows for items without a picture (paper, E.8: the text tower on the item's text)."""
-    import numpy as np
+    def fill_missing(self, writer: MatrixWriter, cache: FeatureCache, assembled: Assembled) -> None:
+        """Write the rows of items without a picture (paper, E.8: the text tower on the item's text)."""
+        import numpy as np
 
-    from illmrec.features.encode import encode_missing, hash_text
+        from illmrec.features.assemble import write_rows, write_same
 
-    filled = values.copy()
-    absent = np.flatnonzero(~present)
-    filled[absent] = values[present].mean(0)
-    if config.missing == "mean" or not len(absent):
-        return filled
-    texts = catalog.describe_items()
-    told = [int(item) for item in absent if texts[item]]
-    keys = [f"text {hash_text(texts[item])}" for item in told]
-    sources = {key: (lambda text=texts[item]: text) for key, item in zip(keys, told, strict=True)}
-    encode_missing(cache, sources, encoder.encode_texts, batch_size=config.batch_size, label="encode texts")
-    if told:
-        filled[told] = cache.load(keys)
-    return filled
+        absent = np.flatnonzero(~assembled.present)
+        write_same(writer, assembled.mean, absent)
+        if self.config.missing == "mean" or not len(absent):
+            return
+        texts = self.catalog.describe_items()
+        told = np.array([item for item in absent.tolist() if texts[item]], dtype=np.int64)
+        keys = self.encode_texts(cache, [texts[item] for item in told.tolist()])
+        write_rows(writer, cache, keys, told)
+
+    def encode_texts(self, cache: FeatureCache, texts: list[str]) -> list[str]:
+        """Encode texts with the picture encoder's text tower; return their keys."""
+        from illmrec.features.encode import encode_missing, encode_texts_here, hash_text
+
+        keys = [f"text {hash_text(text)}" for text in texts]
+        told = dict(zip(keys, texts, strict=True))
+
+        engine: Engine[str]
+        if self.config.engine == "ray":
+            from pipelines.engines.ray_data import TowerTextWork, encode_on_ray
+
+            engine = encode_on_ray(TowerTextWork(self.layout), self.config.ray_actors)
+        else:
+            engine = encode_texts_here(self.read_with_tower)
+        size = self.config.batch_size
+        encode_missing(cache, keys, told.__getitem__, engine, batch_size=size, label="encode texts", unit="text")
+        return keys
+
+    def describe(self, width: int, missing: int) -> Any:
+        from illmrec.features.matrix import MatrixHeader
+
+        return MatrixHeader(
+            kind="image",
+            encoder=self.record["name"],
+            revision=self.record["revision"],
+            width=width,
+            normalisation="rms",
+            item_digest=self.catalog.digest,
+            missing=missing,
+            missing_policy=self.config.missing,
+        )
+
+    def list_refused(self, encoded: Encoded) -> list[dict[str, str]]:
+        """Return a row for each picture that could not be decoded."""
+        pictures = self.pictures
+        rows = zip(pictures.item_indices.tolist(), pictures.references, pictures.digests, strict=True)
+        return [
+            {"item_id": self.catalog.item_ids[item], "image_ref": reference, "sha256": digest,
+             "reason": encoded.refused[digest]}
+            for item, reference, digest in rows
+            if digest in encoded.refused
+        ]  # fmt: skip

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,17 +12,23 @@ from illmrec import atomic
 from illmrec.config import EmbedTextConfig
 from illmrec.errors import DataError
 from pipelines.context import dataset_options, open_context
+from pipelines.engines import engine_option
 from pipelines.layout import Layout
 from pipelines.lock import hold_lock
+
+if TYPE_CHECKING:
+    from illmrec.features.encode import Engine
+    from illmrec.features.text_encoders import SentenceEncoder
 
 
 @click.command()
 @dataset_options
-def command(dataset: str, as_json: bool) -> None:
+@engine_option
+def command(dataset: str, as_json: bool, engine: str | None) -> None:
     r"""Encode the catalog's descriptions into one matrix, a row per item.
 
     An item without a description is encoded by its title, else by its categories; an item without any text gets the
-    mean of the others and is counted.
+    mean of the others and is counted. A text that was encoded before is taken from the feature cache.
 
     \b
     Example:
@@ -28,6 +36,8 @@ def command(dataset: str, as_json: bool) -> None:
     """
     context = open_context(dataset, as_json)
     config, layout = context.section(EmbedTextConfig), context.layout
+    if engine is not None:
+        config = config.model_copy(update={"engine": engine})
     with hold_lock(layout.lock("embed-text")):
         atomic.sweep_partial(layout.features("text").parent, "text")
         facts = embed_text(layout, config)
@@ -38,36 +48,61 @@ def embed_text(layout: Layout, config: EmbedTextConfig) -> dict[str, Any]:
     """Write the text matrix; return how many texts there were and how many had to be encoded."""
     import numpy as np
 
-    from illmrec.features.cache import FeatureCache
+    from illmrec.features.assemble import write_means, write_same
+    from illmrec.features.cache import FeatureCache, find_width
     from illmrec.features.encode import encode_missing, hash_text
-    from illmrec.features.matrix import MatrixHeader, normalise, write_matrix
-    from pipelines.assembly import load_catalog, load_text_encoder
+    from illmrec.features.matrix import MatrixHeader, write_blocks
+    from pipelines.assembly import load_catalog, load_text_encoder, read_encoder
 
     catalog = load_catalog(layout)
-    encoder, record = load_text_encoder(layout)
+    record = read_encoder(layout, "text")
     texts = catalog.describe_items()
-    told = [item for item, text in enumerate(texts) if text]
-    if not told:
+    told = np.array([item for item, text in enumerate(texts) if text], dtype=np.int64)
+    if not len(told):
         raise DataError("no item has any text.", path=layout.prepared, hint="Give items a title or a description.")
-    keys = [hash_text(texts[item]) for item in told]
-    with FeatureCache(layout.feature_cache, f"text {record['name']}", record["revision"], encoder.width) as cache:
-        sources = {key: (lambda text=texts[item]: text) for key, item in zip(keys, told, strict=True)}
+    # Loaded only if something must be encoded.
+    load = functools.cache(lambda: load_text_encoder(layout)[0])
+    keys = [hash_text(texts[item]) for item in told.tolist()]
+    by_key = {key: texts[item] for key, item in zip(keys, told.tolist(), strict=True)}
+    name, revision = f"text {record['name']}", record["revision"]
+    width = find_width(layout.feature_cache, name, revision) or load().width
+    with FeatureCache(layout.feature_cache, name, revision, width) as cache:
         encoded = encode_missing(
-            cache, sources, encoder.encode_texts, batch_size=config.batch_size, label="encode descriptions"
+            cache,
+            keys,
+            by_key.__getitem__,
+            _choose_engine(layout, config, load),
+            batch_size=config.batch_size,
+            label="encode descriptions",
+            unit="text",
         )
-        vectors = cache.load(keys)
-    values = np.tile(vectors.mean(0), (len(catalog), 1))
-    values[told] = vectors
-    present = np.array([bool(text) for text in texts])
-    header = MatrixHeader(
-        kind="text",
-        encoder=record["name"],
-        revision=record["revision"],
-        width=encoder.width,
-        normalisation="rms",
-        item_digest=catalog.digest,
-        missing=int((~present).sum()),
-        missing_policy="mean",
-    )
-    write_matrix(layout.features("text"), header, normalise(values, "rms"), present)
-    return {"texts": len(told), "encoded": encoded, "items": len(catalog), "items_without_text": header.missing}
+        with write_blocks(layout.features("text"), len(catalog), width) as writer:
+            assembled = write_means(writer, cache, keys, told, len(catalog))
+            write_same(writer, assembled.mean, np.flatnonzero(~assembled.present))
+            header = MatrixHeader(
+                kind="text",
+                encoder=record["name"],
+                revision=revision,
+                width=width,
+                normalisation="rms",
+                item_digest=catalog.digest,
+                missing=len(catalog) - len(told),
+                missing_policy="mean",
+            )
+            writer.finish(header, assembled.present)
+    return {
+        "texts": len(told),
+        "encoded": encoded.count,
+        "items": len(catalog),
+        "items_without_text": header.missing,
+    }
+
+
+def _choose_engine(layout: Layout, config: EmbedTextConfig, load: Callable[[], SentenceEncoder]) -> Engine[str]:
+    if config.engine == "ray":
+        from pipelines.engines.ray_data import TextWork, encode_on_ray
+
+        return encode_on_ray(TextWork(layout), config.ray_actors)
+    from illmrec.features.encode import encode_texts_here
+
+    return encode_texts_here(lambda texts: load().encode_texts(texts))

@@ -4,15 +4,14 @@ import hashlib
 import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from illmrec.features.cache import FeatureCache
-from illmrec.features.encode import encode_missing, hash_text
+from illmrec.features.encode import Encoded, EncodedBatch, encode_missing, encode_texts_here, hash_text
 
 
 class Encoder:
@@ -26,14 +25,17 @@ class Encoder:
         return np.array([[len(text), *text.encode().ljust(2)[:2]] for text in texts], dtype=np.float32)
 
 
-def sources(texts: list[str]) -> dict[str, Callable[[], str]]:
-    return {hash_text(text): (lambda text=text: text) for text in texts}
+def encode_all(cache: FeatureCache, texts: dict[str, str], encoder, batch_size: int) -> int:
+    engine = encode_texts_here(encoder)
+    done = encode_missing(cache, texts, texts.__getitem__, engine, batch_size=batch_size, label="test", unit="text")
+    assert done.refused == {}
+    return done.count
 
 
 def encode(folder: Path, texts: list[str], batch_size: int = 2) -> tuple[int, list[list[str]], np.ndarray]:
     encoder = Encoder()
     with FeatureCache(folder, "e", "1", 3) as cache:
-        count = encode_missing(cache, sources(texts), encoder, batch_size=batch_size, label="test")
+        count = encode_all(cache, {hash_text(text): text for text in texts}, encoder, batch_size)
         return count, encoder.batches, cache.load([hash_text(text) for text in texts])
 
 
@@ -67,37 +69,44 @@ def test_equal_contents_are_encoded_once(tmp_path: Path) -> None:
 
 def test_nothing_to_do_calls_nobody(tmp_path: Path) -> None:
     with FeatureCache(tmp_path, "e", "1", 3) as cache:
-        assert encode_missing(cache, {}, Encoder(), batch_size=2, label="test") == 0
+        assert encode_all(cache, {}, Encoder(), 2) == 0
+
+        def fail(_: object) -> None:
+            pytest.fail("there was nothing to encode")
+
+        cache.store(["a"], np.zeros((1, 3), dtype=np.float32))
+        done = encode_missing(cache, ["a", "a"], fail, fail, batch_size=2, label="test", unit="text")
+        assert done == Encoded(0, {})
 
 
 def test_what_was_finished_before_an_error_is_kept(tmp_path: Path) -> None:
-    def broken() -> str:
-        raise OSError("gone")
+    def break_at_third(texts: list[str]) -> np.ndarray:
+        if texts == ["three"]:
+            raise OSError("gone")
+        return Encoder()(texts)
 
-    jobs = sources(["one", "two", "three"]) | {"x": broken} | sources(["four"])
+    jobs = {hash_text(text): text for text in ("one", "two", "three", "four")}
     with FeatureCache(tmp_path, "e", "1", 3) as cache:
         with pytest.raises(OSError, match="gone"):
-            encode_missing(cache, jobs, Encoder(), batch_size=1, label="test")
-        assert cache.missing(jobs) == ["x", hash_text("four")]
+            encode_all(cache, jobs, break_at_third, 1)
+        assert cache.missing(jobs) == [hash_text("three"), hash_text("four")]
 
 
-def test_few_contents_wait_in_memory(tmp_path: Path) -> None:
-    lock, loaded, worst = threading.Lock(), [0], [0]
+def test_engines_may_answer_in_any_order_and_refuse(tmp_path: Path) -> None:
+    def backwards(batches: Sequence[Sequence[str]]) -> Iterator[EncodedBatch]:
+        for number in reversed(range(len(batches))):
+            kept = [text for text in batches[number] if text != "bad"]
+            refused = {place: "is bad" for place, text in enumerate(batches[number]) if text == "bad"}
+            yield EncodedBatch(number, Encoder()(kept) if kept else np.zeros((0, 0), np.float32), refused)
 
-    def load() -> str:
-        with lock:
-            loaded[0] += 1
-        return "text"
-
-    def consume(texts: list[str]) -> np.ndarray:
-        with lock:
-            worst[0] = max(worst[0], loaded[0])
-            loaded[0] -= len(texts)
-        return np.zeros((len(texts), 3), dtype=np.float32)
-
+    texts = ["one", "bad", "three", "four", "fiveee"]
     with FeatureCache(tmp_path, "e", "1", 3) as cache:
-        encode_missing(cache, {str(n): load for n in range(400)}, consume, batch_size=4, label="test")
-    assert worst[0] <= 3 * 4
+        done = encode_missing(cache, texts, str, backwards, batch_size=2, label="test", unit="text")
+        assert done == Encoded(4, {"bad": "is bad"})
+        assert cache.missing(texts) == ["bad"]
+        assert cache.load(["one", "three", "four", "fiveee"])[:, 0].tolist() == [3, 5, 4, 6]
+        alone = encode_missing(cache, ["bad"], str, backwards, batch_size=2, label="test", unit="text")
+        assert alone == Encoded(0, {"bad": "is bad"}), "a refused content is tried again"
 
 
 KILLED = """
@@ -105,7 +114,7 @@ import sys, os, signal
 import numpy as np
 from pathlib import Path
 from illmrec.features.cache import FeatureCache
-from illmrec.features.encode import encode_missing
+from illmrec.features.encode import encode_missing, encode_texts_here
 done = 0
 def encode(texts):
     global done
@@ -114,7 +123,8 @@ def encode(texts):
         os.kill(os.getpid(), signal.SIGKILL)
     return np.full((len(texts), 3), done, dtype=np.float32)
 with FeatureCache(Path(sys.argv[1]), "e", "1", 3) as cache:
-    encode_missing(cache, {str(n): (lambda: "t") for n in range(20)}, encode, batch_size=2, label="test")
+    names = [str(n) for n in range(20)]
+    encode_missing(cache, names, str, encode_texts_here(encode), batch_size=2, label="test", unit="text")
 """
 
 

@@ -135,10 +135,10 @@ def test_timm_has_no_text_tower(timm_weights: Path) -> None:
 def test_timm_settings_reach_the_pixels(timm_weights: Path) -> None:
     grey = Image.new("RGB", (10, 10), (128, 128, 128))
     encoder = TimmEncoder(ARCHITECTURE, timm_weights, image_size=48, mean=(0.1, 0.2, 0.3), std=(0.5, 0.25, 1.0))
-    pixels = encoder._to_tensor(grey)
-    assert pixels.shape == (3, 48, 48)
+    pixels = encoder.preparation.prepare_all([grey])
+    assert pixels.shape == (1, 3, 48, 48)
     expected = [(128 / 255 - 0.1) / 0.5, (128 / 255 - 0.2) / 0.25, (128 / 255 - 0.3) / 1.0]
-    assert pixels.mean(dim=(1, 2)).tolist() == pytest.approx(expected, abs=1e-6)
+    assert pixels[0].mean(axis=(1, 2)).tolist() == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize("damage", ["missing", "truncated", "of another model", "unknown architecture", "argument"])
