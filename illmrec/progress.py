@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -13,3 +14,26 @@ Item = TypeVar("Item")
 def track(items: Iterable[Item], label: str, *, total: int | None = None, unit: str = "it") -> Iterator[Item]:
     """Yield ``items`` while a bar named ``label`` shows how many ``unit`` have passed, the rate and the time left."""
     yield from tqdm(items, desc=label, total=total, unit=unit, disable=None, leave=False, dynamic_ncols=True)
+
+
+@contextlib.contextmanager
+def track_bytes(label: str, *, total: int | None, done: int = 0) -> Iterator[Callable[[int], object]]:
+    """Yield a function that takes the number of bytes just received, while a bar shows size, rate and time left.
+
+    Args:
+        label: what is received.
+        total: its size in bytes; None when unknown.
+        done: bytes that were there before.
+    """
+    with tqdm(
+        desc=label,
+        total=total,
+        initial=done,
+        unit="B",
+        unit_scale=True,
+        unit_divisor=1024,
+        disable=None,
+        leave=False,
+        dynamic_ncols=True,
+    ) as bar:
+        yield bar.update
