@@ -33,6 +33,9 @@ from illmrec.features.preparation import Preparation
 ATTEMPTS = 2
 """A picture is refused when so many decoders died over it: the first may have been stopped from outside."""
 
+PICTURES_PER_WORKER = 256
+"""A decoder takes a second to start, which fewer pictures do not pay for."""
+
 MAX_SHARED_BYTES = 1 << 30
 """Most memory for batches decoded ahead; the largest batches wait one at a time."""
 
@@ -245,7 +248,7 @@ def choose_workers(pictures: int, wanted: int | None) -> int:
         wanted: most processes; by default one for each core but one, at most 8.
     """
     most = wanted or min(8, max(1, (os.cpu_count() or 1) - 1))
-    return max(1, min(most, -(-pictures // 256)))
+    return max(1, min(most, -(-pictures // PICTURES_PER_WORKER)))
 
 
 def _open_shared_memory(size: int) -> int:
