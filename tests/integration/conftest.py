@@ -18,6 +18,10 @@ from pipelines.cli import cli
 DAY = "2026-01-31"
 
 PARAMS = """
+prepare: {}
+embed_images: {}
+embed_text: {}
+export: {}
 validate: {min_users: 20, min_items: 20}
 split: {negatives: 20}
 encoders:
