@@ -37,3 +37,10 @@ def track_bytes(label: str, *, total: int | None, done: int = 0) -> Iterator[Cal
         dynamic_ncols=True,
     ) as bar:
         yield bar.update
+
+
+@contextlib.contextmanager
+def track_items(label: str, *, total: int, unit: str) -> Iterator[Callable[[int], object]]:
+    """Yield a function that takes how many ``unit`` were just done, for work that ends in no particular order."""
+    with tqdm(desc=label, total=total, unit=unit, disable=None, leave=False, dynamic_ncols=True) as bar:
+        yield bar.update

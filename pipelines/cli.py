@@ -13,6 +13,7 @@ import click
 from illmrec.errors import IllmrecError
 
 COMMANDS = {
+    "fetch": ("pipelines.jobs.fetch", "Download a publisher's catalog, or the pictures of a catalog."),
     "sample": ("pipelines.stages.sample", "Write three small synthetic raw catalogs below data/."),
     "prepare": ("pipelines.stages.prepare", "Read a raw catalog into tables; probe pictures; apply the k-core."),
     "validate": ("pipelines.stages.validate", "Check the tables with Great Expectations; stop on critical failures."),

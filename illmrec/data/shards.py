@@ -198,6 +198,10 @@ class ShardStore:
         """Give another status to every usable picture of these bytes, earlier ones included."""
         self._overruled[sha256] = (status, reason)
 
+    def count_statuses(self) -> dict[str, int]:
+        """Return how many pictures of the written index have each status, sorted by name."""
+        return dict(self.index["status"].value_counts().sort("status").iter_rows())
+
     def flush(self) -> None:
         """Make everything added so far durable: the shard first, then the index."""
         if not self._pending and not self._overruled and self._has_index:
