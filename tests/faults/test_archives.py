@@ -174,6 +174,12 @@ def test_hostile_archives_are_refused_and_leave_nothing(tmp_path: Path, name: st
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["archive", "inner"]
 
 
+def test_a_long_header_is_refused_before_it_is_read_into_memory(tmp_path: Path) -> None:
+    (tmp_path / "a.tar.gz").write_bytes(huge_extension())
+    with pytest.raises(DataError, match="header extension of 32,000,000 bytes"):
+        extract_archive(tmp_path / "a.tar.gz", tmp_path / "folder")
+
+
 GOOD = (("a.csv", b"x" * 100), ("images/010/0108775015.jpg", b"jpeg"), ("images/011/caf\u00e9.jpg", b""))
 
 
