@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import stat
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +29,12 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
 """Larger files are refused unread."""
+
+MAX_SCANS = 200
+"""Passes over a progressive JPEG; encoders write about ten."""
+
+_JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
+"""A marker that begins a segment; 00 and D0 to D7 stand inside a scan's data."""
 
 THREADS = 4
 """Pictures decoded at the same time; Pillow works outside the interpreter lock."""
@@ -154,6 +161,9 @@ def _decode_bytes(content: bytes, max_pixels: int) -> tuple[Image.Image, ImagePr
         if width * height > max_pixels:
             reason = f"{width} x {height} pixels, at most {max_pixels:,} are allowed"
             raise _RefusedError(ImageProbe("too_large", digest, width, height, size, reason))
+        if image.format == "JPEG" and (scans := _count_scans(content)) > MAX_SCANS:
+            reason = f"{scans:,} scans, at most {MAX_SCANS:,} are allowed"
+            raise _RefusedError(ImageProbe("undecodable", digest, width, height, size, reason))
         image.load()
     except _RefusedError:
         raise
@@ -190,6 +200,17 @@ def _read(path: Path, root: Path | None) -> bytes:
         raise _RefusedError(ImageProbe("missing", reason="no such file")) from None
     except (OSError, ValueError, RuntimeError) as error:  # no permission, NUL in the name, a loop of links
         raise _RefusedError(ImageProbe("undecodable", reason=_describe(error))) from None
+
+
+def _count_scans(content: bytes) -> int:
+    """Return how many passes over the picture a JPEG asks for; each costs a few bytes to ask and full time to do."""
+    if content.count(b"\xff\xda") <= MAX_SCANS:
+        return 0  # nearly every file: no need to tell scans from other bytes of the same value
+    scans, place = 0, 2
+    while (marker := _JPEG_MARKER.search(content, place)) is not None and marker[0] != b"\xff\xd9":
+        scans += marker[0] == b"\xff\xda"
+        place = marker.end() + max(2, int.from_bytes(content[marker.end() : marker.end() + 2]))
+    return scans
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -11,14 +11,13 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from multiprocessing.connection import Connection
+from multiprocessing import Pipe
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -92,7 +91,7 @@ class _Worker:
         self._start()
 
     def _start(self) -> None:
-        ours, theirs = socket.socketpair()
+        self._connection, theirs = Pipe()
         # -c instead of -m: the module is imported under its own name, once.
         code = f"from illmrec.features.decoder import serve; serve({theirs.fileno()}, {self._memory})"
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS"), "1")
@@ -108,7 +107,6 @@ class _Worker:
                 env=environment,
                 start_new_session=True,  # Ctrl-C is for the parent; decoders end when it closes their socket
             )
-        self._connection = Connection(ours.detach())
         self.ready = False
         self._connection.send_bytes(self._setup)
 
