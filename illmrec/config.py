@@ -37,6 +37,9 @@ class PrepareConfig(Section):
     """``first`` keeps a user's first interaction with an item; ``all`` keeps repeats at different times."""
     pictures: Literal["frames", "cover"] = "frames"
     """MicroLens only: which pictures stand for a video; features of several are averaged."""
+    missing_metadata: Literal["warn", "refuse"] = "warn"
+    """Amazon and own only: without the file that describes the items, go on with items known by their ids alone, or
+    fail."""
     max_pixels: Count = 50_000_000
     """Pictures with more pixels are refused before decoding."""
     max_rejected_share: Share = 0.01

@@ -7,14 +7,28 @@ second process draws the same numbers.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 
 import numpy as np
+import numpy.typing as npt
 
 
 def derive_seed(*parts: int | str) -> int:
     """Return a 64-bit seed that is a stable function of ``parts`` on every machine and Python version."""
     text = "\x1f".join(f"{type(part).__name__}:{part}" for part in parts)
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+def derive_seed_of_each(names: Iterable[str], *parts: int | str) -> npt.NDArray[np.uint64]:
+    """Return ``uint64 [n]``: :func:`derive_seed` of ``parts`` and each name, at a third of the time per name."""
+    text = "".join(f"{type(part).__name__}:{part}\x1f" for part in parts) + "str:"
+    prefix = hashlib.blake2b(text.encode(), digest_size=8)
+    digests = []
+    for name in names:
+        state = prefix.copy()
+        state.update(name.encode())
+        digests.append(state.digest())
+    return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)
 
 
 def generator(*parts: int | str) -> np.random.Generator:

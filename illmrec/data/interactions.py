@@ -1,4 +1,8 @@
-"""Interactions in history order: duplicates and repeats removed, ties broken by a seeded hash, k-core applied."""
+"""Interactions in history order: duplicates and repeats removed, ties broken by a seeded hash, k-core applied.
+
+Everything works on arrays of codes; see :mod:`illmrec.data.coded`. Tens of millions of interactions take a few numbers
+each and a few sorts.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +13,14 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from illmrec.columns import INTERACTIONS, ITEM_ID, TIMESTAMP, USER_ID
+from illmrec.data.coded import CodedInteractions
 from illmrec.data.kcore import find_core, largest_core
 from illmrec.errors import DataError
-from illmrec.seeds import derive_seed
+from illmrec.seeds import derive_seed_of_each
 
 Repeats = Literal["first", "all"]
 
-_USER, _ITEM, _TIE = "user", "item", "tie"
+KEY_BITS = HASH_BITS = 64
 
 
 @dataclass(frozen=True)
@@ -26,18 +30,22 @@ class CoreInteractions:
     Attributes:
         core: ``columns.INTERACTIONS`` sorted by user, then time, then tie hash.
         below: the interactions that the core removed, in the same order.
+        user_ids: the core's users, sorted.
+        item_ids: the core's items, sorted.
         counts: what was removed and what remains, for the summary.
         tie_share: share of core interactions with the same user and timestamp as another.
     """
 
     core: pl.DataFrame
     below: pl.DataFrame
+    user_ids: pl.Series
+    item_ids: pl.Series
     counts: dict[str, int]
     tie_share: float
 
 
 def select_core(
-    interactions: pl.DataFrame, *, repeats: Repeats, user_core: int, item_core: int, seed: int
+    interactions: CodedInteractions, *, repeats: Repeats, user_core: int, item_core: int, seed: int
 ) -> CoreInteractions:
     """Order interactions, drop duplicates and repeats, and part them by the k-core.
 
@@ -45,7 +53,7 @@ def select_core(
     a hash of (seed, user, item) decides, because an order by item id would carry information about the item.
 
     Args:
-        interactions: ``columns.INTERACTIONS`` in any order.
+        interactions: in any order.
         repeats: ``first`` keeps a user's earliest interaction with an item, ``all`` keeps each.
         user_core: fewest interactions of a user of the core.
         item_core: fewest interactions of an item of the core.
@@ -54,85 +62,130 @@ def select_core(
     Raises:
         DataError: when there are no interactions, or none is left in the core.
     """
-    if interactions.is_empty():
+    if not len(interactions):
         raise DataError("there are no interactions.", hint="Look at the raw files and at rejected rows.")
-    user_ids = interactions[USER_ID].unique().sort()
-    item_ids = interactions[ITEM_ID].unique().sort()
-    ordered = _order(interactions, user_ids, item_ids, seed)
-    distinct = ordered.filter(~_equals_previous(_USER, TIMESTAMP, _ITEM))
-    kept = distinct
-    if repeats == "first":
-        kept = distinct.unique([_USER, _ITEM], keep="first", maintain_order=True)
+    ordered = interactions.select(_find_order(interactions, seed))
+    distinct = ordered.select(~_equals_previous(ordered.users, ordered.times, ordered.items))
+    kept = distinct.select(_find_first(distinct.users, distinct.items)) if repeats == "first" else distinct
     mask = _find_core(kept, user_core, item_core)
-    core, below = kept.filter(mask), kept.filter(~mask)
+    core, below = kept.select(mask), kept.select(~mask)
+    users, items = _list_used(core.users), _list_used(core.items)
     counts = {
-        "users_with_interactions": len(user_ids),
-        "items_with_interactions": len(item_ids),
-        "duplicate_interactions_dropped": interactions.height - distinct.height,
-        "repeated_interactions_dropped": distinct.height - kept.height,
-        "interactions_before_core": kept.height,
-        "interactions": core.height,
-        "interactions_below_core": below.height,
-        "users": core[_USER].n_unique(),
-        "items": core[_ITEM].n_unique(),
+        "users_with_interactions": len(interactions.user_ids),
+        "items_with_interactions": len(interactions.item_ids),
+        "duplicate_interactions_dropped": len(interactions) - len(distinct),
+        "repeated_interactions_dropped": len(distinct) - len(kept),
+        "interactions_before_core": len(kept),
+        "interactions": len(core),
+        "interactions_below_core": len(below),
+        "users": len(users),
+        "items": len(items),
     }
-    tied = core.select(_equals_previous(_USER, TIMESTAMP) | _equals_next(_USER, TIMESTAMP)).to_series().to_numpy()
     return CoreInteractions(
-        _decode(core, user_ids, item_ids), _decode(below, user_ids, item_ids), counts, float(tied.mean())
+        core=core.decode(),
+        below=below.decode(),
+        user_ids=core.user_ids.gather(users),
+        item_ids=core.item_ids.gather(items),
+        counts=counts,
+        tie_share=_measure_ties(core),
     )
 
 
-def _order(interactions: pl.DataFrame, user_ids: pl.Series, item_ids: pl.Series, seed: int) -> pl.DataFrame:
-    """Return integer columns user, item, timestamp and tie in history order."""
-    coded = interactions.select(
-        pl.col(USER_ID).cast(pl.Enum(user_ids)).to_physical().cast(pl.UInt32).alias(_USER),
-        pl.col(ITEM_ID).cast(pl.Enum(item_ids)).to_physical().cast(pl.UInt32).alias(_ITEM),
-        TIMESTAMP,
-    )
-    of_user, of_item = _hash_ids(user_ids, seed), _hash_ids(item_ids, seed)
-    ties = _mix(of_user[coded[_USER].to_numpy()], of_item[coded[_ITEM].to_numpy()])
-    # The item's code comes last only to keep equal rows together should two hashes collide.
-    return coded.with_columns(pl.Series(_TIE, ties)).sort(_USER, TIMESTAMP, _TIE, _ITEM)
+def _find_order(interactions: CodedInteractions, seed: int) -> npt.NDArray[np.int64]:
+    """Return the positions of interactions in history order: by user, time, tie hash, item.
+
+    One 64-bit key holds user, time and as much of the tie hash as fits, which is nearly always enough: one sort. Rows
+    whose keys agree are put in order by the whole hash afterwards.
+    """
+    users, items = interactions.users, interactions.items
+    ties = _hash_pairs(interactions, seed)
+    clock = _number_times(interactions.times)
+    tie_bits = KEY_BITS - _count_bits(users.max()) - _count_bits(clock.max())
+    if tie_bits <= 0:
+        return np.lexsort((items, ties, clock, users)).astype(np.int64)
+    key = (users.astype(np.uint64) << np.uint64(KEY_BITS - _count_bits(users.max()))) | (clock << np.uint64(tie_bits))
+    key |= ties >> np.uint64(HASH_BITS - tie_bits)
+    order: npt.NDArray[np.int64] = pl.Series(key).arg_sort().to_numpy().astype(np.int64)
+    key = key[order]
+    equal = key[1:] == key[:-1]
+    if equal.any():
+        unsettled = np.flatnonzero(np.append(equal, [False]) | np.append([False], equal))
+        rows = order[unsettled]
+        order[unsettled] = rows[np.lexsort((items[rows], ties[rows], key[unsettled]))]
+    return order
 
 
-def _equals_previous(*columns: str) -> pl.Expr:
-    return pl.all_horizontal(pl.col(name) == pl.col(name).shift(1) for name in columns).fill_null(value=False)
+def _number_times(times: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
+    """Return times from 0 in their own clock's steps (days, seconds), which are small numbers in the same order."""
+    passed = times - times.min()
+    step = max(int(np.gcd.reduce(passed)), 1)
+    numbered: npt.NDArray[np.uint64] = (passed // step).astype(np.uint64)
+    return numbered
 
 
-def _equals_next(*columns: str) -> pl.Expr:
-    return pl.all_horizontal(pl.col(name) == pl.col(name).shift(-1) for name in columns).fill_null(value=False)
+def _count_bits(largest: np.integer) -> int:
+    return max(int(largest).bit_length(), 1)
 
 
-def _hash_ids(ids: pl.Series, seed: int) -> npt.NDArray[np.uint64]:
-    return np.fromiter((derive_seed(seed, "tie", value) for value in ids), np.uint64, len(ids))
+def _hash_pairs(interactions: CodedInteractions, seed: int) -> npt.NDArray[np.uint64]:
+    of_user = derive_seed_of_each(interactions.user_ids, seed, "tie")[interactions.users]
+    of_item = derive_seed_of_each(interactions.item_ids, seed, "tie")[interactions.items]
+    return _mix(of_user, of_item)
 
 
 def _mix(left: npt.NDArray[np.uint64], right: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     """Return one well-spread 64-bit number per pair: the finaliser of splitmix64 on a sum that tells sides apart."""
-    mixed = left + right * np.uint64(0x9E3779B97F4A7C15)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    spread: npt.NDArray[np.uint64] = mixed ^ (mixed >> np.uint64(31))
-    return spread
+    mixed = right * np.uint64(0x9E3779B97F4A7C15)
+    mixed += left
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed ^= mixed >> np.uint64(shift)
+        mixed *= np.uint64(factor)
+    mixed ^= mixed >> np.uint64(31)
+    return mixed
 
 
-def _find_core(kept: pl.DataFrame, user_core: int, item_core: int) -> pl.Series:
-    users, items = kept[_USER].to_numpy(), kept[_ITEM].to_numpy()
-    mask = find_core(users, items, user_core, item_core)
+def _equals_previous(*columns: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
+    """Return ``bool [n]``: whether a row equals the row before it in all columns."""
+    equal = np.zeros(len(columns[0]), dtype=np.bool_)
+    equal[1:] = True
+    for column in columns:
+        equal[1:] &= column[1:] == column[:-1]
+    return equal
+
+
+def _find_first(users: npt.NDArray[np.uint32], items: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
+    """Return ``bool [n]``: whether a row is the first with its user and item."""
+    item_bits, row_bits = _count_bits(items.max()), _count_bits(np.int64(len(users)))
+    if _count_bits(users.max()) + item_bits + row_bits > KEY_BITS:
+        order = np.lexsort((items, users))  # stable: of equal pairs the first row stays first
+        repeated = _equals_previous(users[order], items[order])
+    else:
+        key = (users.astype(np.uint64) << np.uint64(item_bits)) | items
+        key = np.sort((key << np.uint64(row_bits)) | np.arange(len(users), dtype=np.uint64))
+        order = (key & np.uint64((1 << row_bits) - 1)).astype(np.int64)
+        repeated = _equals_previous(key >> np.uint64(row_bits))
+    first = np.ones(len(users), dtype=np.bool_)
+    first[order[repeated]] = False
+    return first
+
+
+def _find_core(kept: CodedInteractions, user_core: int, item_core: int) -> npt.NDArray[np.bool_]:
+    mask = find_core(kept.users, kept.items, user_core, item_core)
     if not mask.any():
         raise DataError(
-            f"the k-core with user_core {user_core} and item_core {item_core} leaves nothing of {users.size:,} "
-            f"interactions ({kept[_USER].n_unique():,} users, {kept[_ITEM].n_unique():,} items); "
-            f"the largest k with something left is {largest_core(users, items)}.",
+            f"the k-core with user_core {user_core} and item_core {item_core} leaves nothing of {len(kept):,} "
+            f"interactions ({len(kept.user_ids):,} users, {len(kept.item_ids):,} items); "
+            f"the largest k with something left is {largest_core(kept.users, kept.items)}.",
             hint="Lower prepare.user_core and prepare.item_core.",
         )
-    return pl.Series(mask)
+    return mask
 
 
-def _decode(coded: pl.DataFrame, user_ids: pl.Series, item_ids: pl.Series) -> pl.DataFrame:
-    columns = [
-        user_ids.gather(coded[_USER]).alias(USER_ID),
-        item_ids.gather(coded[_ITEM]).alias(ITEM_ID),
-        coded[TIMESTAMP],
-    ]
-    return pl.DataFrame(columns, schema=INTERACTIONS)
+def _list_used(codes: npt.NDArray[np.uint32]) -> npt.NDArray[np.int64]:
+    return np.flatnonzero(np.bincount(codes))
+
+
+def _measure_ties(core: CodedInteractions) -> float:
+    """Return the share of interactions with the same user and time as another; those stand side by side."""
+    after = _equals_previous(core.users, core.times)
+    return float((after | np.append(after[1:], [False])).mean())

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 
 from illmrec.columns import ITEM_ID, RAW_TEXTS, REJECTED, Schema
+from illmrec.data.coded import CodedInteractions
 from illmrec.errors import DataError
 
 RAW_ITEMS = RAW_TEXTS
@@ -17,8 +19,7 @@ RAW_ITEMS = RAW_TEXTS
 PICTURES: Schema = {ITEM_ID: pl.String, "position": pl.Int32, "image_ref": pl.String}
 """Picture files found; ``image_ref`` is relative to the raw folder, ``position`` counts an item's pictures from 0."""
 
-LATEST_TIMESTAMP = 253_402_300_799
-"""Last second of the year 9999; a larger value is most likely in milliseconds."""
+MissingItems = Literal["warn", "refuse"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class RawCatalog:
     """A publisher's catalog as tables.
 
     Attributes:
-        interactions: ``columns.INTERACTIONS`` in file order, duplicates included.
+        interactions: in file order, duplicates included.
         items: :data:`RAW_ITEMS` in file order, duplicates included.
         extra_users: ids of users named by a file of users; they may have no interaction.
         pictures: :data:`PICTURES`.
@@ -36,7 +37,7 @@ class RawCatalog:
         warnings: what the publisher's folder lacks and what that means, as sentences.
     """
 
-    interactions: pl.DataFrame
+    interactions: CodedInteractions
     items: pl.DataFrame
     extra_users: pl.Series
     pictures: pl.DataFrame
@@ -100,3 +101,20 @@ def find_one(folder: Path, patterns: Sequence[str], what: str, *, other_than: st
         path=folder,
         hint="Put the publisher's file there, or make a small catalog with `illmrec sample`.",
     )
+
+
+def report_missing_items(path: Path, policy: MissingItems, lost: str) -> tuple[str, ...]:
+    """Return the warning that a file of items is missing, or refuse to go on without it.
+
+    Args:
+        path: where the file was looked for.
+        policy: whether items may go without texts.
+        lost: what every item goes without.
+
+    Raises:
+        DataError: when ``policy`` is ``refuse``.
+    """
+    if policy == "refuse":
+        hint = "Put the file there, or set prepare.missing_metadata to warn: items are then known by their ids alone."
+        raise DataError(f"is missing; without it every item goes without {lost}.", path=path, hint=hint)
+    return (f"{path} is missing: every item goes without {lost}. Put it there and run `illmrec prepare` again.",)

@@ -13,8 +13,8 @@ def build_users(core: pl.Series, interacting: pl.Series, named: pl.Series) -> pl
     """Return ``columns.USERS`` sorted by user_id.
 
     Args:
-        core: user ids of the core, repeats allowed.
-        interacting: user ids of every interaction.
+        core: user ids of the core.
+        interacting: ids of every user with an interaction.
         named: user ids of a file of users; they may have no interaction.
     """
     groups = [(core, CORE), (interacting, BELOW_CORE), (named, NO_INTERACTIONS)]

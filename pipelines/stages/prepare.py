@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from illmrec import atomic
-from illmrec.columns import ITEM_ID, USER_ID
+from illmrec.columns import ITEM_ID
 from illmrec.config import PrepareConfig
 from pipelines.context import dataset_options, open_context
 from pipelines.lock import hold_lock
@@ -68,7 +68,7 @@ def prepare(folder: Path, config: PrepareConfig) -> tuple[dict[str, pl.DataFrame
     from illmrec.data.readers import read_raw
     from illmrec.data.users import build_users
 
-    raw = read_raw(config.format, folder, pictures=config.pictures)
+    raw = read_raw(config.format, folder, pictures=config.pictures, missing_items=config.missing_metadata)
     for warning in raw.warnings:
         log.warning(warning)
     raw.check_rejected(folder, config.max_rejected_share)
@@ -79,12 +79,12 @@ def prepare(folder: Path, config: PrepareConfig) -> tuple[dict[str, pl.DataFrame
         item_core=config.item_core,
         seed=config.seed,
     )
-    item_ids = chosen.core[ITEM_ID].unique().sort()
+    item_ids = chosen.item_ids
     pictures = select_pictures(raw.pictures, item_ids)
     images = build_images(pictures, probe_images(folder, pictures["image_ref"].to_list(), config.max_pixels))
     raw_texts = select_raw_texts(raw.items, item_ids)
     items, item_counts = build_items(raw_texts, item_ids, images)
-    users = build_users(chosen.core[USER_ID], raw.interactions[USER_ID], raw.extra_users)
+    users = build_users(chosen.user_ids, raw.interactions.user_ids, raw.extra_users)
     tables = {
         "interactions": chosen.core,
         "interactions_below_core": chosen.below,

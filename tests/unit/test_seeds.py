@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import torch
 
-from illmrec.seeds import derive_seed, generator
+from illmrec.seeds import derive_seed, derive_seed_of_each, generator
 from illmrec.training.seeding import seed_everything
 
 
@@ -15,6 +15,13 @@ def test_a_seed_is_the_same_in_another_process() -> None:
     code = "from illmrec.seeds import derive_seed; print(derive_seed(3, 'epoch', 1))"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert int(answer.stdout) == derive_seed(3, "epoch", 1)
+
+
+def test_many_seeds_at_once_are_those_made_one_by_one() -> None:
+    names = ["", "u1", "ü\x1f2"]
+    assert derive_seed_of_each(names, 3, "tie").tolist() == [derive_seed(3, "tie", name) for name in names]
+    assert derive_seed_of_each(names).tolist() == [derive_seed(name) for name in names]
+    assert derive_seed_of_each([], 3).tolist() == []
 
 
 def test_parts_are_told_apart() -> None:

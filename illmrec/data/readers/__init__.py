@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from illmrec.data.raw import RawCatalog
+from illmrec.data.raw import MissingItems, RawCatalog
 from illmrec.data.readers.amazon import read_amazon
 from illmrec.data.readers.hm import read_hm
 from illmrec.data.readers.microlens import read_microlens
@@ -16,13 +16,16 @@ Format = Literal["amazon", "hm", "microlens", "own"]
 Pictures = Literal["frames", "cover"]
 
 
-def read_raw(layout: Format, folder: Path, *, pictures: Pictures = "frames") -> RawCatalog:
+def read_raw(
+    layout: Format, folder: Path, *, pictures: Pictures = "frames", missing_items: MissingItems = "warn"
+) -> RawCatalog:
     """Read a publisher's folder.
 
     Args:
         layout: whose files they are.
         folder: where they lie.
         pictures: MicroLens only: whether a video is shown by its frames or by its cover.
+        missing_items: amazon and own only: whether to go on where the file that describes items is missing.
 
     Raises:
         DataError: when the folder, a file or a column is missing, or a file is damaged.
@@ -34,9 +37,9 @@ def read_raw(layout: Format, folder: Path, *, pictures: Pictures = "frames") -> 
             hint="Put the publisher's files there, or make small synthetic catalogs with `illmrec sample`.",
         )
     if layout == "amazon":
-        return read_amazon(folder)
+        return read_amazon(folder, missing_items=missing_items)
     if layout == "hm":
         return read_hm(folder)
     if layout == "microlens":
         return read_microlens(folder, pictures=pictures)
-    return read_own(folder)
+    return read_own(folder, missing_items=missing_items)

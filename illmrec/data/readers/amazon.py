@@ -6,60 +6,88 @@ Layout of the folder::
     meta_<Category>.json.gz   items (asin, title, brand, category: list, description: list, ...)
     images/<asin>.jpg         or .jpeg .png .webp .gif .bmp; fetched from the metadata's imageURL by its user
 
-The metadata file may be missing: items then go without texts, which the quality gate refuses.
+The metadata file may be missing: items then go without texts, unless that is refused.
+
+Lines are decoded a block at a time into the few fields wanted. A block with a line that does not fit is decoded again
+line by line, so a malformed line costs time but never its neighbours; what becomes of a line does not depend on its
+block.
 """
 
 from __future__ import annotations
 
-import gzip
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
+import numpy as np
 import polars as pl
 
-from illmrec.columns import INTERACTIONS, ITEM_ID, USER_ID
-from illmrec.data.raw import LATEST_TIMESTAMP, RAW_ITEMS, RawCatalog, find_one, rejected_table
+from illmrec.columns import USER_ID
+from illmrec.data.coded import FEW_ROWS, LATEST_TIMESTAMP, CodedInteractions, InteractionCoder
+from illmrec.data.raw import RAW_ITEMS, MissingItems, RawCatalog, find_one, rejected_table, report_missing_items
+from illmrec.data.readers.blocks import MAX_LINE_BYTES, Block, iterate_blocks
 from illmrec.data.readers.picture_files import list_pictures, pictures_table
 from illmrec.errors import DataError
 from illmrec.progress import track
 
-MAX_LINE_BYTES = 16 * 1024 * 1024
-"""A longer line means that the file is not one object a line; it is refused before it fills the memory."""
+__all__ = ["MAX_LINE_BYTES", "read_amazon"]
 
-CHUNK_ROWS = 200_000
-"""Rows gathered as Python objects before they become a table."""
+CHUNK_ROWS = 100_000
+"""Items gathered as Python objects before they become a table."""
+
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+_NOTHING = msgspec.Raw(b"null")
+
+
+class _Review(msgspec.Struct, gc=False):
+    reviewerID: str  # noqa: N815 (the publisher's name)
+    asin: str
+    unixReviewTime: int  # noqa: N815
+
+
+class _Item(msgspec.Struct, gc=False):
+    asin: str
+    title: msgspec.Raw = _NOTHING
+    brand: msgspec.Raw = _NOTHING
+    category: msgspec.Raw = _NOTHING
+    description: msgspec.Raw = _NOTHING
+
+
+Record = TypeVar("Record", _Review, _Item)
 
 
 class _RejectedError(Exception):
     """A line that is set aside; the message is the reason."""
 
 
-def read_amazon(folder: Path) -> RawCatalog:
+def read_amazon(folder: Path, *, missing_items: MissingItems = "warn") -> RawCatalog:
     """Read one category of Amazon Reviews 2018; see the module for the layout.
+
+    Args:
+        folder: the raw folder.
+        missing_items: whether to go on without the metadata file.
 
     Raises:
         DataError: when the reviews are missing, or a file is damaged; names the file and its last good line.
     """
     reviews = _find_reviews(folder)
     warnings: tuple[str, ...] = ()
-    interactions, rejected, rows = _read_table(reviews, _parse_review, INTERACTIONS)
     metadata, looked_for = _find_metadata(folder, reviews)
     if metadata is None:
-        items, items_rejected, item_rows = pl.DataFrame(schema=RAW_ITEMS), rejected_table(), 0
-        missing = f"{folder / looked_for} is missing: every item goes without title, brand, category and description."
-        warnings = (f"{missing} Put the metadata file of this category, {looked_for}, beside {reviews.name}.",)
-    else:
-        bought = set(interactions[ITEM_ID].unique())
-        items, items_rejected, item_rows = _read_table(metadata, lambda line: _parse_item(line, bought), RAW_ITEMS)
+        warnings = report_missing_items(folder / looked_for, missing_items, "title, brand, category and description")
+    interactions, rejected, rows = _read_reviews(reviews)
+    items, items_rejected, item_rows = pl.DataFrame(schema=RAW_ITEMS), rejected_table(), 0
+    if metadata:
+        items, items_rejected, item_rows = _read_items(metadata, set(interactions.item_ids))
     pictures = [(item, 0, f"images/{name}") for item, name in list_pictures(folder / "images").items()]
     return RawCatalog(
         interactions=interactions,
         items=items,
         extra_users=pl.Series(USER_ID, [], pl.String),
         pictures=pictures_table(pictures),
-        rejected=rejected.vstack(items_rejected),
+        rejected=pl.concat([rejected, items_rejected]),
         rows={reviews.name: rows} | ({metadata.name: item_rows} if metadata else {}),
         counts={
             "raw_interaction_rows": rows,
@@ -87,43 +115,94 @@ def _find_metadata(folder: Path, reviews: Path) -> tuple[Path | None, str]:
     return (others[0] if others else None), named
 
 
-def _read_table(
-    path: Path, parse: Callable[[bytes], dict[str, Any] | None], schema: dict[str, Any]
-) -> tuple[pl.DataFrame, pl.DataFrame, int]:
-    """Parse each line; return the parsed rows (None is left out), the rejected ones, and the number of lines."""
-    chunks, rows = [pl.DataFrame(schema=schema)], []
+def _read_reviews(path: Path) -> tuple[CodedInteractions, pl.DataFrame, int]:
+    gathering = InteractionCoder(path.name, user="reviewerID", item="asin", time="unixReviewTime")
+    waiting: list[_Review] = []
+    lines: list[int] = []
+    last = 0
+
+    def add() -> None:
+        users = pl.Series([review.reviewerID for review in waiting], dtype=pl.String)
+        items = pl.Series([review.asin for review in waiting], dtype=pl.String)
+        times = pl.Series([review.unixReviewTime for review in waiting], dtype=pl.Int64)
+        gathering.add(users, items, times, rows=np.array(lines, dtype=np.int64))
+        waiting.clear()
+        lines.clear()
+
+    for block in _track_blocks(path):
+        numbers, reviews, rejected, last = _decode_block(block, _REVIEWS, _parse_review)
+        if rejected:
+            gathering.reject([line for line, _ in rejected], [reason for _, reason in rejected])
+        waiting += reviews
+        lines += numbers
+        if len(waiting) >= FEW_ROWS:
+            add()
+    add()
+    interactions, rejected_rows = gathering.finish()
+    return interactions, rejected_rows, last
+
+
+def _read_items(path: Path, bought: set[str]) -> tuple[pl.DataFrame, pl.DataFrame, int]:
+    """Read the metadata of items in ``bought``; a line about any other item needs no more than an id."""
+    chunks, rows = [pl.DataFrame(schema=RAW_ITEMS)], []
     rejected: list[tuple[str, int, str]] = []
-    line = 0
-    for line, content in track(_iterate_lines(path), path.name, unit="line"):
-        try:
-            row = parse(content)
-        except _RejectedError as reason:
-            rejected.append((path.name, line, str(reason)))
-            continue
-        if row is not None:
-            rows.append(row)
-        if len(rows) == CHUNK_ROWS:
-            chunks.append(pl.DataFrame(rows, schema=schema))
+    last = 0
+    for block in _track_blocks(path):
+        numbers, items, refused, last = _decode_block(block, _ITEMS, _parse_item)
+        rejected += [(path.name, line, reason) for line, reason in refused]
+        for line, item in zip(numbers, items, strict=True):
+            if item.asin in bought:
+                rows.append(_read_texts(item))
+            elif not item.asin.strip():
+                rejected.append((path.name, line, "no asin"))
+        if len(rows) >= CHUNK_ROWS:
+            chunks.append(pl.DataFrame(rows, schema=RAW_ITEMS, orient="row"))
             rows = []
-    chunks.append(pl.DataFrame(rows, schema=schema))
-    return pl.concat(chunks), rejected_table(rejected), line
+    chunks.append(pl.DataFrame(rows, schema=RAW_ITEMS, orient="row"))
+    return pl.concat(chunks), rejected_table(sorted(rejected)), last
 
 
-def _iterate_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    line = 0
+def _track_blocks(path: Path) -> Iterator[Block]:
+    return track(iterate_blocks(path), path.name, unit="block")
+
+
+def _decode_block(
+    block: Block, decoder: msgspec.json.Decoder[Record], parse: Callable[[bytes], Record]
+) -> tuple[range | list[int], list[Record], list[tuple[int, str]], int]:
+    """Decode each line of a block.
+
+    Returns:
+        Line numbers of the records, the records, (line number, reason) of rejected lines, and the last line's number.
+    """
+    content = block.content
+    count = content.count(b"\n") + (not content.endswith(b"\n"))
+    after = block.line + count
     try:
-        with gzip.open(path, "rb") as file:
-            while content := file.readline(MAX_LINE_BYTES):
-                if len(content) == MAX_LINE_BYTES:
-                    message = f"line {line + 1} is longer than {MAX_LINE_BYTES:,} bytes; expected one object a line."
-                    raise DataError(message, path=path, row=line + 1)
-                line += 1
-                yield line, content
-    except (OSError, EOFError) as error:
-        hint = "The file is damaged or incomplete; fetch it again."
-        raise DataError(f"cannot be read past line {line}: {error}.", path=path, row=line, hint=hint) from None
-    if line == 0:
-        raise DataError("is empty.", path=path, hint="Put the publisher's whole file there.")
+        records = decoder.decode_lines(content)
+    except _UNREADABLE:
+        records = []
+    if len(records) == count:  # blank lines are skipped there and rejected here
+        return range(block.line, after), records, [], after - 1
+    numbers: list[int] = []
+    records, rejected = [], []
+    for number, line in enumerate(content.removesuffix(b"\n").split(b"\n"), block.line):
+        try:
+            records.append(_decode_line(line, decoder, parse))
+            numbers.append(number)
+        except _RejectedError as reason:
+            rejected.append((number, str(reason)))
+    return numbers, records, rejected, after - 1
+
+
+def _decode_line(line: bytes, decoder: msgspec.json.Decoder[Record], parse: Callable[[bytes], Record]) -> Record:
+    try:
+        return decoder.decode(line)
+    except _UNREADABLE:
+        return parse(line)
+
+
+_REVIEWS = msgspec.json.Decoder(_Review)
+_ITEMS = msgspec.json.Decoder(_Item)
 
 
 def _parse_object(content: bytes) -> dict[str, Any]:
@@ -136,31 +215,33 @@ def _parse_object(content: bytes) -> dict[str, Any]:
     return value
 
 
-def _parse_review(content: bytes) -> dict[str, Any]:
+def _parse_review(content: bytes) -> _Review:
+    """Read a line that the fast decoder refuses: name what is wrong, or take it where JSON's looser readers would."""
     review = _parse_object(content)
     time = review.get("unixReviewTime")
     if isinstance(time, bool) or not isinstance(time, int):
         raise _RejectedError("no unixReviewTime" if time is None else "unixReviewTime is not a whole number")
     if not 0 <= time <= LATEST_TIMESTAMP:
         raise _RejectedError("unixReviewTime out of range")
-    return {"user_id": _get_id(review, "reviewerID"), "item_id": _get_id(review, "asin"), "timestamp": time}
+    return _Review(_get_id(review, "reviewerID"), _get_id(review, "asin"), time)
 
 
-def _parse_item(content: bytes, bought: set[str]) -> dict[str, Any] | None:
+def _parse_item(content: bytes) -> _Item:
     record = _parse_object(content)
-    item_id = _get_id(record, "asin")
-    if item_id not in bought:
-        return None
-    category = record.get("category")
-    return {
-        "item_id": item_id,
-        "title": _join(record.get("title")),
-        "brand": _join(record.get("brand")),
-        "category": [_encodable(part) for part in category if isinstance(part, str)]
-        if isinstance(category, list)
-        else [],
-        "description": _join(record.get("description")),
-    }
+    names = ("title", "brand", "category", "description")
+    texts = {name: msgspec.Raw(msgspec.json.encode(_encodable(record.get(name)))) for name in names}
+    return _Item(_get_id(record, "asin"), **texts)
+
+
+def _read_texts(item: _Item) -> tuple[str, str | None, str | None, list[str], str | None]:
+    category = msgspec.json.decode(item.category)
+    return (
+        item.asin,
+        _join(msgspec.json.decode(item.title)),
+        _join(msgspec.json.decode(item.brand)),
+        [part for part in category if isinstance(part, str)] if isinstance(category, list) else [],
+        _join(msgspec.json.decode(item.description)),
+    )
 
 
 def _get_id(record: dict[str, Any], key: str) -> str:
@@ -175,10 +256,12 @@ def _get_id(record: dict[str, Any], key: str) -> str:
 def _join(value: object) -> str | None:
     """Return a text, or the texts of a list as one; None for anything else."""
     if isinstance(value, list):
-        return _encodable("\n".join(part for part in value if isinstance(part, str)))
-    return _encodable(value) if isinstance(value, str) else None
+        return "\n".join(part for part in value if isinstance(part, str))
+    return value if isinstance(value, str) else None
 
 
-def _encodable(text: str) -> str:
-    r"""Drop unpaired surrogates, which JSON can spell (``\ud800``) and UTF-8 cannot."""
-    return text.encode("utf-8", "ignore").decode("utf-8")
+def _encodable(value: object) -> Any:
+    r"""Drop unpaired surrogates, which JSON can spell (``\ud800``) and UTF-8 cannot, and all but texts and lists."""
+    if isinstance(value, list):
+        return [_encodable(part) for part in value if isinstance(part, str)]
+    return value.encode("utf-8", "ignore").decode("utf-8") if isinstance(value, str) else None

@@ -1,23 +1,33 @@
-"""Reading CSV files of untrusted quality: interactions as a stream, small tables line by line."""
+"""Reading CSV files of untrusted quality: interactions block by block, small tables line by line."""
 
 from __future__ import annotations
 
 import csv
-import gzip
+import io
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO
 
+import numpy as np
 import polars as pl
 
-from illmrec.columns import INTERACTIONS, ITEM_ID, TIMESTAMP, USER_ID
-from illmrec.data.raw import LATEST_TIMESTAMP, rejected_table
+from illmrec.columns import ITEM_ID, TIMESTAMP, USER_ID
+from illmrec.data.coded import CodedInteractions, InteractionCoder
+from illmrec.data.readers.blocks import iterate_blocks, open_bytes
 from illmrec.errors import DataError
+from illmrec.progress import track
 
-ROW = "\x00row"
-"""Name of the column of row numbers; no file has a column of that name."""
+BLOCK_BYTES = 64 * 1024 * 1024
+"""Bytes of interactions parsed at a time: hundreds of thousands of rows."""
+
+MAX_COLUMNS = 1000
+"""A file with more columns is not a table of this kind."""
+
+SHOWN_COLUMNS = 40
+"""Columns named in a message."""
 
 _EXTRA = "\x00extra"
+"""Name of the column of surplus fields; no file has a column of that name."""
 
 
 def read_header(path: Path) -> list[str]:
@@ -37,22 +47,30 @@ def require_columns(path: Path, found: Sequence[str], needed: Sequence[str]) -> 
     Raises:
         DataError: when one of ``needed`` is not in ``found``, or ``found`` has a name twice; the message names them.
     """
-    twice = sorted({name for name in found if found.count(name) > 1})
+    if len(found) > MAX_COLUMNS:
+        hint = "Look at its first line: it should name the columns."
+        raise DataError(f"has {len(found):,} columns, at most {MAX_COLUMNS:,} expected.", path=path, hint=hint)
+    twice = [name for name, count in Counter(found).items() if count > 1]
     if twice:
-        raise DataError(f"has the column {', '.join(map(repr, twice))} more than once.", path=path)
+        raise DataError(f"has the column {_name_columns(sorted(twice))} more than once.", path=path)
     missing = [name for name in needed if name not in found]
     if missing:
         raise DataError(
-            f"lacks the column {', '.join(map(repr, missing))}; it has {', '.join(map(repr, found)) or 'none'}.",
+            f"lacks the column {_name_columns(missing)}; it has {_name_columns(found) or 'none'}.",
             path=path,
             hint=f"The file needs a header with {', '.join(needed)}, separated by commas.",
         )
 
 
+def _name_columns(names: Sequence[str]) -> str:
+    shown = ", ".join(repr(name[:80]) for name in names[:SHOWN_COLUMNS])
+    return shown + (f" and {len(names) - SHOWN_COLUMNS:,} more" if len(names) > SHOWN_COLUMNS else "")
+
+
 def read_interactions(
     path: Path, columns: Mapping[str, str], seconds: pl.Expr
-) -> tuple[pl.DataFrame, pl.DataFrame, int]:
-    """Read the interactions of a CSV file, plain or gzip, as a stream.
+) -> tuple[CodedInteractions, pl.DataFrame, int]:
+    """Read the interactions of a CSV file, plain or gzip, block by block.
 
     Args:
         path: the file; its first line names the columns.
@@ -60,7 +78,31 @@ def read_interactions(
         seconds: expression that turns the text column ``timestamp`` into Int64 seconds, null where it cannot.
 
     Returns:
-        ``columns.INTERACTIONS`` in file order, ``columns.REJECTED``, and the number of data rows.
+        The interactions in file order, ``columns.REJECTED``, and the number of data rows.
+
+    Raises:
+        DataError: when a column is missing, or the file is empty, damaged or not UTF-8.
+    """
+    gathering = InteractionCoder(path.name)
+    rows = 0
+    for table in iterate_tables(path, columns):
+        times = table.select(seconds.alias(TIMESTAMP).cast(pl.Int64)).to_series()
+        numbers = np.arange(rows + 2, rows + 2 + table.height)
+        gathering.add(table[USER_ID], table[ITEM_ID], times, rows=numbers, ragged=table[_EXTRA])
+        rows += table.height
+    interactions, rejected = gathering.finish()
+    return interactions, rejected, rows
+
+
+def iterate_tables(path: Path, columns: Mapping[str, str]) -> Iterator[pl.DataFrame]:
+    """Yield the rows of a large CSV file, plain or gzip, as tables of text.
+
+    Args:
+        path: the file; its first line names the columns.
+        columns: wanted columns: their names in the tables, and in the file.
+
+    Yields:
+        Tables of the wanted columns, and whether a row has too many fields; null where a field is empty or missing.
 
     Raises:
         DataError: when a column is missing, or the file is empty, damaged or not UTF-8.
@@ -68,55 +110,22 @@ def read_interactions(
     header = read_header(path)
     require_columns(path, header, list(columns.values()))
     schema = pl.Schema({**dict.fromkeys(header, pl.String()), _EXTRA: pl.String()})
-    lines = pl.scan_csv(
-        path,
-        has_header=False,
-        skip_lines=1,
-        schema=schema,
-        missing_columns="insert",
-        truncate_ragged_lines=True,
-        row_index_name=ROW,
-        row_index_offset=2,
-        raise_if_empty=False,
-    )
-    table = judge_interactions(
-        lines.select(ROW, _EXTRA, **{name: pl.col(column) for name, column in columns.items()}), seconds
-    )
-    try:
-        return split_rejected(table, path.name)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise explain_failure(path, error) from None
+    wanted = {name: pl.col(column) for name, column in columns.items()}
+    for block in track(iterate_blocks(path, quoted=True, size=BLOCK_BYTES), path.name, unit="block"):
+        content = block.content if block.line > 1 else _drop_header(block.content)
+        if not content:
+            continue
+        lines = pl.scan_csv(
+            content, has_header=False, schema=schema, missing_columns="insert", truncate_ragged_lines=True
+        )
+        try:
+            yield lines.select(**wanted, **{_EXTRA: pl.col(_EXTRA).is_not_null()}).collect(engine="streaming")
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise explain_failure(path, error) from None
 
 
-def judge_interactions(table: pl.LazyFrame, seconds: pl.Expr) -> pl.LazyFrame:
-    """Add ``reason`` (null for a good row) to rows of text user_id, item_id and timestamp, and convert the latter."""
-    time = pl.col(TIMESTAMP)
-    extra = pl.col(_EXTRA).is_not_null() if _EXTRA in table.collect_schema() else pl.lit(value=False)
-    return table.with_columns(seconds.alias(TIMESTAMP)).with_columns(
-        reason=pl.when(extra)
-        .then(pl.lit("too many fields"))
-        .when(_is_blank(USER_ID))
-        .then(pl.lit("no user"))
-        .when(_is_blank(ITEM_ID))
-        .then(pl.lit("no item"))
-        .when(pl.col(USER_ID).str.contains(r"[\r\n]") | pl.col(ITEM_ID).str.contains(r"[\r\n]"))
-        .then(pl.lit("line break in an id"))
-        .when(time.is_null())
-        .then(pl.lit("timestamp missing or not readable"))
-        .when(~time.is_between(0, LATEST_TIMESTAMP))
-        .then(pl.lit("timestamp out of range"))
-    )
-
-
-def split_rejected(table: pl.LazyFrame, file: str) -> tuple[pl.DataFrame, pl.DataFrame, int]:
-    """Collect judged rows: the good ones, the rejected ones, and how many there were."""
-    good = table.filter(pl.col("reason").is_null()).select(list(INTERACTIONS))
-    bad = table.filter(pl.col("reason").is_not_null()).select(
-        file=pl.lit(file), row=pl.col(ROW).cast(pl.Int64), reason="reason"
-    )
-    interactions, rejected = pl.collect_all([good, bad], engine="streaming")
-    rejected = rejected_table().vstack(rejected.sort("row"))
-    return interactions, rejected, interactions.height + rejected.height
+def _drop_header(content: bytes) -> bytes:
+    return content[content.find(b"\n") + 1 :] if b"\n" in content else b""
 
 
 def parse_timestamp(column: str = TIMESTAMP) -> pl.Expr:
@@ -152,30 +161,28 @@ def iterate_csv(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield (1-based line on which it ends, fields) of each record of a CSV file, plain or gzip, UTF-8.
 
     Raises:
-        DataError: when the file is damaged, not UTF-8, or a quoted field never ends; names the last good line.
+        DataError: when the file is damaged, not UTF-8, has an endless line, or a quoted field never ends; names the
+            last good line.
     """
     line = 0
     try:
-        with _open_text(path) as file:
-            reader = csv.reader(file)
-            for fields in reader:
-                line = reader.line_num
-                yield line, fields
-    except UnicodeDecodeError:
-        raise explain_failure(path, None) from None
-    except (OSError, EOFError, csv.Error) as error:
-        hint = "Fetch the file again." if path.suffix == ".gz" else "Look for a quote that is not closed."
+        reader = csv.reader(_iterate_text_lines(path))
+        for fields in reader:
+            line = reader.line_num
+            yield line, fields
+    except csv.Error as error:
+        hint = "Look for a quote that is not closed."
         raise DataError(f"cannot be read past line {line}: {error}.", path=path, row=line, hint=hint) from None
 
 
-def _open_text(path: Path) -> IO[str]:
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
-    return path.open(encoding="utf-8-sig", newline="")
-
-
-def _is_blank(column: str) -> pl.Expr:
-    return pl.col(column).is_null() | (pl.col(column).str.strip_chars() == "")
+def _iterate_text_lines(path: Path) -> Iterator[str]:
+    """Yield each line of a CSV file with its end, without a byte order mark."""
+    for block in iterate_blocks(path, quoted=True):
+        try:
+            text = block.content.decode("utf-8-sig" if block.line == 1 else "utf-8")
+        except UnicodeDecodeError:
+            raise explain_failure(path, None) from None
+        yield from io.StringIO(text, newline="")
 
 
 def explain_failure(path: Path, error: Exception | None) -> DataError:
@@ -183,7 +190,7 @@ def explain_failure(path: Path, error: Exception | None) -> DataError:
     line = 0
     odd_quotes = None
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        with open_bytes(path) as file:
             for content in file:
                 line += 1
                 content.decode("utf-8")

@@ -19,8 +19,8 @@ import polars as pl
 from illmrec.columns import ITEM_ID, TIMESTAMP, USER_ID
 from illmrec.data.raw import RAW_ITEMS, RawCatalog, find_one, rejected_table
 from illmrec.data.readers.csv_files import (
-    explain_failure,
     iterate_records,
+    iterate_tables,
     read_header,
     read_interactions,
     require_columns,
@@ -72,14 +72,11 @@ def _read_articles(path: Path) -> tuple[pl.DataFrame, pl.DataFrame, int]:
 def _read_customers(path: Path) -> tuple[pl.Series, pl.DataFrame, int]:
     if not path.is_file():
         return pl.Series(USER_ID, [], pl.String), rejected_table(), 0
-    require_columns(path, read_header(path), ["customer_id"])
-    try:
-        ids = pl.scan_csv(path, infer_schema=False).select("customer_id").collect(engine="streaming").to_series()
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise explain_failure(path, error) from None
+    tables = [table.select(USER_ID) for table in iterate_tables(path, {USER_ID: "customer_id"})]
+    ids = pl.concat([pl.DataFrame(schema={USER_ID: pl.String}), *tables]).to_series()
     blank = (ids.str.strip_chars() == "").fill_null(value=True)
     rejected = rejected_table((path.name, row + 2, "no user") for row in blank.arg_true())
-    return ids.filter(~blank).alias(USER_ID), rejected, len(ids)
+    return ids.filter(~blank), rejected, len(ids)
 
 
 def _find_pictures(folder: Path) -> pl.DataFrame:

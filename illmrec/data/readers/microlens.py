@@ -21,7 +21,7 @@ from typing import Literal
 
 import polars as pl
 
-from illmrec.columns import INTERACTIONS, ITEM_ID, TIMESTAMP, USER_ID
+from illmrec.columns import ITEM_ID, TIMESTAMP, USER_ID
 from illmrec.data.raw import RAW_ITEMS, RawCatalog, find_one, rejected_table
 from illmrec.data.readers.csv_files import iterate_records, read_header, read_interactions
 from illmrec.data.readers.picture_files import list_folders, list_pictures, pictures_table
@@ -54,7 +54,7 @@ def read_microlens(folder: Path, *, pictures: Literal["frames", "cover"]) -> Raw
     if pictures == "frames":
         shown |= _find_frames(folder)
     return RawCatalog(
-        interactions=interactions.select(list(INTERACTIONS)),
+        interactions=interactions,
         items=items,
         extra_users=pl.Series(USER_ID, [], pl.String),
         pictures=pictures_table(

@@ -18,16 +18,14 @@ from pathlib import Path
 import polars as pl
 
 from illmrec.columns import INTERACTIONS, ITEM_ID, TIMESTAMP, USER_ID
-from illmrec.data.raw import RAW_ITEMS, RawCatalog, find_one, rejected_table
+from illmrec.data.coded import CodedInteractions, InteractionCoder
+from illmrec.data.raw import RAW_ITEMS, MissingItems, RawCatalog, find_one, rejected_table, report_missing_items
 from illmrec.data.readers.csv_files import (
-    ROW,
     iterate_records,
-    judge_interactions,
     parse_timestamp,
     read_header,
     read_interactions,
     require_columns,
-    split_rejected,
 )
 from illmrec.data.readers.picture_files import list_pictures, pictures_table
 from illmrec.errors import DataError
@@ -36,8 +34,12 @@ ENDINGS = ("csv", "csv.gz", "parquet")
 TEXTS = ("title", "brand", "category", "description")
 
 
-def read_own(folder: Path) -> RawCatalog:
+def read_own(folder: Path, *, missing_items: MissingItems = "warn") -> RawCatalog:
     """Read a catalog of your own; see the module for the layout.
+
+    Args:
+        folder: the raw folder.
+        missing_items: whether to go on without a table of items.
 
     Raises:
         DataError: when the interactions are missing, a column is missing, or a file is damaged.
@@ -50,7 +52,7 @@ def read_own(folder: Path) -> RawCatalog:
         interactions, rejected, rows = read_interactions(path, names, parse_timestamp())
     items_path = next((p for e in ENDINGS if (p := folder / f"items.{e}").is_file()), None)
     items, items_rejected, item_rows = _read_items(items_path)
-    warnings = () if items_path else (f"{folder / 'items.csv'} is missing: every item goes without texts.",)
+    warnings = () if items_path else report_missing_items(folder / "items.csv", missing_items, "texts")
     pictures = [(item, 0, f"images/{name}") for item, name in list_pictures(folder / "images").items()]
     return RawCatalog(
         interactions=interactions,
@@ -94,7 +96,7 @@ def _read_parquet_items(path: Path) -> tuple[pl.DataFrame, pl.DataFrame, int]:
     return _split_category(table.filter(~blank)), rejected, table.height
 
 
-def _read_parquet_interactions(path: Path) -> tuple[pl.DataFrame, pl.DataFrame, int]:
+def _read_parquet_interactions(path: Path) -> tuple[CodedInteractions, pl.DataFrame, int]:
     table = _read_parquet(path, list(INTERACTIONS))
     kind = table.schema[TIMESTAMP]
     if kind == pl.String:
@@ -103,8 +105,10 @@ def _read_parquet_interactions(path: Path) -> tuple[pl.DataFrame, pl.DataFrame, 
         seconds = pl.col(TIMESTAMP).cast(pl.Datetime("us")).dt.epoch("s")
     else:
         seconds = pl.col(TIMESTAMP).cast(pl.Int64, strict=False)
-    numbered = table.lazy().with_row_index(ROW, offset=1)
-    return split_rejected(judge_interactions(numbered, seconds), path.name)
+    gathering = InteractionCoder(path.name)
+    gathering.add(table[USER_ID], table[ITEM_ID], table.select(seconds).to_series())
+    interactions, rejected = gathering.finish()
+    return interactions, rejected, table.height
 
 
 def _read_parquet(path: Path, needed: list[str]) -> pl.DataFrame:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
 import pytest
 
 from illmrec.columns import INTERACTIONS
-from illmrec.data.interactions import CoreInteractions, select_core
+from illmrec.data.coded import CodedInteractions, code_interactions
+from illmrec.data.interactions import CoreInteractions, _find_first, _find_order, _hash_pairs, select_core
 from illmrec.errors import DataError
 
 
@@ -14,7 +16,7 @@ def table(rows: list[tuple[str, str, int]]) -> pl.DataFrame:
 
 def select(rows: list[tuple[str, str, int]], core: int = 1, **options) -> CoreInteractions:
     settings = {"repeats": "first", "user_core": core, "item_core": core, "seed": 0} | options
-    return select_core(table(rows), **settings)
+    return select_core(code_interactions(table(rows)), **settings)
 
 
 def test_rows_come_in_history_order_whatever_the_file_order() -> None:
@@ -88,3 +90,23 @@ def test_empty_core_names_the_largest_that_is_not() -> None:
 def test_no_interactions_at_all_is_an_error() -> None:
     with pytest.raises(DataError, match="no interactions"):
         select([])
+
+
+def test_order_is_that_of_a_plain_sort_even_where_keys_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    rows = table([(f"u{u}", f"i{i}", int(t)) for u, i, t in rng.integers(0, 9, (400, 3))])
+    coded = code_interactions(rows)
+    ties = _hash_pairs(coded, 5)
+    plain = np.lexsort((coded.items, ties, coded.times, coded.users))
+    for bits in (64, 10, 5):  # all of the hash, two bits of it, none
+        monkeypatch.setattr("illmrec.data.interactions.KEY_BITS", bits)
+        ordered = coded.select(_find_order(coded, 5))
+        assert ordered.decode().equals(coded.select(plain).decode()), bits
+        expected = rows_first(ordered)
+        assert _find_first(ordered.users, ordered.items).tolist() == expected, bits
+
+
+def rows_first(coded: CodedInteractions) -> list[bool]:
+    seen: set[tuple[int, int]] = set()
+    pairs = list(zip(coded.users.tolist(), coded.items.tolist(), strict=True))
+    return [not (pair in seen or seen.add(pair)) for pair in pairs]

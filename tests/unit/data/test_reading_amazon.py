@@ -37,8 +37,8 @@ def test_real_lines_become_tables(tmp_path: Path) -> None:
     for name in ("0000000116.PNG", "0000000116.webp", "notes.txt"):
         (tmp_path / "images" / name).touch()
     raw = read_raw("amazon", tmp_path)
-    assert dict(raw.interactions.schema) == INTERACTIONS
-    assert raw.interactions.rows() == [("A1EXAMPLE0001", "0000000116", 1472688000)]
+    assert dict(raw.interactions.decode().schema) == INTERACTIONS
+    assert raw.interactions.decode().rows() == [("A1EXAMPLE0001", "0000000116", 1472688000)]
     category = ["Home &amp; Kitchen", "Bedding", "Blankets"]
     expected = ("0000000116", "Lento Knee Blanket", "Wexcombe", category, "Soft fleece.\nMachine wash.")
     assert raw.items.rows() == [expected]
@@ -69,7 +69,7 @@ def test_real_lines_become_tables(tmp_path: Path) -> None:
 def test_malformed_lines_are_set_aside_with_line_and_reason(tmp_path: Path, line: str, reason: str) -> None:
     write(tmp_path / "Home_5.json.gz", REVIEW, line, REVIEW)
     raw = read_raw("amazon", tmp_path)
-    assert raw.interactions.height == 2
+    assert len(raw.interactions) == 2
     assert raw.rejected.rows() == [("Home_5.json.gz", 2, reason)]
     assert raw.rows == {"Home_5.json.gz": 3}
 
@@ -95,9 +95,9 @@ def test_the_five_core_file_is_preferred(tmp_path: Path) -> None:
     write(tmp_path / "Home.json.gz", REVIEW, REVIEW)
     write(tmp_path / "Home_5.json.gz", REVIEW)
     write(tmp_path / "meta_Home.json.gz", META)
-    assert read_raw("amazon", tmp_path).interactions.height == 1
+    assert len(read_raw("amazon", tmp_path).interactions) == 1
     (tmp_path / "Home_5.json.gz").unlink()
-    assert read_raw("amazon", tmp_path).interactions.height == 2
+    assert len(read_raw("amazon", tmp_path).interactions) == 2
 
 
 def test_two_categories_in_one_folder_are_refused(tmp_path: Path) -> None:

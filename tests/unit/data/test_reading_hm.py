@@ -36,8 +36,8 @@ def folder(tmp_path: Path) -> Path:
 
 def test_real_lines_become_tables(folder: Path) -> None:
     raw = read_raw("hm", folder)
-    assert dict(raw.interactions.schema) == INTERACTIONS
-    assert raw.interactions.rows() == [("00aa", "0100000015", 1537401600), ("00bb", "0100000015", 1582934400)]
+    assert dict(raw.interactions.decode().schema) == INTERACTIONS
+    assert raw.interactions.decode().rows() == [("00aa", "0100000015", 1537401600), ("00bb", "0100000015", 1582934400)]
     category = ["Ladieswear", "Garment Upper body", "Vest top"]
     assert raw.items.rows() == [("0100000015", "Strap top", "", category, 'Narrow "spaghetti" straps,\nin jersey.')]
     assert raw.extra_users.is_empty()

@@ -24,7 +24,7 @@ def add(folder: Path, *names: str) -> None:
 
 def test_real_lines_become_tables(folder: Path) -> None:
     raw = read_raw("microlens", folder)
-    assert raw.interactions.rows() == [("1", "10", 1583378629), ("2", "7", 1583378660)]
+    assert raw.interactions.decode().rows() == [("1", "10", 1583378629), ("2", "7", 1583378660)]
     assert raw.items.rows() == [("7", 'Noodles, so "good" 😂 #food', None, [], ""), ("10", "", None, [], "")]
 
 

@@ -1,0 +1,135 @@
+"""Reading files of lines in blocks of whole lines: fast where all is well, bounded where a file is hostile.
+
+No line is ever held that is longer than :data:`MAX_LINE_BYTES`, and a gzip file that expands far more than text does
+is refused while it is read, so the memory taken does not depend on what a file claims to be.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from illmrec.errors import DataError
+
+MAX_LINE_BYTES = 16 * 1024 * 1024
+"""A longer line means that the file is not one record a line; it is refused before it fills the memory."""
+
+BLOCK_BYTES = 8 * 1024 * 1024
+"""Bytes gathered before a block is cut, unless a reader asks for more."""
+
+MAX_EXPANSION = 250
+"""A gzip file of text shrinks to a third or a tenth; the format allows a thousandth."""
+
+FREE_BYTES = 64 * 1024 * 1024
+"""Uncompressed bytes before the expansion is looked at."""
+
+_PIECE = 1024 * 1024
+_END, _QUOTE = b"\n", b'"'
+
+
+@dataclass(frozen=True)
+class Block:
+    """Whole lines of a file.
+
+    Attributes:
+        content: their bytes, line ends included; only a file's last line may lack one.
+        line: 1-based number of the first of them.
+    """
+
+    content: bytes
+    line: int
+
+
+def iterate_blocks(path: Path, *, quoted: bool = False, size: int = BLOCK_BYTES) -> Iterator[Block]:
+    """Yield a file, plain or gzip (by its ending ``.gz``), in blocks of whole lines.
+
+    Args:
+        path: the file.
+        quoted: line ends between double quotes do not end a record (CSV).
+        size: bytes gathered before a block is cut.
+
+    Raises:
+        DataError: when the file is empty, truncated or damaged, has a line that is too long or a quote that never
+            closes, or expands beyond reason; names the last good line.
+    """
+    pending, line = b"", 1
+    pieces = _iterate_pieces(path)
+    ended = False
+    while not ended:
+        gathered, held = [pending], len(pending)
+        wanted = max(size, held + 1)
+        while held < wanted and not ended:
+            try:
+                piece = next(pieces, b"")
+            except (OSError, EOFError, zlib.error) as error:
+                raise _explain_damage(path, error, line - 1 + sum(part.count(_END) for part in gathered)) from None
+            ended = not piece
+            gathered.append(piece)
+            held += len(piece)
+        pending = b"".join(gathered)
+        cut = len(pending) if ended and not quoted else _find_cut(pending, quoted, ended)
+        if pending.find(_END) > MAX_LINE_BYTES:
+            raise _explain_endless(path, pending[: pending.find(_END)], line)
+        if cut:
+            yield Block(pending[:cut], line)
+            line += pending.count(_END, 0, cut)
+        pending = pending[cut:]
+        if len(pending) > MAX_LINE_BYTES or (ended and pending):
+            raise _explain_endless(path, pending, line)
+
+
+def open_bytes(path: Path) -> IO[bytes]:
+    """Open a file to read its bytes, gzip (by its ending ``.gz``) or plain."""
+    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
+
+
+def _iterate_pieces(path: Path) -> Iterator[bytes]:
+    """Yield a file's uncompressed bytes; check that there are some, and that they are not too many for its size."""
+    with contextlib.ExitStack() as stack:
+        source = stack.enter_context(path.open("rb"))
+        compressed = path.suffix == ".gz"
+        # read1 hands out what a truncated file still holds, so that the message can say how far it goes.
+        read = stack.enter_context(gzip.GzipFile(fileobj=source)).read1 if compressed else source.read
+        done = 0
+        while piece := read(_PIECE):
+            done += len(piece)
+            if compressed and done > max(FREE_BYTES, MAX_EXPANSION * source.tell()):
+                raise DataError(
+                    f"expands to more than {MAX_EXPANSION} times its size, which text does not.",
+                    path=path,
+                    hint="This is no file of this publisher; fetch it again.",
+                )
+            yield piece
+    if not done:
+        raise DataError("is empty.", path=path, hint="Put the publisher's whole file there.")
+
+
+def _find_cut(content: bytes, quoted: bool, ended: bool) -> int:
+    """Return the end of the last whole line, or of all when the file has ended; 0 where there is none."""
+    cut = len(content) if ended else content.rfind(_END) + 1
+    odd = quoted and content.count(_QUOTE, 0, cut) % 2
+    while odd and cut:
+        # An odd number of quotes: the last one opens a field that goes on beyond the cut.
+        opening = content.rfind(_QUOTE, 0, cut)
+        earlier = content.rfind(_END, 0, opening) + 1
+        odd = (odd + content.count(_QUOTE, earlier, cut)) % 2
+        cut = earlier
+    return cut
+
+
+def _explain_damage(path: Path, error: Exception, line: int) -> DataError:
+    hint = "The file is damaged or incomplete; fetch it again."
+    return DataError(f"cannot be read past line {line}: {error}.", path=path, row=line, hint=hint)
+
+
+def _explain_endless(path: Path, pending: bytes, line: int) -> DataError:
+    if pending.count(_QUOTE) % 2:
+        message = f"line {line} opens a quote that is never closed."
+        return DataError(message, path=path, row=line, hint="Close the quote, or remove the line.")
+    message = f"line {line} is longer than {MAX_LINE_BYTES:,} bytes; expected one record a line."
+    return DataError(message, path=path, row=line, hint="Fetch the file again, or remove the line.")
