@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import logging
 import os
+import secrets
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,13 +15,15 @@ from typing import Any
 
 from illmrec.errors import ParameterError
 
-QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
-    "RAY_DEDUP_LOGS": "0",
-}
-"""Settings read by Ray and the processes it starts."""
+QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal", "RAY_DATA_DISABLE_PROGRESS_BARS": "1"}
+"""No reports to the publisher, no log lines between ours."""
+
+LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+"""Ray replaces 127.0.0.1 by the machine's outer address and listens on all interfaces, unless it is told, by a setting
+meant for other systems, that this machine forms no clusters. It must be set before Ray is imported."""
+
+OBJECT_STORE_BYTES = 256 << 20
+"""Shared memory of a private cluster: a few batches of vectors are under way at a time."""
 
 
 def import_ray() -> Any:
@@ -37,26 +42,55 @@ def import_ray() -> Any:
 
 
 @contextlib.contextmanager
-def connect_ray() -> Iterator[Any]:
+def connect_ray(cpus: int) -> Iterator[Any]:
     """Yield the connected package ``ray``; a cluster started here is gone when the block ends.
 
-    A cluster started here listens on this machine's loopback address only, without dashboard and usage reports, and
-    keeps its files in a private temporary folder.
+    A cluster started here listens on this machine's loopback address only, asks for a token that only its own processes
+    know, has no dashboard, sends no usage reports and keeps its files in a private temporary folder.
+
+    Args:
+        cpus: processors of a cluster started here.
     """
     with contextlib.ExitStack() as stack:
         stack.enter_context(_set_environment(QUIET))
+        settings: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
         if not os.environ.get("RAY_ADDRESS"):
-            home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="illmrec-ray-")))
-            # Ray asks a cloud's metadata address what it runs on unless this file, in the home folder, says so.
-            (home / "ray_bootstrap_config.yaml").write_text("provider: {type: local}\n", encoding="utf-8")
-            stack.enter_context(_set_environment({"HOME": str(home)}))
-            local = {"_node_ip_address": "127.0.0.1", "_temp_dir": str(home), "include_dashboard": False}
+            settings |= stack.enter_context(_prepare_private_cluster(cpus))
         ray = import_ray()
-        ray.init(**({} if os.environ.get("RAY_ADDRESS") else {"address": "local", **local}), log_to_driver=False,
-                 logging_level="ERROR")  # fmt: skip
+        ray.init(**settings)
         stack.callback(ray.shutdown)
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
         ray.data.DataContext.get_current().enable_progress_bars = False
         yield ray
+
+
+@contextlib.contextmanager
+def _prepare_private_cluster(cpus: int) -> Iterator[dict[str, Any]]:
+    """Yield what ``ray.init`` needs for a cluster that only this process can use."""
+    with tempfile.TemporaryDirectory(prefix="illmrec-ray-", ignore_cleanup_errors=True) as folder:
+        # Ray asks a cloud's metadata address what it runs on unless this file, in the home folder, says so.
+        Path(folder, "ray_bootstrap_config.yaml").write_text("provider: {type: local}\n", encoding="utf-8")
+        _close_to_others()
+        with _set_environment({"HOME": folder}):
+            yield {
+                "address": "local",
+                "num_cpus": cpus,
+                "object_store_memory": OBJECT_STORE_BYTES,
+                "include_dashboard": False,
+                "_node_ip_address": "127.0.0.1",
+                "_temp_dir": folder,
+            }
+
+
+def _close_to_others() -> None:
+    """Keep a private cluster off the network and behind a token; Ray reads these settings once, when it is imported."""
+    settings = LOOPBACK | {"RAY_AUTH_MODE": "token"}
+    if any(os.environ.get(name) != value for name, value in settings.items()):
+        if "ray" in sys.modules:
+            hint = f"Set {' and '.join(f'{name}={value}' for name, value in settings.items())} before `import ray`."
+            raise ParameterError("Ray was imported before it was told to stay on this machine.", hint=hint)
+        os.environ.update(settings)
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
 
 @contextlib.contextmanager

@@ -87,15 +87,16 @@ def encode_on_ray(work: TextWork | TowerTextWork | PictureWork, actors: int) -> 
     def run(batches: Sequence[Sequence[Any]]) -> Iterator[EncodedBatch]:
         import torch
 
-        settings = {"home": str(Path.home()), "threads": torch.get_num_threads()}
+        # The driver may have given Ray another home folder.
+        settings = {"home": os.environ.get("HOME", ""), "threads": torch.get_num_threads()}
         rows = [{"number": number, "jobs": _write_jobs(batch)} for number, batch in enumerate(batches)]
-        with connect_ray() as ray:
+        with connect_ray(actors + 1) as ray:
             encoded = ray.data.from_items(rows, override_num_blocks=_count_blocks(len(rows), actors)).map_batches(
                 _Actor,
                 fn_constructor_args=(work, settings),
                 batch_size=BATCHES_PER_CALL,
                 batch_format="numpy",
-                concurrency=actors,
+                compute=ray.data.ActorPoolStrategy(size=actors),
                 num_cpus=1,
                 num_gpus=1 if torch.cuda.is_available() else 0,
             )

@@ -23,6 +23,8 @@ from PIL import Image
 import illmrec
 from illmrec.errors import DataError, ParameterError
 from illmrec.features import decoding
+from illmrec.features.decoding import DecodeLimits, PictureFile
+from pipelines.layout import Layout
 from tests.integration.conftest import expect_error, invoke, run_ok
 
 assert illmrec.__version__  # timm needs what importing the package installs
@@ -36,6 +38,7 @@ encoders:
   backbone: {source: train, small: {vocabulary: 400, width: 16, layers: 1, heads: 1, context: 32, steps: 1}}
 embed_images: {missing: mean, batch_size: 4}
 embed_text: {batch_size: 4}
+validate_features: {}
 datasets:
   shop:
     prepare: {format: own, folder: data/shop, user_core: 1, item_core: 1}
@@ -44,6 +47,7 @@ datasets:
     encoders: {}
     embed_images: {}
     embed_text: {}
+    validate_features: {}
     train_cf: {}
     train: {}
     evaluate: {}
@@ -279,3 +283,25 @@ def test_ray_that_is_not_installed_is_named(root: Path, monkeypatch: pytest.Monk
     assert isinstance(error, ParameterError)
     assert "illmrec[ray]" in error.hint
     assert invoke(root, "embed-images", "--dataset", "shop", "--engine", "cluster").exit_code == 2
+
+
+def test_an_actors_typed_error_comes_back_as_itself(root: Path) -> None:
+    from pipelines.engines.ray_data import PictureWork, _Actor, _read_row, _write_jobs
+
+    run_ok(root, "prepare")
+    bad = PictureFile(root / "data/shop/images/i01.png", "0" * 64)
+    work = PictureWork(Layout(root, "shop"), DecodeLimits(max_pixels=10_000), batch_size=2)
+    actor = _Actor(work, {"home": os.environ["HOME"], "threads": 1})
+    columns = actor({"number": np.array([3]), "jobs": np.array([_write_jobs([bad])], dtype=object)})
+    with pytest.raises(DataError, match=r"i01\.png.*changed since the catalog was prepared") as caught:
+        _read_row({name: values[0] for name, values in columns.items()})
+    assert "illmrec prepare" in caught.value.hint
+    good = describe_picture(root, 1), describe_picture(root, 2)
+    columns = actor({"number": np.array([7]), "jobs": np.array([_write_jobs(good)], dtype=object)})
+    batch = _read_row({name: values[0] for name, values in columns.items()})
+    assert (batch.number, len(batch.vectors), batch.refused) == (7, 2, {})
+
+
+def describe_picture(root: Path, item: int) -> PictureFile:
+    path = root / "data" / "shop" / "images" / f"i{item:02d}.png"
+    return PictureFile(path, hashlib.sha256(path.read_bytes()).hexdigest())
