@@ -3,10 +3,10 @@ r"""Pictures to features: the whole path beside the encoder's bare forward pass,
 "Encode" takes pictures from shards through decoding, the encoder and the cache; its reference is the forward pass alone
 on batches of the same pictures, decoded beforehand. The speedup is the share of the encoder's own rate that is kept.
 "Nothing changed" and "one picture added" time the whole stage; their references are one query and one array per item,
-and encoding everything. The encoder has RANDOM weights and one thread; decoders run beside it. Times are wall time: what
-is hidden behind the encoder costs processor time but no waiting. Beside other busy processes wall time says little: a
-second row gives the encoding process's own processor time, and the settings that of the decoder per picture, which
-hides as long as it is less than the encoder's. Peak memory is the encoding process's own.
+and encoding everything. The encoder has RANDOM weights and one thread; decoders run beside it. Times are wall time:
+what is hidden behind the encoder costs processor time but no waiting. Beside other busy processes wall time says
+little: a second row gives the encoding process's own processor time, and the settings that of the decoder per picture,
+which hides as long as it is less than the encoder's. Peak memory is the encoding process's own.
 
 \b
 Example:

@@ -86,7 +86,7 @@ def _close_to_others() -> None:
     """Keep a private cluster off the network and behind a token; Ray reads these settings once, when it is imported."""
     settings = LOOPBACK | {"RAY_AUTH_MODE": "token"}
     if any(os.environ.get(name) != value for name, value in settings.items()):
-        if "ray" in sys.modules:
+        if sys.modules.get("ray") is not None:
             hint = f"Set {' and '.join(f'{name}={value}' for name, value in settings.items())} before `import ray`."
             raise ParameterError("Ray was imported before it was told to stay on this machine.", hint=hint)
         os.environ.update(settings)
