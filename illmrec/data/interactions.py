@@ -16,7 +16,7 @@ import polars as pl
 from illmrec.data.coded import CodedInteractions
 from illmrec.data.kcore import find_core, largest_core
 from illmrec.errors import DataError
-from illmrec.seeds import derive_seed_of_each
+from illmrec.seeds import derive_seed_of_each, spread_bits
 
 Repeats = Literal["first", "all"]
 
@@ -130,18 +130,9 @@ def _count_bits(largest: np.integer) -> int:
 def _hash_pairs(interactions: CodedInteractions, seed: int) -> npt.NDArray[np.uint64]:
     of_user = derive_seed_of_each(interactions.user_ids, seed, "tie")[interactions.users]
     of_item = derive_seed_of_each(interactions.item_ids, seed, "tie")[interactions.items]
-    return _mix(of_user, of_item)
-
-
-def _mix(left: npt.NDArray[np.uint64], right: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """Return one well-spread 64-bit number per pair: the finaliser of splitmix64 on a sum that tells sides apart."""
-    mixed = right * np.uint64(0x9E3779B97F4A7C15)
-    mixed += left
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        mixed ^= mixed >> np.uint64(shift)
-        mixed *= np.uint64(factor)
-    mixed ^= mixed >> np.uint64(31)
-    return mixed
+    of_item *= np.uint64(0x9E3779B97F4A7C15)  # tells the two sides apart
+    of_item += of_user
+    return spread_bits(of_item)
 
 
 def _equals_previous(*columns: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:

@@ -1,23 +1,29 @@
 """Leave-one-out split: per user the last interaction is the test target, the second last the validation target.
 
 Leave-one-out is a split per user, not on the clock: another user's training interactions can be younger than this
-user's test target. The share of such targets is reported.
+user's test target. The share of such targets is reported. Everything works on flat arrays, for millions of users.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
+import pyarrow as pa
 
-from illmrec.columns import ITEM_ID, ITEM_INDEX, NEGATIVES, SEQUENCES, TIMESTAMP, USER_ID, USER_INDEX
+from illmrec.columns import ITEM_ID, NEGATIVES, SEQUENCES, TIMESTAMP, USER_ID, USER_INDEX
 from illmrec.data.catalog import Catalog
+from illmrec.data.histories import Ragged, ragged_from_column
 from illmrec.data.negatives import sample_negatives
 from illmrec.errors import DataError
-from illmrec.progress import track
+from illmrec.seeds import derive_seed_of_each
 
 SHORTEST = 3
 """Fewest interactions of a user: one to learn from, one to validate, one to test."""
+
+Times = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,21 @@ class Split:
     shares: dict[str, float]
 
 
+@dataclass(frozen=True)
+class _Histories:
+    """Whole histories, sorted by user id.
+
+    Attributes:
+        user_ids: ``String [n]``.
+        items: item indices of each user, oldest first.
+        times: ``int64 [total]``: timestamps, in the order of ``items.values``.
+    """
+
+    user_ids: pl.Series
+    items: Ragged
+    times: Times
+
+
 def split_leave_one_out(interactions: pl.DataFrame, catalog: Catalog) -> Split:
     """Split histories leave-one-out.
 
@@ -45,27 +66,32 @@ def split_leave_one_out(interactions: pl.DataFrame, catalog: Catalog) -> Split:
     Raises:
         DataError: when an interaction names an item outside the catalog, or no user has three interactions.
     """
-    histories = _gather_histories(interactions, catalog)
-    long_enough = histories.filter(pl.col("items").list.len() >= SHORTEST)
-    if long_enough.is_empty():
+    everyone = _gather_histories(interactions, catalog)
+    histories = _keep_long(everyone)
+    users = len(histories.user_ids)
+    if not users:
         raise DataError(
-            f"none of {histories.height:,} users has {SHORTEST} interactions: one to learn from, two targets.",
+            f"none of {len(everyone.user_ids):,} users has {SHORTEST} interactions: one to learn from, two targets.",
             hint="Raise prepare.user_core to 3 or more, or bring more data.",
         )
-    sequences = long_enough.with_row_index(USER_INDEX).select(
-        pl.col(USER_INDEX).cast(pl.Int32),
-        USER_ID,
-        train=pl.col("items").list.head(pl.col("items").list.len() - 2),
-        valid=pl.col("items").list.get(-2),
-        test=pl.col("items").list.get(-1),
-    )
-    counts = {
-        "users": sequences.height,
-        "items": len(catalog),
-        "train_interactions": int(sequences["train"].list.len().sum()),
-        "users_put_aside": histories.height - sequences.height,
+    items, ends = histories.items, histories.items.offsets[1:]
+    is_target = np.zeros(len(items.values), dtype=np.bool_)
+    is_target[ends - 1] = is_target[ends - 2] = True
+    train = Ragged(items.values[~is_target], items.offsets - 2 * np.arange(users + 1))
+    columns = {
+        USER_INDEX: pl.Series(np.arange(users, dtype=np.int32)),
+        USER_ID: histories.user_ids,
+        "train": _list_column(train),
+        "valid": pl.Series(items.values[ends - 2]),
+        "test": pl.Series(items.values[ends - 1]),
     }
-    return Split(sequences.cast(pl.Schema(SEQUENCES)), counts, _measure(long_enough))
+    counts = {
+        "users": users,
+        "items": len(catalog),
+        "train_interactions": len(train.values),
+        "users_put_aside": len(everyone.user_ids) - users,
+    }
+    return Split(pl.DataFrame(columns, schema=SEQUENCES), counts, _measure(histories))
 
 
 def draw_negatives(
@@ -77,62 +103,68 @@ def draw_negatives(
         sequences: ``columns.SEQUENCES``.
         items: number of items in the catalog.
         count: candidates per user.
-        seed: seed of the draws.
+        seed: seed of the draws; a user's draw depends on it, the user's id and the user's items only.
 
     Returns:
         ``columns.NEGATIVES`` in the order of ``sequences``, and counts for the summary. A user who leaves fewer than
         ``count`` unseen items gets all of those.
     """
-    seen = sequences.select(USER_ID, seen=pl.concat_list("train", "valid", "test"))
-    rows = zip(seen[USER_ID], seen["seen"], strict=True)
-    drawn = [
-        sample_negatives(history.to_numpy(), items, count, seed=seed, user_id=user_id)
-        for user_id, history in track(rows, "negatives", total=seen.height, unit="user")
-    ]
-    table = pl.DataFrame({USER_INDEX: sequences[USER_INDEX], "negatives": drawn}, schema=NEGATIVES)
-    short = sum(candidates.size < count for candidates in drawn)
-    return table, {"negatives_per_user": count, "users_with_fewer_negatives": short}
+    seen = ragged_from_column(sequences.select(pl.concat_list("train", "valid", "test")).to_series())
+    drawn = sample_negatives(seen, items, count, derive_seed_of_each(sequences[USER_ID], seed, "negatives"))
+    table = pl.DataFrame({USER_INDEX: sequences[USER_INDEX], "negatives": _list_column(drawn)}, schema=NEGATIVES)
+    return table, {"negatives_per_user": count, "users_with_fewer_negatives": int((drawn.lengths < count).sum())}
 
 
-def _gather_histories(interactions: pl.DataFrame, catalog: Catalog) -> pl.DataFrame:
-    """Return one row per user, sorted by id: item indices and timestamps, oldest first."""
-    indices = pl.Series(ITEM_INDEX, catalog.index_items(interactions[ITEM_ID]))
-    indexed = interactions.with_columns(indices)
-    unknown = indexed.filter(pl.col(ITEM_INDEX) < 0)
-    if not unknown.is_empty():
-        message = f"{unknown.height:,} interactions name an item outside the catalog, such as {unknown[ITEM_ID][0]!r}."
+def _gather_histories(interactions: pl.DataFrame, catalog: Catalog) -> _Histories:
+    """Return each user's interactions side by side, users in order of their ids."""
+    if not interactions[USER_ID].is_sorted():  # `prepare` writes them sorted
+        interactions = interactions.sort(USER_ID, maintain_order=True)
+    items = catalog.index_items(interactions[ITEM_ID])
+    unknown = np.flatnonzero(items < 0)
+    if unknown.size:
+        example = interactions[ITEM_ID][int(unknown[0])]
+        message = f"{unknown.size:,} interactions name an item outside the catalog, such as {example!r}."
         raise DataError(message, hint="Run `illmrec prepare` again: the tables do not belong together.")
-    return (
-        indexed.group_by(USER_ID, maintain_order=True)
-        .agg(items=pl.col(ITEM_INDEX), times=pl.col(TIMESTAMP))
-        .sort(USER_ID)
-    )
+    users = interactions[USER_ID]
+    starts = (users != users.shift(1)).fill_null(value=True).arg_true()
+    offsets = np.append(starts.to_numpy(), len(users)).astype(np.int64)
+    return _Histories(users.gather(starts), Ragged(items, offsets), interactions[TIMESTAMP].to_numpy())
 
 
-def _measure(histories: pl.DataFrame) -> dict[str, float]:
-    items, times = pl.col("items"), pl.col("times")
-    facts = histories.select(
-        length=items.list.len() - 2,
-        tied=times.list.get(-1) == times.list.get(-2),
-        repeated=items.list.head(items.list.len() - 1).list.contains(items.list.get(-1)),
-        test_time=times.list.get(-1),
-        train_end=times.list.get(-3),
-    )
+def _keep_long(histories: _Histories) -> _Histories:
+    """Return the histories of users with enough interactions."""
+    lengths = histories.items.lengths
+    long_enough = lengths >= SHORTEST
+    if long_enough.all():
+        return histories
+    kept = np.repeat(long_enough, lengths)
+    offsets = np.append(0, np.cumsum(lengths[long_enough])).astype(np.int64)
+    items = Ragged(histories.items.values[kept], offsets)
+    return _Histories(histories.user_ids.filter(pl.Series(long_enough)), items, histories.times[kept])
+
+
+def _list_column(rows: Ragged) -> pl.Series:
+    """Return ``List(Int32) [n]`` of rows of any lengths."""
+    return pl.Series(pa.LargeListArray.from_arrays(rows.offsets, rows.values), dtype=pl.List(pl.Int32))
+
+
+def _measure(histories: _Histories) -> dict[str, float]:
+    items, times = histories.items, histories.times
+    lengths, last = items.lengths, items.offsets[1:] - 1
+    equals_target = items.values == np.repeat(items.values[last], lengths)
+    equals_target[last] = False
+    repeated = np.add.reduceat(equals_target, items.offsets[:-1], dtype=np.int64) > 0
     return {
-        "mean_history_length": _mean(facts["length"]),
-        "median_history_length": float(facts.select(pl.median("length")).item()),
-        "tie_share": _mean(facts["tied"]),
-        "repeat_target_share": _mean(facts["repeated"]),
-        "test_before_others_training_share": _mean(facts["test_time"] < _latest_of_others(facts["train_end"])),
+        "mean_history_length": float((lengths - 2).mean()),
+        "median_history_length": float(np.median(lengths - 2)),
+        "tie_share": float((times[last] == times[last - 1]).mean()),
+        "repeat_target_share": float(repeated.mean()),
+        "test_before_others_training_share": float((times[last] < _latest_of_others(times[last - 2])).mean()),
     }
 
 
-def _latest_of_others(train_end: pl.Series) -> pl.Series:
+def _latest_of_others(train_end: Times) -> Times:
     """Return, for each user, the latest training timestamp of any other user; of a single user, its own."""
-    top = train_end.top_k(2).sort(descending=True)
-    is_holder = train_end == top[0]
-    return pl.select(pl.when(is_holder).then(top[-1]).otherwise(top[0])).to_series()
-
-
-def _mean(values: pl.Series) -> float:
-    return float(values.to_numpy().mean())
+    top = np.sort(np.partition(train_end, -2)[-2:]) if len(train_end) > 1 else train_end
+    latest: Times = np.where(train_end == top[-1], top[0], top[-1])
+    return latest

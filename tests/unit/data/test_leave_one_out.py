@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-import numpy as np
 import polars as pl
 import pytest
 
 from illmrec.columns import INTERACTIONS, ITEMS, NEGATIVES, SEQUENCES
 from illmrec.data.catalog import Catalog
-from illmrec.data.negatives import sample_negatives
 from illmrec.data.split import draw_negatives, split_leave_one_out
 from illmrec.errors import DataError
 
@@ -59,31 +57,6 @@ def test_an_item_outside_the_catalog_is_refused() -> None:
 def test_nobody_long_enough_is_refused() -> None:
     with pytest.raises(DataError, match="none of 1 users"):
         split_leave_one_out(table([("u", "a", 1), ("u", "b", 2)]), catalog("ab"))
-
-
-def test_negatives_are_distinct_and_never_seen() -> None:
-    seen = np.array([0, 5, 5, 6, 19])
-    drawn = sample_negatives(seen, 20, 12, seed=3, user_id="u")
-    assert drawn.dtype == np.int32
-    assert len(set(drawn.tolist())) == 12
-    assert not set(drawn.tolist()) & set(seen.tolist())
-    assert drawn.min() >= 0
-    assert drawn.max() < 20
-
-
-def test_all_unseen_items_are_taken_when_too_few() -> None:
-    drawn = sample_negatives(np.array([1, 2]), 6, 100, seed=0, user_id="u")
-    assert sorted(drawn.tolist()) == [0, 3, 4, 5]
-    assert sample_negatives(np.arange(4), 4, 3, seed=0, user_id="u").size == 0
-
-
-def test_every_unseen_item_is_drawn_equally_often() -> None:
-    seen = np.array([0, 4, 9])
-    draws = [sample_negatives(seen, 10, 2, seed=0, user_id=f"u{n}") for n in range(3500)]
-    counts = np.bincount(np.concatenate(draws), minlength=10)
-    assert counts[seen].tolist() == [0, 0, 0]
-    unseen = np.delete(counts, seen)
-    assert abs(unseen - 1000).max() < 120  # 4.5 standard deviations of a binomial of 7,000 draws
 
 
 def test_a_users_negatives_do_not_depend_on_other_users() -> None:
