@@ -25,7 +25,7 @@ class Section(BaseModel):
 class PrepareConfig(Section):
     """Reading a raw catalog, probing its pictures, removing repeats and applying the k-core."""
 
-    format: Literal["amazon", "hm", "microlens", "own"]
+    format: Literal["amazon", "goodbooks", "hm", "microlens", "own"]
     """Publisher's layout of the raw files."""
     folder: str
     """Folder of the raw files, relative to the project's root or absolute."""
@@ -38,8 +38,16 @@ class PrepareConfig(Section):
     pictures: Literal["frames", "cover"] = "frames"
     """MicroLens only: which pictures stand for a video; features of several are averaged."""
     missing_metadata: Literal["warn", "refuse"] = "warn"
-    """Amazon and own only: without the file that describes the items, go on with items known by their ids alone, or
-    fail."""
+    """Amazon, Goodbooks and own: without the file that describes the items, go on with items known by their ids alone,
+    or fail."""
+    min_rating: int = Field(default=1, ge=1, le=5)
+    """Goodbooks only: lowest rating that counts as an interaction."""
+    boilerplate: Literal["remove", "keep"] = "remove"
+    """Sentences with which the descriptions of many items open or close; raw_texts.parquet keeps them either way."""
+    boilerplate_share: Share = 0.01
+    """Share of the different descriptions that must open or close with a sentence, and at least five of them."""
+    boilerplate_words: Count = 4
+    """Shorter sentences stay."""
     max_pixels: Count = 50_000_000
     """Pictures with more pixels are refused before decoding."""
     max_rejected_share: Share = 0.01

@@ -40,13 +40,22 @@ def select_raw_texts(raw_items: pl.DataFrame, item_ids: pl.Series) -> pl.DataFra
     return known.unique(ITEM_ID, keep="first", maintain_order=True).sort(ITEM_ID).select(list(RAW_TEXTS))
 
 
-def build_items(
-    raw_texts: pl.DataFrame, item_ids: pl.Series, images: pl.DataFrame
-) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Clean the texts of the core's items and join their pictures.
+def clean_items(raw_texts: pl.DataFrame) -> pl.DataFrame:
+    """Return the same rows of ``columns.RAW_TEXTS`` with clean texts, none of them null."""
+    categories = [
+        [name for raw in values or [] if (name := clean_text(raw))] for values in raw_texts["category"].to_list()
+    ]
+    return raw_texts.with_columns(
+        *(pl.Series(name, [clean_text(raw) for raw in raw_texts[name]], pl.String) for name in TEXTS),
+        pl.Series("category", categories, pl.List(pl.String)),
+    )
+
+
+def build_items(texts: pl.DataFrame, item_ids: pl.Series, images: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
+    """Join the core's items with their clean texts and their pictures.
 
     Args:
-        raw_texts: ``columns.RAW_TEXTS``, one row per item.
+        texts: of :func:`clean_items`, one row per item.
         item_ids: the core's items.
         images: ``columns.IMAGES``.
 
@@ -62,7 +71,7 @@ def build_items(
         .select(ITEM_ID, "image_ref", image_status="status")
     )
     items = (
-        wanted.join(_clean(raw_texts), on=ITEM_ID, how="left")
+        wanted.join(texts, on=ITEM_ID, how="left")
         .join(shown, on=ITEM_ID, how="left")
         .with_columns(
             pl.col(*TEXTS, "image_ref").fill_null(""),
@@ -74,17 +83,9 @@ def build_items(
         .cast(pl.Schema(ITEMS))
     )
     counts = {
-        "items_without_row": wanted.height - raw_texts.height,
+        "items_without_row": wanted.height - texts.height,
         "items_without_image": items.filter(pl.col("image_status") != IMAGE_OK).height,
         "empty_titles": items.filter(pl.col("title") == "").height,
         "empty_descriptions": items.filter(pl.col("description") == "").height,
     }
     return items, counts
-
-
-def _clean(rows: pl.DataFrame) -> pl.DataFrame:
-    categories = [[name for raw in values or [] if (name := clean_text(raw))] for values in rows["category"].to_list()]
-    return rows.with_columns(
-        *(pl.Series(name, [clean_text(raw) for raw in rows[name]], pl.String) for name in TEXTS),
-        pl.Series("category", categories, pl.List(pl.String)),
-    )

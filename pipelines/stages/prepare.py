@@ -68,7 +68,13 @@ def prepare(folder: Path, config: PrepareConfig) -> tuple[dict[str, pl.DataFrame
     from illmrec.data.readers import read_raw
     from illmrec.data.users import build_users
 
-    raw = read_raw(config.format, folder, pictures=config.pictures, missing_items=config.missing_metadata)
+    raw = read_raw(
+        config.format,
+        folder,
+        pictures=config.pictures,
+        missing_items=config.missing_metadata,
+        min_rating=config.min_rating,
+    )
     for warning in raw.warnings:
         log.warning(warning)
     raw.check_rejected(folder, config.max_rejected_share)
@@ -83,7 +89,8 @@ def prepare(folder: Path, config: PrepareConfig) -> tuple[dict[str, pl.DataFrame
     pictures = select_pictures(raw.pictures, item_ids)
     images = build_images(pictures, probe_images(folder, pictures["image_ref"].to_list(), config.max_pixels))
     raw_texts = select_raw_texts(raw.items, item_ids)
-    items, item_counts = build_items(raw_texts, item_ids, images)
+    texts, text_counts = _clean_texts(raw_texts, config)
+    items, item_counts = build_items(texts, item_ids, images)
     users = build_users(chosen.user_ids, raw.interactions.user_ids, raw.extra_users)
     tables = {
         "interactions": chosen.core,
@@ -94,7 +101,24 @@ def prepare(folder: Path, config: PrepareConfig) -> tuple[dict[str, pl.DataFrame
         "users": users,
         "rejected": raw.rejected,
     }
-    return tables, _summarise(raw, chosen, tables, item_counts)
+    return tables, _summarise(raw, chosen, tables, item_counts | text_counts)
+
+
+def _clean_texts(raw_texts: pl.DataFrame, config: PrepareConfig) -> tuple[pl.DataFrame, dict[str, int]]:
+    """Clean every text once, for all later stages, and count what boilerplate was removed."""
+    import polars as pl
+
+    from illmrec.data.boilerplate import remove_boilerplate
+    from illmrec.data.items import clean_items
+
+    texts = clean_items(raw_texts)
+    if config.boilerplate == "keep":
+        return texts, {}
+    trimmed = remove_boilerplate(
+        texts["description"].to_list(), min_share=config.boilerplate_share, min_words=config.boilerplate_words
+    )
+    counts = {"boilerplate_sentences": len(trimmed.sentences), "descriptions_with_boilerplate": trimmed.changed}
+    return texts.with_columns(pl.Series("description", trimmed.texts, pl.String)), counts
 
 
 def _summarise(

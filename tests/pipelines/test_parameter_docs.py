@@ -26,7 +26,7 @@ def test_every_section_and_every_key_of_train_is_described() -> None:
 def test_types_bounds_and_defaults_are_spelled_out() -> None:
     page = write_reference()
     assert '| `window` | `random` or `last` | `"random"` |' in page
-    assert "| `format` | `amazon` or `hm` or `microlens` or `own` | none: must be given |" in page
+    assert "| `format` | `amazon` or `goodbooks` or `hm` or `microlens` or `own` | none: must be given |" in page
     assert "| `image.small.width` | whole number, >= 1 | `128` |" in page
     assert "| `confidence` | number, > 0.0, < 1.0 | `0.95` |" in page
     assert "| `image.mean` | list of number or null | `null` |" in page

@@ -70,6 +70,8 @@ def test_every_row_and_picture_is_accounted_for(tmp_path: Path) -> None:
         "duplicate_item_rows_dropped": 0,
         "items_without_row": 1,
         "items_without_image": 3,
+        "boilerplate_sentences": 0,
+        "descriptions_with_boilerplate": 0,
         "empty_titles": 1,
         "empty_descriptions": 1,
         "pictures": 4,
@@ -116,6 +118,21 @@ def test_equal_input_gives_equal_bytes(tmp_path: Path) -> None:
     run(tmp_path)
     assert digest_folder(prepared) == before
     assert [path.name for path in prepared.parent.iterdir()] == ["prepared"]
+
+
+def test_boilerplate_goes_and_stays_in_the_raw_texts(tmp_path: Path) -> None:
+    write_project(tmp_path)
+    items = tmp_path / "data" / "own" / "items.csv"
+    items.write_text(items.read_text().replace(" more", " more. We ship within one day."))
+    summary = run(tmp_path)
+    assert (summary["boilerplate_sentences"], summary["descriptions_with_boilerplate"]) == (1, ITEMS - 1)
+    assert read(tmp_path, "items")["description"][1] == "Text 1 & more."
+    assert "We ship" in read(tmp_path, "raw_texts")["description"][0]
+    sections = json.loads((tmp_path / "params.yaml").read_text())
+    sections["datasets"]["shop"]["prepare"]["boilerplate"] = "keep"
+    (tmp_path / "params.yaml").write_text(json.dumps(sections))
+    assert "boilerplate_sentences" not in run(tmp_path)
+    assert "We ship" in read(tmp_path, "items")["description"][1]
 
 
 def test_parameters_reach_the_tables(tmp_path: Path) -> None:

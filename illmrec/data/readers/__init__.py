@@ -7,17 +7,23 @@ from typing import Literal
 
 from illmrec.data.raw import MissingItems, RawCatalog
 from illmrec.data.readers.amazon import read_amazon
+from illmrec.data.readers.goodbooks import read_goodbooks
 from illmrec.data.readers.hm import read_hm
 from illmrec.data.readers.microlens import read_microlens
 from illmrec.data.readers.own import read_own
 from illmrec.errors import DataError
 
-Format = Literal["amazon", "hm", "microlens", "own"]
+Format = Literal["amazon", "goodbooks", "hm", "microlens", "own"]
 Pictures = Literal["frames", "cover"]
 
 
 def read_raw(
-    layout: Format, folder: Path, *, pictures: Pictures = "frames", missing_items: MissingItems = "warn"
+    layout: Format,
+    folder: Path,
+    *,
+    pictures: Pictures = "frames",
+    missing_items: MissingItems = "warn",
+    min_rating: int = 1,
 ) -> RawCatalog:
     """Read a publisher's folder.
 
@@ -25,7 +31,8 @@ def read_raw(
         layout: whose files they are.
         folder: where they lie.
         pictures: MicroLens only: whether a video is shown by its frames or by its cover.
-        missing_items: amazon and own only: whether to go on where the file that describes items is missing.
+        missing_items: Amazon, Goodbooks and own: whether to go on where the file that describes items is missing.
+        min_rating: Goodbooks only: lowest rating that counts as an interaction.
 
     Raises:
         DataError: when the folder, a file or a column is missing, or a file is damaged.
@@ -38,6 +45,8 @@ def read_raw(
         )
     if layout == "amazon":
         return read_amazon(folder, missing_items=missing_items)
+    if layout == "goodbooks":
+        return read_goodbooks(folder, min_rating=min_rating, missing_items=missing_items)
     if layout == "hm":
         return read_hm(folder)
     if layout == "microlens":

@@ -26,7 +26,7 @@ MAX_COLUMNS = 1000
 SHOWN_COLUMNS = 40
 """Columns named in a message."""
 
-_EXTRA = "\x00extra"
+EXTRA = "\x00extra"
 """Name of the column of surplus fields; no file has a column of that name."""
 
 
@@ -88,7 +88,7 @@ def read_interactions(
     for table in iterate_tables(path, columns):
         times = table.select(seconds.alias(TIMESTAMP).cast(pl.Int64)).to_series()
         numbers = np.arange(rows + 2, rows + 2 + table.height)
-        gathering.add(table[USER_ID], table[ITEM_ID], times, rows=numbers, ragged=table[_EXTRA])
+        gathering.add(table[USER_ID], table[ITEM_ID], times, rows=numbers, ragged=table[EXTRA])
         rows += table.height
     interactions, rejected = gathering.finish()
     return interactions, rejected, rows
@@ -109,7 +109,7 @@ def iterate_tables(path: Path, columns: Mapping[str, str]) -> Iterator[pl.DataFr
     """
     header = read_header(path)
     require_columns(path, header, list(columns.values()))
-    schema = pl.Schema({**dict.fromkeys(header, pl.String()), _EXTRA: pl.String()})
+    schema = pl.Schema({**dict.fromkeys(header, pl.String()), EXTRA: pl.String()})
     wanted = {name: pl.col(column) for name, column in columns.items()}
     for block in track(iterate_blocks(path, quoted=True, size=BLOCK_BYTES), path.name, unit="block"):
         content = block.content if block.line > 1 else _drop_header(block.content)
@@ -119,7 +119,7 @@ def iterate_tables(path: Path, columns: Mapping[str, str]) -> Iterator[pl.DataFr
             content, has_header=False, schema=schema, missing_columns="insert", truncate_ragged_lines=True
         )
         try:
-            yield lines.select(**wanted, **{_EXTRA: pl.col(_EXTRA).is_not_null()}).collect(engine="streaming")
+            yield lines.select(**wanted, **{EXTRA: pl.col(EXTRA).is_not_null()}).collect(engine="streaming")
         except (pl.exceptions.PolarsError, OSError) as error:
             raise explain_failure(path, error) from None
 

@@ -4,7 +4,7 @@ import polars as pl
 
 from illmrec.columns import IMAGES, ITEMS, RAW_TEXTS, USERS
 from illmrec.data.images import ImageProbe
-from illmrec.data.items import build_images, build_items, select_pictures, select_raw_texts
+from illmrec.data.items import build_images, build_items, clean_items, select_pictures, select_raw_texts
 from illmrec.data.raw import PICTURES, RAW_ITEMS
 from illmrec.data.users import build_users
 
@@ -27,7 +27,7 @@ def probe(rows: list[tuple[str, int, str]], statuses: list[str]) -> pl.DataFrame
 
 def test_items_are_sorted_cleaned_and_never_null() -> None:
     ids = pl.Series(["c", "b", "a", "b"])
-    items, counts = build_items(select_raw_texts(RAW, ids), ids, pl.DataFrame(schema=IMAGES))
+    items, counts = build_items(clean_items(select_raw_texts(RAW, ids)), ids, pl.DataFrame(schema=IMAGES))
     assert items.schema == pl.Schema(ITEMS)
     assert items["item_id"].to_list() == ["a", "b", "c"]
     assert items.row(1)[1:5] == ("Mug", "", ["Home & Garden", "Mugs"], "Tea time")
@@ -46,7 +46,7 @@ def test_an_item_shows_its_first_readable_picture() -> None:
     ids = pl.Series(["a", "b", "c"])
     images = probe(rows, ["undecodable", "ok", "ok", "too_large", "missing"])
     assert images.schema == pl.Schema(IMAGES)
-    items, counts = build_items(select_raw_texts(RAW, ids), ids, images)
+    items, counts = build_items(clean_items(select_raw_texts(RAW, ids)), ids, images)
     shown = items.select("item_id", "image_ref", "image_status").rows()
     assert shown == [("a", "a1", "ok"), ("b", "b0", "too_large"), ("c", "", "missing")]
     assert counts["items_without_image"] == 2

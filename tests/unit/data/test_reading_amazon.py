@@ -144,3 +144,36 @@ def test_empty_and_foreign_files_are_refused(tmp_path: Path, content: bytes) -> 
     (tmp_path / "Home_5.json.gz").write_bytes(content)
     with pytest.raises(DataError, match="Home_5"):
         read_raw("amazon", tmp_path)
+
+
+def test_missing_metadata_can_be_refused_before_the_reviews_are_read(tmp_path: Path) -> None:
+    (tmp_path / "All_Beauty_5.json.gz").write_bytes(b"not read")
+    with pytest.raises(DataError, match=r"meta_All_Beauty\.json\.gz: is missing") as caught:
+        read_raw("amazon", tmp_path, missing_items="refuse")
+    assert "prepare.missing_metadata" in caught.value.hint
+
+
+def test_a_line_fares_the_same_whatever_its_neighbours(tmp_path: Path) -> None:
+    lines = [
+        REVIEW.replace('"overall": 5.0', '"overall": NaN'),  # looser than JSON, but harmless
+        REVIEW.replace("As described", "odd \\ud800"),
+        "\ufeff" + REVIEW,
+        REVIEW + "\r",
+        REVIEW.replace("{", '{"reviewerID": "first", ', 1),  # of a key given twice the last counts
+        REVIEW.replace("1472688000", "1472688000.0"),
+        "",
+    ]
+    alone = []
+    for line in lines:
+        write(tmp_path / "Home_5.json.gz", line, line)
+        raw = read_raw("amazon", tmp_path)
+        alone.append((raw.interactions.decode().rows()[:1], raw.rejected["reason"].to_list()[:1]))
+    write(tmp_path / "Home_5.json.gz", *lines, REVIEW)
+    raw = read_raw("amazon", tmp_path)
+    good = [row for rows, _ in alone for row in rows]
+    assert raw.interactions.decode().rows() == [*good, good[0]]
+    assert len(good) == 5
+    assert raw.rejected.rows() == [
+        ("Home_5.json.gz", 6, "unixReviewTime is not a whole number"),
+        ("Home_5.json.gz", 7, "not JSON"),
+    ]
