@@ -57,7 +57,7 @@ class PrepareConfig(Section):
 
 
 class ValidateConfig(Section):
-    """Bounds of the quality gate. A critical failure stops the pipeline, a warning is recorded."""
+    """Bounds of the quality gate. A critical failure stops the pipeline, a warning is recorded. See docs/quality.md."""
 
     min_users: Count = 50
     """Critical: fewer users make metrics meaningless."""
@@ -67,20 +67,71 @@ class ValidateConfig(Section):
     """Critical: share of items with at least one picture that decodes in full."""
     warn_decodable_share: Share = 0.9
     """Warning below this share of items with a picture."""
-    max_empty_title_share: Share = 0.5
-    """Critical: share of items without a title; the title is all the prompt says besides the picture."""
-    max_html_share: Share = 0.05
-    """Warning: share of cleaned descriptions that still hold HTML tags or entities."""
-    max_boilerplate_share: Share = 0.2
-    """Warning: share of descriptions that open or close with a sentence many other items share."""
-    max_short_share: Share = 0.5
-    """Warning: share of descriptions with fewer than ``short_words`` words, empty ones included."""
-    short_words: Count = 5
-    """A description with fewer words is nearly empty."""
-    max_duplicate_share: Share = 0.3
-    """Warning: share of non-empty descriptions that another item has word for word."""
+    placeholder_items: int = Field(default=10, ge=2)
+    """A picture that stands for this many items is a placeholder."""
+    max_placeholder_share: Share = 0.02
+    """Warning: share of pictures that are placeholders."""
+    max_flat_share: Share = 0.02
+    """Warning: share of pictures with so few bytes for their size that they hardly show more than one colour."""
+    max_duplicate_picture_share: Share = 0.2
+    """Warning: share of pictures that another item has byte for byte, placeholders apart."""
+    min_side: Count = 32
+    """A picture with a shorter side, in pixels, is tiny."""
+    max_tiny_share: Share = 0.02
+    """Warning: share of tiny pictures."""
+    max_aspect_ratio: float = Field(default=4.0, ge=1.0)
+    """A picture with a longer side above this multiple of the shorter is stretched."""
+    max_stretched_share: Share = 0.05
+    """Warning: share of stretched pictures."""
+    earliest_year: int = Field(default=1995, ge=1970, le=2100)
+    """Interactions before this year are implausible; 1970 where timestamps are not times."""
+    max_early_share: Share = 0.001
+    """Warning: share of interactions before ``earliest_year``."""
     max_tie_share: Share = 0.5
     """Warning: share of interactions with the same user and timestamp as another."""
+    max_daily_interactions: Count = 300
+    """A user with more interactions on one day (UTC) is no person."""
+    max_user_share: Share = 0.02
+    """Nor is a user with a larger share of all interactions, if that is ten times the median user as well."""
+    max_bot_share: Share = 0.001
+    """Warning: share of users who are no persons."""
+    max_item_share: Share = 0.2
+    """Warning: an item with a larger share of all interactions, if that is ten times the median item as well."""
+    max_category_share: Share = 0.9
+    """Warning: share of the items with a category that have the commonest one."""
+    max_empty_title_share: Share = 0.5
+    """Critical: share of items without a title; the title is all the prompt says besides the picture."""
+    warn_empty_title_share: Share = 0.1
+    """Warning: share of items without a title."""
+    max_empty_share: Share = 0.5
+    """Warning: share of items without a description."""
+    max_short_share: Share = 0.5
+    """Warning: share of non-empty descriptions with fewer than ``short_words`` words."""
+    short_words: Count = 5
+    """A description with fewer words is nearly empty."""
+    max_long_share: Share = 0.1
+    """Warning: share of non-empty descriptions with more than ``long_words`` words."""
+    long_words: Count = 1000
+    """A description with more words is hardly read: encoders look at its beginning."""
+    max_html_share: Share = 0.05
+    """Warning: share of cleaned descriptions that still hold HTML tags or entities."""
+    max_raw_html_share: Share = 0.5
+    """Warning: share of descriptions that hold HTML as published."""
+    max_boilerplate_share: Share = 0.2
+    """Warning: share of descriptions that open or close with a sentence many other items share."""
+    max_raw_boilerplate_share: Share = 0.5
+    """Warning: the same share among the descriptions as published."""
+    max_duplicate_share: Share = 0.3
+    """Warning: share of non-empty descriptions that another item has word for word."""
+    language: (
+        Literal[
+            "ar", "de", "el", "en", "es", "fr", "he", "hi", "it", "ja", "ko", "nl", "pl", "pt", "ru", "sv", "th", "zh"
+        ]
+        | None
+    ) = None
+    """Language that descriptions are expected in; null for no such check."""
+    max_other_language_share: Share = 0.1
+    """Warning: share of descriptions that can be told to be in another language, of those that can be told."""
 
 
 class SplitConfig(Section):
@@ -222,6 +273,35 @@ class EmbedTextConfig(Section):
     """Ray only: copies of the encoder at work at the same time."""
 
 
+class ValidateFeaturesConfig(Section):
+    """Bounds of the feature gate: are the matrices sound, and do pictures and texts of items belong together."""
+
+    batch_size: Count = 64
+    """Texts per forward pass of the text tower."""
+    shuffles: Count = 5
+    """Texts of other items that each picture is compared with."""
+    min_auc: Share = 0.6
+    """Warning: chance that an item's own text is more similar to its picture than a text of another item; 0.5 says that
+    pictures and texts do not belong together, or that the encoder does not see it."""
+    outlier_percentile: float = Field(default=10.0, gt=0.0, lt=50.0)
+    """A pair is an outlier when it is less similar than this percentile of shuffled pairs; so is the same share of
+    pairs put together by chance."""
+    max_outlier_share: Share = 0.05
+    """Warning: share of items whose picture and text are an outlier."""
+    listed_pairs: Count = 100
+    """Least similar pairs written to worst_pairs.parquet."""
+    max_repeated_share: Share = 0.5
+    """Critical: share of items that have one and the same vector."""
+    max_duplicate_share: Share = 0.3
+    """Warning: share of items whose vector another item has."""
+    max_filled_share: Share = 0.5
+    """Warning: share of rows that a policy filled, because the item has no picture or text."""
+    min_spread: float = Field(default=1e-3, ge=0.0, le=1.0)
+    """Critical: mean of 1 - cosine over all pairs of rows; below it, all items look the same to the encoder."""
+    seed: int = 0
+    """Draws the shuffled pairs."""
+
+
 class TrainCfConfig(Section):
     """SASRec, whose item embeddings are the CF features. Sees training interactions only."""
 
@@ -339,6 +419,26 @@ class PromoteConfig(Section):
     """Metric compared, as named in the evaluation's results."""
     margin: Share = 0.05
     """Largest relative loss of the metric against the champion."""
+
+
+class DriftConfig(Section):
+    """How far a data profile may be from the champion's.
+
+    Past a ``warn`` bound a field is named, past a ``max`` bound the command ends with exit code 3.
+    """
+
+    warn_psi: float = Field(default=0.1, ge=0.0)
+    """Population stability index of a distribution of numbers (history length, popularity, words, picture size)."""
+    max_psi: float = Field(default=0.25, ge=0.0)
+    """Critical beyond it."""
+    warn_distance: Share = 0.1
+    """Total variation distance of a distribution over names (category, brand, picture status)."""
+    max_distance: Share = 0.25
+    """Critical beyond it: so large a share of the items would have to change place."""
+    warn_loss: Share = 0.1
+    """Share of users, items or interactions lost against the champion's data; growth is no drift."""
+    max_loss: Share = 0.5
+    """Critical beyond it."""
 
 
 class RecommendConfig(Section):

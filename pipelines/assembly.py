@@ -12,6 +12,7 @@ import polars as pl
 from illmrec.data.catalog import Catalog
 from illmrec.data.histories import Ragged, Sequences, ragged_from_column, read_sequences
 from illmrec.errors import ModelError
+from illmrec.features.encode import hash_text
 from illmrec.features.matrix import FeatureMatrix, open_matrix
 from illmrec.features.sources import ModelSource, locate_model
 from pipelines.layout import Layout, require
@@ -62,6 +63,17 @@ def read_encoder(layout: Layout, role: str) -> dict[str, Any]:
     path = require(layout.encoders / ENCODERS_FILE, "encoders --dataset " + layout.dataset)
     record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))[role]
     return record
+
+
+def name_image_cache(record: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the name and revision under which the feature cache keeps what the recorded picture encoder made."""
+    named = {key: value for key, value in record.items() if key != "training_loss"}
+    return f"image {json.dumps(named, sort_keys=True)}", str(record["revision"])
+
+
+def key_tower_text(text: str) -> str:
+    """Return the key of a text that the picture encoder's text tower read; pictures have keys of their own there."""
+    return f"text {hash_text(text)}"
 
 
 def find_encoder(layout: Layout, record: Mapping[str, Any]) -> ModelSource:

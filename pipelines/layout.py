@@ -31,8 +31,13 @@ class Layout:
 
     @property
     def quality(self) -> Path:
-        """Result of ``validate``: gate.json and the Data Docs site."""
+        """Result of ``validate``: gate.json, the Data Docs site and profile.json."""
         return self.artifacts / "quality"
+
+    @property
+    def feature_quality(self) -> Path:
+        """Result of ``validate-features``: gate.json, the Data Docs site, the least similar pairs."""
+        return self.artifacts / "feature_quality"
 
     @property
     def split(self) -> Path:

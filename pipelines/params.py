@@ -34,12 +34,14 @@ STAGES: dict[str, type[config.Section]] = {
     "encoders": config.EncodersConfig,
     "embed_images": config.EmbedImagesConfig,
     "embed_text": config.EmbedTextConfig,
+    "validate_features": config.ValidateFeaturesConfig,
     "train_cf": config.TrainCfConfig,
     "train": config.TrainConfig,
     "evaluate": config.EvaluateConfig,
     "export": config.ExportConfig,
 }
 JOBS: dict[str, type[config.Section]] = {
+    "drift": config.DriftConfig,
     "register": config.RegisterConfig,
     "promote": config.PromoteConfig,
     "recommend": config.RecommendConfig,

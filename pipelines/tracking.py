@@ -164,6 +164,20 @@ class Tracker:
         """Point an alias to a version."""
         self.client.set_registered_model_alias(released.name, alias, released.version)
 
+    def download_file(self, released: Released, name: str, folder: Path) -> Path:
+        """Copy one of a version's files into ``folder`` and return where it is.
+
+        Raises:
+            ModelError: when the version has no such file.
+        """
+        uri = f"models:/{released.name}/{released.version}/{name}"
+        try:
+            with _quiet_environment():
+                return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder)))
+        except (MlflowException, OSError):
+            lost = f"version {released.version} of {released.name} has no file {name}."
+            raise ModelError(lost, hint="Register it again.") from None
+
     def download(self, released: Released, folder: Path) -> Path:
         """Copy a version's files into ``folder`` and return where they are."""
         uri = f"models:/{released.name}/{released.version}"

@@ -61,7 +61,7 @@ def register(context: Context) -> dict[str, Any]:
         onnx.load(layout.head / "head.onnx", load_external_data=False),
         signature=signature,
         example=example,
-        extra_files=[layout.head / "head.json", *model_files],
+        extra_files=[layout.head / "head.json", layout.quality / "profile.json", *model_files],
         tags=tags,
         alias=CHALLENGER,
     )
@@ -76,24 +76,26 @@ MODEL_FILES = ("tensors.safetensors", "state.json")
 
 
 def _describe_version(context: Context, about: dict[str, Any], state: dict[str, Any]) -> dict[str, str]:
-    """Return the tags that later decisions read: metrics with intervals, quality gate, parity, encoders."""
+    """Return the tags that later decisions read: metrics with intervals, gates, data profile, parity, encoders."""
     from pipelines.tracking import metric_tag
 
     layout, dataset = context.layout, context.layout.dataset
-    gate = json.loads(
-        require(layout.quality / "gate.json", f"validate --dataset {dataset}").read_text(encoding="utf-8")
-    )
+    gate = _read_gate(layout.quality, f"validate --dataset {dataset}")
+    features = _read_gate(layout.feature_quality, f"validate-features --dataset {dataset}")
+    profile = require(layout.quality / "profile.json", f"validate --dataset {dataset}")
     kept = {
         metric_tag(key.removeprefix("illmrec/")): f"{value:.6f}"
         for key, value in _read_metrics(context).items()
         if key.startswith("illmrec/full/")
     }
     parity = about["parity"]
-    if not gate["passed"]:
-        raise ModelError("the quality gate refused this data.", hint=f"Run `illmrec validate --dataset {dataset}`.")
     return kept | {
         "quality_gate": "passed",
         "quality_gate_warnings": str(gate["warnings"]),
+        "feature_gate": "passed",
+        "feature_gate_warnings": str(features["warnings"]),
+        "feature_gate_not_checked": str(len(features["not_checked"])),
+        "profile_sha256": atomic.digest_file(profile),
         "onnx_sha256": about["onnx_sha256"],
         "tensors_sha256": atomic.digest_file(layout.model / "tensors.safetensors"),
         "state_sha256": atomic.digest_file(layout.model / "state.json"),
@@ -102,6 +104,18 @@ def _describe_version(context: Context, about: dict[str, Any], state: dict[str, 
         "item_digest": state["item_digest"],
         **{f"{role}": f"{state[role]['name']} {state[role]['revision']}" for role in ENCODER_ROLES},
     }
+
+
+def _read_gate(folder: Path, command: str) -> dict[str, Any]:
+    """Return what a gate said of the data or the features.
+
+    Raises:
+        ModelError: when it refused them.
+    """
+    gate: dict[str, Any] = json.loads(require(folder / "gate.json", command).read_text(encoding="utf-8"))
+    if not gate["passed"]:
+        raise ModelError("the quality gate refused this data.", path=folder, hint=f"Run `illmrec {command}`.")
+    return gate
 
 
 def _read_metrics(context: Context) -> dict[str, float]:

@@ -13,12 +13,16 @@ from great_expectations.expectations.metadata_types import FailureSeverity
 from pipelines.quality.expectations import ExpectShareToBeBetween
 
 Severity = Literal["critical", "warning"]
-Observed = Literal["row_count", "offending_rows", "share"]
+Observed = Literal["row_count", "offending_rows", "share", "value"]
+
+PREPARE_AGAIN = "run `illmrec prepare` again with the parameters of this run"
+EMPTY_ITEMS = "items.parquet is empty: see prepare.folder, prepare.user_core and prepare.item_core"
+"""Remedies that several suites name."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One expectation about one frame of :func:`pipelines.quality.facts.gather_facts`.
+    """One expectation about one frame of :mod:`pipelines.quality.facts`.
 
     ``expected`` completes the sentence "expected ..."; ``remedy`` names the parameter or the data to change;
     ``observed`` says which number of the result is reported; ``offending`` selects the rows to name.
@@ -103,6 +107,14 @@ class Subject:
         return self._check(
             name, f"0 {what}", remedy, "critical", "offending_rows", expectation, pl.col(column).is_null()
         )
+
+    def value_at_least(
+        self, name: str, column: str, minimum: float, what: str, remedy: str, severity: Severity = "warning"
+    ) -> Check:
+        """Expect the least value of ``column``, usually a frame of one row, to reach ``minimum``."""
+        expectation = gxe.ExpectColumnMinToBeBetween, {"column": column, "min_value": minimum}
+        expected = f"at least {minimum:g} as {what}"
+        return self._check(name, expected, remedy, severity, "value", expectation, pl.col(column) < minimum)
 
     def _check(
         self,

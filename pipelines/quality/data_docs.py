@@ -46,11 +46,11 @@ INDEX = """<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<title>Data quality gate</title>
+<title>{{ title }}</title>
 {{ head }}
 </head>
 <body>
-<h1>Data quality gate: {{ "passed" if verdict.passed else "failed" }}</h1>
+<h1>{{ title }}: {{ "passed" if verdict.passed else "failed" }}</h1>
 <p>{{ verdict.critical_failures }} critical failures, {{ verdict.warnings }} warnings.</p>
 <table>
 <tr><th>table</th><th>rows</th></tr>
@@ -70,6 +70,15 @@ INDEX = """<!DOCTYPE html>
 {% endfor %}</td></tr>
 {% endfor %}
 </table>
+{% if verdict.not_checked %}
+<h2>Not checked</h2>
+<table>
+<tr><th>suite</th><th>check</th><th>reason</th></tr>
+{% for check in verdict.not_checked %}
+<tr><td>{{ check.suite }}</td><td>{{ check.name }}</td><td>{{ check.reason }}</td></tr>
+{% endfor %}
+</table>
+{% endif %}
 <h2>Results by suite and table</h2>
 <ul>
 {% for link in links %}
@@ -103,15 +112,16 @@ def seal_page(text: str) -> str:
     return BLANK_LINES.sub("\n", text.replace("<head>", f"<head>\n{HEAD}", 1))
 
 
-def write_index(site: Path, verdict: Mapping[str, Any]) -> None:
+def write_index(site: Path, verdict: Mapping[str, Any], title: str = "Data quality gate") -> None:
     """Write the site's index: the verdict, every check, its first offending rows, and links to the pages behind.
 
     Args:
         site: folder of a sealed site.
         verdict: see :func:`pipelines.quality.verdict.describe_gate`.
+        title: heading of the page.
     """
     pages = [page.relative_to(site) for page in sorted(site.glob("validations/**/*.html"))]
     links = [{"href": page.as_posix(), "name": page.parts[1]} for page in pages]
     template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(INDEX)
-    page = template.render(head=Markup(HEAD), verdict=verdict, links=links)  # noqa: S704 - HEAD is a constant
+    page = template.render(title=title, head=Markup(HEAD), verdict=verdict, links=links)  # noqa: S704 - HEAD is a constant
     (site / "index.html").write_text(page, encoding="utf-8")

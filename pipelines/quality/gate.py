@@ -17,7 +17,7 @@ from great_expectations.data_context.types.base import ProgressBarsConfig
 
 from pipelines.quality.checks import Check
 from pipelines.quality.data_docs import RUN_NAME, seal_site
-from pipelines.quality.facts import ROW
+from pipelines.quality.flags import ROW
 from pipelines.quality.verdict import CheckResult
 
 LISTED_ROWS = 10
@@ -117,12 +117,16 @@ def _read_outcome(check: Check, outcome: ExpectationValidationResult, frame: pl.
         check.name,
         check.severity,
         bool(outcome.success),
-        None if observed is None else round(float(observed), 6) if check.observed == "share" else int(observed),
+        None if observed is None else _round(check, float(observed)),
         check.expected,
         check.remedy,
         _describe_rows(frame, check),
         count,
     )
+
+
+def _round(check: Check, observed: float) -> float:
+    return round(observed, 6) if check.observed in ("share", "value") else int(observed)
 
 
 def _describe_rows(frame: pl.DataFrame, check: Check) -> list[dict[str, Any]]:

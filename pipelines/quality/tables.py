@@ -15,18 +15,24 @@ SCHEMAS: dict[str, columns.Schema] = {
     "items": columns.ITEMS,
     "images": columns.IMAGES,
     "users": columns.USERS,
+    "raw_texts": columns.RAW_TEXTS,
 }
 """Tables of ``prepare`` that the gate judges."""
+
+OPTIONAL = ("raw_texts",)
+"""Tables that folders prepared by an earlier version lack; the gate then says what it could not check."""
 
 
 def read_tables(folder: Path) -> dict[str, pl.DataFrame]:
     """Read the tables named in :data:`SCHEMAS` from ``folder``.
 
     Raises:
-        MissingArtifactError: when a table does not exist.
+        MissingArtifactError: when a table that is not in :data:`OPTIONAL` does not exist.
         DataError: when a file is not readable as Parquet.
     """
-    return {name: _read_table(require(folder / f"{name}.parquet", "prepare")) for name in SCHEMAS}
+    paths = {name: folder / f"{name}.parquet" for name in SCHEMAS}
+    wanted = {name: path for name, path in paths.items() if name not in OPTIONAL or path.is_file()}
+    return {name: _read_table(require(path, "prepare")) for name, path in wanted.items()}
 
 
 def _read_table(path: Path) -> pl.DataFrame:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from illmrec.errors import DataError
+
+log = logging.getLogger(__name__)
 
 GATE_FILE = "gate.json"
 DOCS_INDEX = "docs/index.html"
@@ -39,7 +42,18 @@ class CheckResult:
         return not self.passed and self.severity == "critical"
 
 
-def describe_gate(results: Sequence[CheckResult], rows: Mapping[str, int]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class NotChecked:
+    """A check that had nothing to look at, and why. It neither passed nor failed."""
+
+    suite: str
+    name: str
+    reason: str
+
+
+def describe_gate(
+    results: Sequence[CheckResult], rows: Mapping[str, int], not_checked: Sequence[NotChecked] = ()
+) -> dict[str, Any]:
     """Return what gate.json says: the verdict, the failures counted, every check, and the rows of each table."""
     critical = sum(result.is_critical_failure for result in results)
     return {
@@ -47,18 +61,20 @@ def describe_gate(results: Sequence[CheckResult], rows: Mapping[str, int]) -> di
         "critical_failures": critical,
         "warnings": sum(not result.passed for result in results) - critical,
         "checks": [asdict(result) for result in results],
+        "not_checked": [asdict(check) for check in not_checked],
         "data_docs": DOCS_INDEX,
         "rows": dict(rows),
     }
 
 
-def refuse_failures(results: Sequence[CheckResult], prepared: Path, quality: Path) -> None:
+def refuse_failures(results: Sequence[CheckResult], judged: Path, quality: Path, what: str = "tables") -> None:
     """Return when no critical check failed.
 
     Args:
         results: the results of all checks.
-        prepared: folder of the tables judged.
+        judged: folder of what was judged.
         quality: folder of gate.json and the Data Docs.
+        what: what was judged, for the message.
 
     Raises:
         DataError: naming each failed critical check, what was observed and expected, and the first offending rows.
@@ -69,8 +85,15 @@ def refuse_failures(results: Sequence[CheckResult], prepared: Path, quality: Pat
     lines = "".join(f"\n  {describe_failure(failure)}" for failure in failures)
     remedies = "\n    ".join(f"{index}. {text}" for index, text in enumerate(_remedies(failures), start=1))
     seen = f"  All results: {quality / GATE_FILE}\n  Data Docs: {quality / DOCS_INDEX}"
-    message = f"the data quality gate refused the tables; failed critical checks: {len(failures)}{lines}"
-    raise DataError(message, path=prepared, hint=f"\n    {remedies}\n{seen}")
+    message = f"the data quality gate refused the {what}; failed critical checks: {len(failures)}{lines}"
+    raise DataError(message, path=judged, hint=f"\n    {remedies}\n{seen}")
+
+
+def warn_failures(results: Sequence[CheckResult]) -> None:
+    """Log each failed check that does not close the gate, with its remedy."""
+    for result in results:
+        if not result.passed and not result.is_critical_failure:
+            log.warning("%s; to do: %s", describe_failure(result), result.remedy)
 
 
 def describe_failure(failure: CheckResult) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -88,9 +87,9 @@ class _Embedding:
     def run(self) -> dict[str, Any]:
         from illmrec.features.cache import FeatureCache, find_width
         from illmrec.features.matrix import write_blocks
+        from pipelines.assembly import name_image_cache
 
-        named = {key: value for key, value in self.record.items() if key != "training_loss"}
-        name, revision = f"image {json.dumps(named, sort_keys=True)}", self.record["revision"]
+        name, revision = name_image_cache(self.record)
         width = find_width(self.layout.feature_cache, name, revision) or self.encoder.width
         with FeatureCache(self.layout.feature_cache, name, revision, width) as cache:
             encoded = self.encode_pictures(cache)
@@ -171,9 +170,10 @@ class _Embedding:
 
     def encode_texts(self, cache: FeatureCache, texts: list[str]) -> list[str]:
         """Encode texts with the picture encoder's text tower; return their keys."""
-        from illmrec.features.encode import encode_missing, encode_texts_here, hash_text
+        from illmrec.features.encode import encode_missing, encode_texts_here
+        from pipelines.assembly import key_tower_text
 
-        keys = [f"text {hash_text(text)}" for text in texts]
+        keys = [key_tower_text(text) for text in texts]
         told = dict(zip(keys, texts, strict=True))
 
         engine: Engine[str]

@@ -39,6 +39,7 @@ datasets:
     encoders: {}
     embed_images: {}
     embed_text: {}
+    validate_features: {}
     train_cf: {}
     train: {}
     evaluate: {}
@@ -52,6 +53,7 @@ STAGES = (
     "encoders",
     "embed-images",
     "embed-text",
+    "validate-features",
     "train-cf",
     "train",
     "evaluate",

@@ -11,6 +11,7 @@ import pytest
 
 from illmrec import columns
 from illmrec.config import PrepareConfig, ValidateConfig
+from pipelines.params import STAGES
 
 Tables = dict[str, pl.DataFrame]
 
@@ -26,31 +27,32 @@ def tables() -> Tables:
     interactions = {
         "user_id": [user for user in users for _ in range(HISTORY)],
         "item_id": [items[(user + step) % ITEMS] for user in range(USERS) for step in range(HISTORY)],
-        "timestamp": [1_000_000 + step for _ in range(USERS) for step in range(HISTORY)],
+        "timestamp": [1_600_000_000 + step for _ in range(USERS) for step in range(HISTORY)],
     }
     catalog = {
         "item_id": items,
         "title": [f"{word} shirt" for word in words],
         "brand": "",
-        "category": [["Clothing", "Shirts"]] * ITEMS,
+        "category": [["Clothing", f"Shirts {place % 4}"] for place in range(ITEMS)],
         "description": [f"This {word} shirt is made for {word} days. Wash it {word}." for word in words],
         "image_ref": [f"{item}.jpg" for item in items],
         "image_status": "ok",
     }
-    pictures = {"item_id": items, "position": 0, "image_ref": "", "status": "ok", "sha256": "00", "reason": ""}
-    sizes = {"width": 8, "height": 8, "bytes": 99}
+    pictures = {"item_id": items, "position": 0, "image_ref": "", "status": "ok", "reason": ""}
+    sizes = {"sha256": [f"{item:0>64}" for item in items], "width": 300, "height": 400, "bytes": 30_000}
     return {
         "interactions": pl.DataFrame(interactions, schema=columns.INTERACTIONS),
         "items": pl.DataFrame(catalog, schema=columns.ITEMS),
         "images": pl.DataFrame(pictures | sizes, schema=columns.IMAGES),
         "users": pl.DataFrame({"user_id": users, "status": "core"}, schema=columns.USERS),
+        "raw_texts": pl.DataFrame({name: catalog[name] for name in columns.RAW_TEXTS}, schema=columns.RAW_TEXTS),
     }
 
 
 @pytest.fixture
 def bounds() -> ValidateConfig:
     """Bounds of a size that suits the tables."""
-    return ValidateConfig(min_users=10, min_items=10)
+    return ValidateConfig(min_users=10, min_items=10, language="en")
 
 
 @pytest.fixture
@@ -68,13 +70,10 @@ def project(tmp_path: Path, tables: Tables) -> Callable[[Tables], Path]:
         folder.mkdir(parents=True, exist_ok=True)
         for name, table in (tables | changed).items():
             table.write_parquet(folder / f"{name}.parquet")
-        sections = {
-            name: {} for name in ("split", "encoders", "embed_images", "embed_text", "train_cf", "train", "evaluate")
-        }
+        sections: dict[str, dict] = {name: {} for name in STAGES}
         own = {
             "prepare": {"format": "own", "folder": "data/own", "user_core": 4, "item_core": 4},
             "validate": {"min_users": 10, "min_items": 10},
-            "export": {},
         }
         (tmp_path / "params.yaml").write_text(json.dumps({"datasets": {"shop": sections | own}}))
         return tmp_path

@@ -3,13 +3,14 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
+from illmrec.config import ValidateConfig
 from pipelines.quality.facts import gather_facts
 
-NOW = 2_000_000
+NOW = 2_000_000_000
 
 
 def gather(tables: dict[str, pl.DataFrame], repeats: str = "first") -> dict[str, pl.DataFrame]:
-    return gather_facts(tables, repeats=repeats, short_words=5, now=NOW)
+    return gather_facts(tables, ValidateConfig(), repeats=repeats, now=NOW).frames
 
 
 def flagged(frame: pl.DataFrame, column: str) -> list[int]:
@@ -22,10 +23,15 @@ def test_clean_tables_raise_no_flag(tables) -> None:
     assert set(facts["users"]["interactions"]) == {4}
     assert facts["items"]["decodable"].sum() == 12
     for frame, columns in {
-        "items": ["duplicate_id", "unlisted", "unknown_status", "empty_title", "short_description"],
-        "interactions": ["repeated", "unknown_user", "unknown_item", "in_future", "tied"],
-        "descriptions": ["html", "boilerplate", "duplicated"],
-    }.items():
+        "items": ["duplicate_id", "unlisted", "unknown_status", "empty_title", "empty_description", "dominating"],
+        "pictures": ["placeholder", "duplicated", "flat", "tiny", "stretched"],
+        "users": ["inhuman"],
+        "interactions": [
+            "repeated", "unknown_user", "unknown_item", "in_future", "in_milliseconds", "too_early", "tied",
+        ],
+        "descriptions": ["short", "long", "html", "boilerplate", "duplicated"],
+        "raw_descriptions": ["html", "boilerplate"],
+    }.items():  # fmt: skip
         assert facts[frame].select(columns).sum().row(0) == (0,) * len(columns)
 
 
@@ -116,4 +122,5 @@ def test_descriptions_are_judged_among_those_that_say_something(tables) -> None:
     facts = gather(tables | {"items": tables["items"].with_columns(description=pl.Series(descriptions))})
     assert facts["descriptions"]["row"].to_list() == list(range(3, 13))
     assert flagged(facts["descriptions"], "duplicated") == [3, 4]
-    assert flagged(facts["items"], "short_description") == list(range(1, 13))
+    assert flagged(facts["items"], "empty_description") == [1, 2]
+    assert flagged(facts["descriptions"], "short") == list(range(3, 13))

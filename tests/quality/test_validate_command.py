@@ -32,10 +32,11 @@ def test_good_tables_open_the_gate(project) -> None:
     printed, gate = json.loads(outcome.stdout), read_gate(root)
     assert printed["passed"] is gate["passed"] is True
     assert (gate["critical_failures"], gate["warnings"]) == (0, 0)
-    assert gate["rows"] == {"images": 12, "interactions": 48, "items": 12, "users": 12}
+    assert gate["rows"] == {"images": 12, "interactions": 48, "items": 12, "raw_texts": 12, "users": 12}
+    assert [check["name"] for check in gate["not_checked"]] == ["descriptions_in_expected_language"]
     quality = root / "artifacts" / "shop" / "quality"
     assert (quality / gate["data_docs"]).is_file()
-    assert {path.name for path in quality.iterdir()} == {"gate.json", "docs"}
+    assert {path.name for path in quality.iterdir()} == {"gate.json", "profile.json", "docs"}
 
 
 def test_bad_tables_close_the_gate_and_still_write_everything(project, tables) -> None:
@@ -60,7 +61,10 @@ def test_warnings_leave_the_gate_open(project, tables) -> None:
     assert invoke(root, *SHOP).exception is None
     gate = read_gate(root)
     assert gate["passed"] is True
-    assert gate["warnings"] == 5
+    assert gate["warnings"] == 1
+    unread = {check["name"]: check["reason"] for check in gate["not_checked"]}
+    assert unread["descriptions_not_duplicated"] == "no item has a description"
+    assert "descriptions_not_duplicated" not in {check["name"] for check in gate["checks"]}
 
 
 def test_equal_tables_give_equal_files_without_a_network(project, tables, monkeypatch) -> None:
@@ -75,7 +79,7 @@ def test_equal_tables_give_equal_files_without_a_network(project, tables, monkey
         assert isinstance(invoke(root, *SHOP).exception, DataError)
         files = sorted((root / "artifacts" / "shop" / "quality").rglob("*.*"))
         contents.append({str(path.relative_to(root)): path.read_bytes() for path in files if path.is_file()})
-    assert len(contents[0]) == 20
+    assert len(contents[0]) == 35
     assert contents[0] == contents[1]
     stand_in = re.compile(rb"1970-01-01|19700101")
     assert not any(stand_in.search(name.encode() + content) for name, content in contents[0].items())
@@ -126,7 +130,7 @@ def test_a_closed_gate_ends_the_process_with_code_3(project, tables, monkeypatch
     assert "description_noise.titles_not_empty: observed 1, expected at most 0.5" in printed.err
     assert "validate.max_empty_title_share" in printed.err
     assert "Traceback" not in printed.err
-    assert len(printed.out.splitlines()) == 6
+    assert len(printed.out.splitlines()) == 7
 
 
 def test_help_shows_an_example() -> None:
