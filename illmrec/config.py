@@ -95,7 +95,7 @@ class ValidateConfig(Section):
     """Nor is a user with a larger share of all interactions, if that is ten times the median user as well."""
     max_bot_share: Share = 0.001
     """Warning: share of users who are no persons."""
-    max_item_share: Share = 0.2
+    max_item_share: Share = 0.05
     """Warning: an item with a larger share of all interactions, if that is ten times the median item as well."""
     max_category_share: Share = 0.9
     """Warning: share of the items with a category that have the commonest one."""

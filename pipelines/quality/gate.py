@@ -41,7 +41,7 @@ def run_checks(checks: list[Check], frames: Mapping[str, pl.DataFrame], docs: Pa
         workspace = Path(name).resolve()
         for frame in sorted({check.frame for check in checks}):
             _export_frame(frames[frame], workspace / f"{frame}.parquet")
-        context = _open_context(workspace / "project")
+        context = _open_context(None if docs is None else workspace / "project")
         outcomes = _run_checkpoint(context, checks, workspace)
         if docs is not None:
             _build_site(context, docs)
@@ -83,10 +83,13 @@ def _run_checkpoint(context: AbstractDataContext, checks: list[Check], workspace
     }
 
 
-def _open_context(project: Path) -> AbstractDataContext:
-    """Open a new project, silent and without analytics."""
-    project.mkdir()
-    context = gx.get_context(mode="file", project_root_dir=project)
+def _open_context(project: Path | None) -> AbstractDataContext:
+    """Open a new project, silent and without analytics; without a folder it lives in memory, which is faster."""
+    if project is None:
+        context = gx.get_context(mode="ephemeral")
+    else:
+        project.mkdir()
+        context = gx.get_context(mode="file", project_root_dir=project)
     context.enable_analytics(False)
     context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
     return context

@@ -47,19 +47,21 @@ JAPANESE_SHARE = 0.1
 """Japanese mixes Han characters with its own; this share of its own tells it from Chinese."""
 
 
-def guess_language(text: pl.Expr) -> pl.Expr:
+def guess_languages(texts: pl.Series) -> pl.Series:
     """Return the language code of each text, or null where it cannot be told."""
-    script = _guess_by_script(text)
-    return pl.when(script.is_not_null()).then(script).otherwise(_guess_by_words(text))
+    numbered = pl.DataFrame({"text": texts}).with_row_index("number")
+    guesses = numbered.with_columns(_guess_by_script(pl.col("text")).alias("script"))
+    guesses = guesses.join(_guess_by_words(numbered), on="number", how="left", maintain_order="left")
+    return guesses.select(pl.coalesce("script", "language")).to_series()
 
 
 def _guess_by_script(text: pl.Expr) -> pl.Expr:
     """Return the language of the script that most letters belong to; null for Latin script and for few letters."""
     letters = text.str.count_matches(r"\p{L}")
     counts = {language: text.str.count_matches(letter) for language, letter in SCRIPTS.items()}
-    han = counts["zh"] + counts["ja"]
-    japanese = counts["ja"] >= JAPANESE_SHARE * han
-    counts["ja"], counts["zh"] = pl.when(japanese).then(han).otherwise(0), pl.when(japanese).then(0).otherwise(han)
+    both = counts["zh"] + counts["ja"]
+    japanese = counts["ja"] >= JAPANESE_SHARE * both
+    counts["ja"], counts["zh"] = pl.when(japanese).then(both).otherwise(0), pl.when(japanese).then(0).otherwise(both)
     guess = pl.lit(None, pl.String)
     for language, count in counts.items():
         enough = (count >= MIN_LETTERS) & (2 * count > letters)
@@ -67,17 +69,14 @@ def _guess_by_script(text: pl.Expr) -> pl.Expr:
     return guess
 
 
-def _guess_by_words(text: pl.Expr) -> pl.Expr:
-    """Return the language with the most common words; null where two have equally many, or there are too few."""
-    words = text.str.to_lowercase().str.extract_all(r"\p{L}+")
-    counts = {
-        language: words.list.eval(pl.element().is_in(common.split())).list.sum()
-        for language, common in COMMON_WORDS.items()
-    }
-    most = pl.max_horizontal(*counts.values())
-    alone = pl.sum_horizontal(*((count == most).cast(pl.Int32) for count in counts.values())) == 1
-    told = (words.list.len() >= MIN_WORDS) & (most >= MIN_TELLING_WORDS) & alone
-    guess = pl.lit(None, pl.String)
-    for language, count in counts.items():
-        guess = pl.when(told & (count == most)).then(pl.lit(language)).otherwise(guess)
-    return guess
+def _guess_by_words(numbered: pl.DataFrame) -> pl.DataFrame:
+    """Return ``number`` and ``language`` of the texts with more common words of one language than of any other."""
+    listed = [(word, language) for language, words in COMMON_WORDS.items() for word in words.split()]
+    common = pl.DataFrame(listed, schema=["word", "language"], orient="row")
+    words = numbered.select("number", pl.col("text").str.to_lowercase().str.extract_all(r"\p{L}+").alias("word"))
+    words = words.filter(pl.col("word").list.len() >= MIN_WORDS)
+    counts = words.explode("word").join(common, on="word").group_by("number", "language").len("count")
+    most = counts.filter(
+        (pl.col("count") == pl.col("count").max().over("number")) & (pl.col("count") >= MIN_TELLING_WORDS)
+    )
+    return most.filter(pl.len().over("number") == 1).select("number", "language")

@@ -8,7 +8,7 @@ from illmrec.columns import ITEM_ID
 from illmrec.config import ValidateConfig
 from pipelines.quality import noise
 from pipelines.quality.flags import ROW, flag
-from pipelines.quality.language import guess_language
+from pipelines.quality.language import guess_languages
 
 
 def describe_descriptions(items: pl.DataFrame, bounds: ValidateConfig) -> pl.DataFrame:
@@ -49,8 +49,8 @@ def describe_languages(items: pl.DataFrame, language: str | None) -> pl.DataFram
     """
     if language is None:
         return None
-    guessed = items.with_row_index(ROW, 1).with_columns(guess_language(pl.col("description")).alias("guessed"))
-    told = guessed.filter(pl.col("guessed").is_not_null())
+    guessed = guess_languages(items["description"]).alias("guessed")
+    told = items.with_row_index(ROW, 1).with_columns(guessed).filter(pl.col("guessed").is_not_null())
     return told.select(ROW, ITEM_ID, flag(pl.col("guessed") != language).alias("other_language"))
 
 
