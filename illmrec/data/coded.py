@@ -10,9 +10,13 @@ import polars as pl
 
 from illmrec.columns import INTERACTIONS, ITEM_ID, REJECTED, TIMESTAMP, USER_ID
 from illmrec.data.ids import BLANK, CONTROL, GOOD, LINE_BREAK, TOO_LONG, Codes, IdTable
+from illmrec.errors import DataError
 
 LATEST_TIMESTAMP = 253_402_300_799
 """Last second of the year 9999; a larger value is most likely in milliseconds."""
+
+MAX_REJECTED = 1_000_000
+"""A file with more malformed rows is another file; to list them all would fill the memory."""
 
 FEW_ROWS = 500_000
 """Rows gathered before ids are looked up, which costs time in the number of ids known."""
@@ -73,6 +77,7 @@ class InteractionCoder:
         self._time = time
         self._tables = (IdTable(), IdTable())
         self._codes: tuple[list[Codes], list[Codes]] = ([], [])
+        self._bad = 0
         self._times: list[npt.NDArray[np.int64]] = []
         self._rejected: list[pl.DataFrame] = [pl.DataFrame(schema=REJECTED)]
 
@@ -115,6 +120,8 @@ class InteractionCoder:
     def reject(self, rows: npt.ArrayLike, reasons: pl.Series | list[str]) -> None:
         """Set rows aside that could not even be told apart into user, item and time."""
         table = pl.DataFrame({"row": rows, "reason": reasons}, schema_overrides={"row": pl.Int64, "reason": pl.String})
+        self._bad += table.height
+        refuse_flood(self._file, self._bad, table)
         self._rejected.append(table.select(file=pl.lit(self._file), row="row", reason="reason"))
 
     def finish(self) -> tuple[CodedInteractions, pl.DataFrame]:
@@ -156,6 +163,23 @@ class InteractionCoder:
             .then(pl.lit(f"{self._time} missing or not readable"))
             .otherwise(pl.lit(f"{self._time} out of range"))
         ).to_series()
+
+
+def refuse_flood(file: str, bad: int, latest: pl.DataFrame) -> None:
+    """Refuse a file with so many malformed rows that it must be another one.
+
+    Args:
+        file: its name.
+        bad: how many rows of it are malformed.
+        latest: some of them, with ``row`` and ``reason``.
+
+    Raises:
+        DataError: when they are more than :data:`MAX_REJECTED`.
+    """
+    if bad > MAX_REJECTED:
+        row, reason = latest.row(0, named=True)["row"], latest["reason"][0]
+        message = f"more than {MAX_REJECTED:,} rows are malformed, this one among them: {reason}."
+        raise DataError(message, path=file, row=row, hint="Fetch the file again.")
 
 
 def _sort_ids(codes: Codes, ids: pl.Series) -> tuple[Codes, pl.Series]:

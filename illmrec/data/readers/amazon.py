@@ -25,7 +25,14 @@ import numpy as np
 import polars as pl
 
 from illmrec.columns import USER_ID
-from illmrec.data.coded import FEW_ROWS, LATEST_TIMESTAMP, CodedInteractions, InteractionCoder
+from illmrec.data.coded import (
+    FEW_ROWS,
+    LATEST_TIMESTAMP,
+    MAX_REJECTED,
+    CodedInteractions,
+    InteractionCoder,
+    refuse_flood,
+)
 from illmrec.data.raw import RAW_ITEMS, MissingItems, RawCatalog, find_one, rejected_table, report_missing_items
 from illmrec.data.readers.blocks import MAX_LINE_BYTES, Block, iterate_blocks
 from illmrec.data.readers.picture_files import list_pictures, pictures_table
@@ -150,6 +157,7 @@ def _read_items(path: Path, bought: set[str]) -> tuple[pl.DataFrame, pl.DataFram
     for block in _track_blocks(path):
         numbers, items, refused, last = _decode_block(block, _ITEMS, _parse_item)
         rejected += [(path.name, line, reason) for line, reason in refused]
+        refuse_flood(path.name, len(rejected), rejected_table(rejected[-1:]))
         for line, item in zip(numbers, items, strict=True):
             if item.asin in bought:
                 rows.append(_read_texts(item))
@@ -191,10 +199,14 @@ def _decode_block(
             numbers.append(number)
         except _RejectedError as reason:
             rejected.append((number, str(reason)))
+            if len(rejected) > MAX_REJECTED:
+                break  # enough to refuse the file
     return numbers, records, rejected, after - 1
 
 
 def _decode_line(line: bytes, decoder: msgspec.json.Decoder[Record], parse: Callable[[bytes], Record]) -> Record:
+    if not line:
+        raise _RejectedError("not JSON")
     try:
         return decoder.decode(line)
     except _UNREADABLE:

@@ -22,10 +22,10 @@ MAX_LINE_BYTES = 16 * 1024 * 1024
 BLOCK_BYTES = 8 * 1024 * 1024
 """Bytes gathered before a block is cut, unless a reader asks for more."""
 
-MAX_EXPANSION = 250
+MAX_EXPANSION = 100
 """A gzip file of text shrinks to a third or a tenth; the format allows a thousandth."""
 
-FREE_BYTES = 64 * 1024 * 1024
+FREE_BYTES = 32 * 1024 * 1024
 """Uncompressed bytes before the expansion is looked at."""
 
 _PIECE = 1024 * 1024

@@ -12,8 +12,8 @@ import numpy as np
 import polars as pl
 
 from illmrec.columns import ITEM_ID, TIMESTAMP, USER_ID
-from illmrec.data.coded import CodedInteractions, InteractionCoder
-from illmrec.data.readers.blocks import iterate_blocks, open_bytes
+from illmrec.data.coded import MAX_REJECTED, CodedInteractions, InteractionCoder
+from illmrec.data.readers.blocks import Block, iterate_blocks, open_bytes
 from illmrec.errors import DataError
 from illmrec.progress import track
 
@@ -112,6 +112,7 @@ def iterate_tables(path: Path, columns: Mapping[str, str]) -> Iterator[pl.DataFr
     schema = pl.Schema({**dict.fromkeys(header, pl.String()), EXTRA: pl.String()})
     wanted = {name: pl.col(column) for name, column in columns.items()}
     for block in track(iterate_blocks(path, quoted=True, size=BLOCK_BYTES), path.name, unit="block"):
+        _refuse_empty_lines(path, block)
         content = block.content if block.line > 1 else _drop_header(block.content)
         if not content:
             continue
@@ -122,6 +123,13 @@ def iterate_tables(path: Path, columns: Mapping[str, str]) -> Iterator[pl.DataFr
             yield lines.select(**wanted, **{EXTRA: pl.col(EXTRA).is_not_null()}).collect(engine="streaming")
         except (pl.exceptions.PolarsError, OSError) as error:
             raise explain_failure(path, error) from None
+
+
+def _refuse_empty_lines(path: Path, block: Block) -> None:
+    """Refuse a file of little but empty lines, of which the parser takes millions badly."""
+    empty = block.content.count(b"\n\n") + block.content.count(b"\n\r\n")
+    if empty > MAX_REJECTED // 2:
+        raise DataError(f"has {empty:,} empty lines and more.", path=path, row=block.line, hint="Fetch the file again.")
 
 
 def _drop_header(content: bytes) -> bytes:
