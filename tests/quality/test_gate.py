@@ -257,14 +257,27 @@ def hostile_site(tmp_path_factory, great_expectations) -> str:
     tables = {
         "items": pl.DataFrame(
             {"item_id": text, "title": text, "brand": text, "description": text, "image_status": text}
+        ).with_columns(category=pl.lit(PAYLOADS)),
+        "images": pl.DataFrame(
+            {"item_id": text, "status": "ok", "sha256": "00", "width": 1, "height": 500, "bytes": 1}
         ),
-        "images": pl.DataFrame({"item_id": text, "status": text}),
+        "raw_texts": pl.DataFrame({"item_id": text, "description": text + " and more text of the same kind for you"}),
         "users": pl.DataFrame({"user_id": text, "status": text}),
         "interactions": pl.DataFrame({"user_id": text, "item_id": text, "timestamp": [-1] * rows}),
     }
     docs = tmp_path_factory.mktemp("hostile") / "docs"
-    bounds, prepared = ValidateConfig(max_tie_share=0.0), PrepareConfig(format="own", folder="x")
+    bounds, prepared = (
+        ValidateConfig(max_tie_share=0.0, placeholder_items=2, max_raw_html_share=0.0),
+        PrepareConfig(format="own", folder="x"),
+    )
     results = run(tables, docs, bounds, prepared)
+    failed = {result.name for result in results if not result.passed}
+    assert {
+        "pictures_not_placeholders",
+        "pictures_not_tiny",
+        "raw_descriptions_without_html",
+        "categories_vary",
+    } <= failed
     assert {row["item_id"] for result in results for row in result.offending if "item_id" in row} == set(PAYLOADS)
     write_index(docs, describe_gate(results, {name: table.height for name, table in tables.items()}))
     pages = sorted(docs.rglob("*.html"))

@@ -35,6 +35,8 @@ def test_good_tables_open_the_gate(project) -> None:
     assert gate["rows"] == {"images": 12, "interactions": 48, "items": 12, "raw_texts": 12, "users": 12}
     assert [check["name"] for check in gate["not_checked"]] == ["descriptions_in_expected_language"]
     quality = root / "artifacts" / "shop" / "quality"
+    profile = json.loads((quality / "profile.json").read_text(encoding="utf-8"))
+    assert profile["counts"] == {"users": 12, "items": 12, "interactions": 48, "pictures": 12}
     assert (quality / gate["data_docs"]).is_file()
     assert {path.name for path in quality.iterdir()} == {"gate.json", "profile.json", "docs"}
 
