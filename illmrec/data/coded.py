@@ -18,7 +18,7 @@ LATEST_TIMESTAMP = 253_402_300_799
 MAX_REJECTED = 1_000_000
 """A file with more malformed rows is another file; to list them all would fill the memory."""
 
-FEW_ROWS = 500_000
+FEW_ROWS = 1_000_000
 """Rows gathered before ids are looked up, which costs time in the number of ids known."""
 
 

@@ -9,7 +9,7 @@ import polars as pl
 
 from illmrec.columns import IMAGE_OK, IMAGES, ITEM_ID, ITEMS, RAW_TEXTS
 from illmrec.data.images import ImageProbe
-from illmrec.data.raw import PICTURES
+from illmrec.data.raw import PICTURES, items_table
 from illmrec.data.text import clean_text
 
 TEXTS = ("title", "brand", "description")
@@ -45,10 +45,9 @@ def clean_items(raw_texts: pl.DataFrame) -> pl.DataFrame:
     categories = [
         [name for raw in values or [] if (name := clean_text(raw))] for values in raw_texts["category"].to_list()
     ]
-    return raw_texts.with_columns(
-        *(pl.Series(name, [clean_text(raw) for raw in raw_texts[name]], pl.String) for name in TEXTS),
-        pl.Series("category", categories, pl.List(pl.String)),
-    )
+    texts = ([clean_text(raw) for raw in raw_texts[name].to_list()] for name in ("title", "brand", "description"))
+    title, brand, description = texts
+    return items_table(list(zip(raw_texts[ITEM_ID].to_list(), title, brand, categories, description, strict=True)))
 
 
 def build_items(texts: pl.DataFrame, item_ids: pl.Series, images: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:

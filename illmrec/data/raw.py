@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import polars as pl
 
 from illmrec.columns import ITEM_ID, RAW_TEXTS, REJECTED, Schema
 from illmrec.data.coded import CodedInteractions
+from illmrec.data.lists import build_lists
 from illmrec.errors import DataError
 
 RAW_ITEMS = RAW_TEXTS
@@ -67,6 +69,16 @@ class RawCatalog:
             )
             hint = "Repair the file, or raise prepare.max_rejected_share; rejected.parquet then lists each such row."
             raise DataError(message, path=folder / file, row=first["row"], hint=hint)
+
+
+def items_table(rows: Sequence[tuple[str, str | None, str | None, list[str], str | None]]) -> pl.DataFrame:
+    """Return :data:`RAW_ITEMS` from (item_id, title, brand, category, description) tuples."""
+    ids, titles, brands, categories, descriptions = zip(*rows, strict=True) if rows else [()] * len(RAW_ITEMS)
+    texts = {ITEM_ID: ids, "title": titles, "brand": brands, "description": descriptions}
+    table = pl.DataFrame({name: pl.Series(values, dtype=pl.String) for name, values in texts.items()})
+    offsets = np.cumsum([0, *map(len, categories)], dtype=np.int64)
+    names = pl.Series("category", [name for category in categories for name in category], dtype=pl.String)
+    return table.with_columns(build_lists(names, offsets)).select(list(RAW_ITEMS))
 
 
 def rejected_table(rows: Iterable[tuple[str, int, str]] = ()) -> pl.DataFrame:

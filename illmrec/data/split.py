@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-import pyarrow as pa
 
 from illmrec.columns import ITEM_ID, NEGATIVES, SEQUENCES, TIMESTAMP, USER_ID, USER_INDEX
 from illmrec.data.catalog import Catalog
 from illmrec.data.histories import Ragged, ragged_from_column
+from illmrec.data.lists import build_lists
 from illmrec.data.negatives import sample_negatives
 from illmrec.errors import DataError
 from illmrec.seeds import derive_seed_of_each
@@ -81,7 +81,7 @@ def split_leave_one_out(interactions: pl.DataFrame, catalog: Catalog) -> Split:
     columns = {
         USER_INDEX: pl.Series(np.arange(users, dtype=np.int32)),
         USER_ID: histories.user_ids,
-        "train": _list_column(train),
+        "train": build_lists(pl.Series(train.values), train.offsets),
         "valid": pl.Series(items.values[ends - 2]),
         "test": pl.Series(items.values[ends - 1]),
     }
@@ -111,7 +111,7 @@ def draw_negatives(
     """
     seen = ragged_from_column(sequences.select(pl.concat_list("train", "valid", "test")).to_series())
     drawn = sample_negatives(seen, items, count, derive_seed_of_each(sequences[USER_ID], seed, "negatives"))
-    table = pl.DataFrame({USER_INDEX: sequences[USER_INDEX], "negatives": _list_column(drawn)}, schema=NEGATIVES)
+    table = pl.DataFrame({USER_INDEX: sequences[USER_INDEX], "negatives": build_lists(pl.Series(drawn.values), drawn.offsets)}, schema=NEGATIVES)
     return table, {"negatives_per_user": count, "users_with_fewer_negatives": int((drawn.lengths < count).sum())}
 
 
@@ -141,11 +141,6 @@ def _keep_long(histories: _Histories) -> _Histories:
     offsets = np.append(0, np.cumsum(lengths[long_enough])).astype(np.int64)
     items = Ragged(histories.items.values[kept], offsets)
     return _Histories(histories.user_ids.filter(pl.Series(long_enough)), items, histories.times[kept])
-
-
-def _list_column(rows: Ragged) -> pl.Series:
-    """Return ``List(Int32) [n]`` of rows of any lengths."""
-    return pl.Series(pa.LargeListArray.from_arrays(rows.offsets, rows.values), dtype=pl.List(pl.Int32))
 
 
 def _measure(histories: _Histories) -> dict[str, float]:

@@ -33,7 +33,7 @@ from illmrec.data.coded import (
     InteractionCoder,
     refuse_flood,
 )
-from illmrec.data.raw import RAW_ITEMS, MissingItems, RawCatalog, find_one, rejected_table, report_missing_items
+from illmrec.data.raw import RAW_ITEMS, MissingItems, RawCatalog, find_one, items_table, rejected_table, report_missing_items
 from illmrec.data.readers.blocks import MAX_LINE_BYTES, Block, iterate_blocks
 from illmrec.data.readers.picture_files import list_pictures, pictures_table
 from illmrec.errors import DataError
@@ -164,9 +164,9 @@ def _read_items(path: Path, bought: set[str]) -> tuple[pl.DataFrame, pl.DataFram
             elif not item.asin.strip():
                 rejected.append((path.name, line, "no asin"))
         if len(rows) >= CHUNK_ROWS:
-            chunks.append(pl.DataFrame(rows, schema=RAW_ITEMS, orient="row"))
+            chunks.append(items_table(rows))
             rows = []
-    chunks.append(pl.DataFrame(rows, schema=RAW_ITEMS, orient="row"))
+    chunks.append(items_table(rows))
     return pl.concat(chunks), rejected_table(sorted(rejected)), last
 
 

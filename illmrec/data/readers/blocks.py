@@ -6,7 +6,6 @@ is refused while it is read, so the memory taken does not depend on what a file 
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import zlib
 from collections.abc import Iterator
@@ -28,7 +27,9 @@ MAX_EXPANSION = 100
 FREE_BYTES = 32 * 1024 * 1024
 """Uncompressed bytes before the expansion is looked at."""
 
-_PIECE = 1024 * 1024
+_PIECE = 4 * 1024 * 1024
+_COMPRESSED_PIECE = 256 * 1024
+_GZIP = 31
 _END, _QUOTE = b"\n", b'"'
 
 
@@ -39,10 +40,12 @@ class Block:
     Attributes:
         content: their bytes, line ends included; only a file's last line may lack one.
         line: 1-based number of the first of them.
+        lines: how many line ends there are.
     """
 
     content: bytes
     line: int
+    lines: int
 
 
 def iterate_blocks(path: Path, *, quoted: bool = False, size: int = BLOCK_BYTES) -> Iterator[Block]:
@@ -71,14 +74,13 @@ def iterate_blocks(path: Path, *, quoted: bool = False, size: int = BLOCK_BYTES)
             ended = not piece
             gathered.append(piece)
             held += len(piece)
-        pending = b"".join(gathered)
-        cut = len(pending) if ended and not quoted else _find_cut(pending, quoted, ended)
-        if pending.find(_END) > MAX_LINE_BYTES:
-            raise _explain_endless(path, pending[: pending.find(_END)], line)
-        if cut:
-            yield Block(pending[:cut], line)
-            line += pending.count(_END, 0, cut)
-        pending = pending[cut:]
+        content, pending = _cut(gathered, quoted, ended)
+        if content.find(_END) > MAX_LINE_BYTES:
+            raise _explain_endless(path, content[: content.find(_END)], line)
+        if content:
+            lines = content.count(_END)
+            yield Block(content, line, lines)
+            line += lines
         if len(pending) > MAX_LINE_BYTES or (ended and pending):
             raise _explain_endless(path, pending, line)
 
@@ -90,36 +92,62 @@ def open_bytes(path: Path) -> IO[bytes]:
 
 def _iterate_pieces(path: Path) -> Iterator[bytes]:
     """Yield a file's uncompressed bytes; check that there are some, and that they are not too many for its size."""
-    with contextlib.ExitStack() as stack:
-        source = stack.enter_context(path.open("rb"))
-        compressed = path.suffix == ".gz"
-        # read1 hands out what a truncated file still holds, so that the message can say how far it goes.
-        read = stack.enter_context(gzip.GzipFile(fileobj=source)).read1 if compressed else source.read
-        done = 0
-        while piece := read(_PIECE):
-            done += len(piece)
-            if compressed and done > max(FREE_BYTES, MAX_EXPANSION * source.tell()):
+    empty = True
+    with path.open("rb") as source:
+        for piece in _expand(path, source) if path.suffix == ".gz" else iter(lambda: source.read(_PIECE), b""):
+            empty = False
+            yield piece
+    if empty:
+        raise DataError("is empty.", path=path, hint="Put the publisher's whole file there.")
+
+
+def _expand(path: Path, source: IO[bytes]) -> Iterator[bytes]:
+    """Yield the uncompressed bytes of a gzip file of one or more members, at most ``_PIECE`` at a time."""
+    taken = given = 0
+    member = None
+    while compressed := source.read(_COMPRESSED_PIECE):
+        taken += len(compressed)
+        while compressed:
+            member = member or zlib.decompressobj(_GZIP)
+            piece = member.decompress(compressed, _PIECE)
+            given += len(piece)
+            if given > max(FREE_BYTES, MAX_EXPANSION * taken):
                 raise DataError(
                     f"expands to more than {MAX_EXPANSION} times its size, which text does not.",
                     path=path,
                     hint="This is no file of this publisher; fetch it again.",
                 )
-            yield piece
-    if not done:
-        raise DataError("is empty.", path=path, hint="Put the publisher's whole file there.")
+            if piece:
+                yield piece
+            compressed = member.unconsumed_tail
+            if member.eof:
+                compressed, member = member.unused_data.lstrip(b"\x00"), None  # zeros may pad the end
+    if member:
+        raise EOFError("the file ends before its end mark")
 
 
-def _find_cut(content: bytes, quoted: bool, ended: bool) -> int:
-    """Return the end of the last whole line, or of all when the file has ended; 0 where there is none."""
-    cut = len(content) if ended else content.rfind(_END) + 1
-    odd = quoted and content.count(_QUOTE, 0, cut) % 2
+def _cut(pieces: list[bytes], quoted: bool, ended: bool) -> tuple[bytes, bytes]:
+    """Join pieces, of which the last alone need hold a line end, into whole lines and what is left.
+
+    At the end of the file everything counts as whole, unless a quote is open.
+    """
+    last = pieces[-1]
+    whole = len(last) if ended else last.rfind(_END) + 1
+    if not whole and not ended:
+        pieces = [b"".join(pieces)]
+        last = pieces[-1]
+        whole = last.rfind(_END) + 1
+    content = b"".join([*pieces[:-1], memoryview(last)[:whole]])  # joined once: blocks are large
+    pending = last[whole:]
+    odd = content.count(_QUOTE) % 2 if quoted and _QUOTE in content else 0
+    cut = len(content)
     while odd and cut:
         # An odd number of quotes: the last one opens a field that goes on beyond the cut.
         opening = content.rfind(_QUOTE, 0, cut)
         earlier = content.rfind(_END, 0, opening) + 1
         odd = (odd + content.count(_QUOTE, earlier, cut)) % 2
         cut = earlier
-    return cut
+    return (content, pending) if cut == len(content) else (content[:cut], content[cut:] + pending)
 
 
 def _explain_damage(path: Path, error: Exception, line: int) -> DataError:

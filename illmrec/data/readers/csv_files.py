@@ -12,13 +12,13 @@ import numpy as np
 import polars as pl
 
 from illmrec.columns import ITEM_ID, TIMESTAMP, USER_ID
-from illmrec.data.coded import MAX_REJECTED, CodedInteractions, InteractionCoder
+from illmrec.data.coded import FEW_ROWS, MAX_REJECTED, CodedInteractions, InteractionCoder
 from illmrec.data.readers.blocks import Block, iterate_blocks, open_bytes
 from illmrec.errors import DataError
 from illmrec.progress import track
 
-BLOCK_BYTES = 64 * 1024 * 1024
-"""Bytes of interactions parsed at a time: hundreds of thousands of rows."""
+SHORT_LINE = 12
+"""Bytes of a line on average, below which a block is looked at for empty lines."""
 
 MAX_COLUMNS = 1000
 """A file with more columns is not a table of this kind."""
@@ -85,13 +85,25 @@ def read_interactions(
     """
     gathering = InteractionCoder(path.name)
     rows = 0
-    for table in iterate_tables(path, columns):
+    for table in _gather_tables(iterate_tables(path, columns)):
         times = table.select(seconds.alias(TIMESTAMP).cast(pl.Int64)).to_series()
         numbers = np.arange(rows + 2, rows + 2 + table.height)
         gathering.add(table[USER_ID], table[ITEM_ID], times, rows=numbers, ragged=table[EXTRA])
         rows += table.height
     interactions, rejected = gathering.finish()
     return interactions, rejected, rows
+
+
+def _gather_tables(tables: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """Yield the same rows in tables that are worth looking up ids for."""
+    waiting: list[pl.DataFrame] = []
+    for table in tables:
+        waiting.append(table)
+        if sum(part.height for part in waiting) >= FEW_ROWS:
+            yield pl.concat(waiting)
+            waiting.clear()
+    if waiting:
+        yield pl.concat(waiting)
 
 
 def iterate_tables(path: Path, columns: Mapping[str, str]) -> Iterator[pl.DataFrame]:
@@ -111,13 +123,16 @@ def iterate_tables(path: Path, columns: Mapping[str, str]) -> Iterator[pl.DataFr
     require_columns(path, header, list(columns.values()))
     schema = pl.Schema({**dict.fromkeys(header, pl.String()), EXTRA: pl.String()})
     wanted = {name: pl.col(column) for name, column in columns.items()}
-    for block in track(iterate_blocks(path, quoted=True, size=BLOCK_BYTES), path.name, unit="block"):
+    for block in track(iterate_blocks(path, quoted=True), path.name, unit="block"):
         _refuse_empty_lines(path, block)
-        content = block.content if block.line > 1 else _drop_header(block.content)
-        if not content:
-            continue
         lines = pl.scan_csv(
-            content, has_header=False, schema=schema, missing_columns="insert", truncate_ragged_lines=True
+            block.content,
+            has_header=False,
+            skip_lines=1 if block.line == 1 else 0,
+            schema=schema,
+            missing_columns="insert",
+            truncate_ragged_lines=True,
+            raise_if_empty=False,
         )
         try:
             yield lines.select(**wanted, **{EXTRA: pl.col(EXTRA).is_not_null()}).collect(engine="streaming")
@@ -127,13 +142,11 @@ def iterate_tables(path: Path, columns: Mapping[str, str]) -> Iterator[pl.DataFr
 
 def _refuse_empty_lines(path: Path, block: Block) -> None:
     """Refuse a file of little but empty lines, of which the parser takes millions badly."""
+    if len(block.content) > SHORT_LINE * block.lines:
+        return
     empty = block.content.count(b"\n\n") + block.content.count(b"\n\r\n")
     if empty > MAX_REJECTED // 2:
         raise DataError(f"has {empty:,} empty lines and more.", path=path, row=block.line, hint="Fetch the file again.")
-
-
-def _drop_header(content: bytes) -> bytes:
-    return content[content.find(b"\n") + 1 :] if b"\n" in content else b""
 
 
 def parse_timestamp(column: str = TIMESTAMP) -> pl.Expr:

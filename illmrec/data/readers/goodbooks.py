@@ -22,7 +22,7 @@ import polars as pl
 
 from illmrec.columns import ITEM_ID, USER_ID
 from illmrec.data.coded import CodedInteractions, InteractionCoder
-from illmrec.data.raw import RAW_ITEMS, MissingItems, RawCatalog, find_one, rejected_table, report_missing_items
+from illmrec.data.raw import RAW_ITEMS, MissingItems, RawCatalog, find_one, items_table, rejected_table, report_missing_items
 from illmrec.data.readers.csv_files import EXTRA, iterate_records, iterate_tables, read_header, require_columns
 from illmrec.data.readers.picture_files import list_pictures, pictures_table
 
@@ -107,7 +107,7 @@ def _read_books(path: Path, genres: dict[str, str]) -> tuple[pl.DataFrame, pl.Da
         title = record["title"] or record.get("original_title", "")
         genre = genres.get(record.get("goodreads_book_id", ""))
         rows.append((record["book_id"], title, record["authors"], [genre] if genre else [], None))
-    items = pl.DataFrame(rows, schema=RAW_ITEMS, orient="row")
+    items = items_table(rows)
     return items, rejected_table(rejected), items.height + len(rejected)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import polars as pl
 
 from illmrec.columns import ITEM_ID, TIMESTAMP, USER_ID
-from illmrec.data.raw import RAW_ITEMS, RawCatalog, find_one, rejected_table
+from illmrec.data.raw import RawCatalog, find_one, items_table, rejected_table
 from illmrec.data.readers.csv_files import (
     iterate_records,
     iterate_tables,
@@ -65,7 +65,7 @@ def _read_articles(path: Path) -> tuple[pl.DataFrame, pl.DataFrame, int]:
             continue
         category = [record[name] for name in CATEGORY]
         rows.append((record["article_id"], record["prod_name"], "", category, record["detail_desc"]))
-    items = pl.DataFrame(rows, schema=RAW_ITEMS, orient="row")
+    items = items_table(rows)
     return items, rejected_table(rejected), items.height + len(rejected)
 
 

@@ -22,7 +22,7 @@ from typing import Literal
 import polars as pl
 
 from illmrec.columns import ITEM_ID, TIMESTAMP, USER_ID
-from illmrec.data.raw import RAW_ITEMS, RawCatalog, find_one, rejected_table
+from illmrec.data.raw import RawCatalog, find_one, items_table, rejected_table
 from illmrec.data.readers.csv_files import iterate_records, read_header, read_interactions
 from illmrec.data.readers.picture_files import list_folders, list_pictures, pictures_table
 
@@ -77,7 +77,7 @@ def _read_titles(path: Path) -> tuple[pl.DataFrame, pl.DataFrame, int]:
             rejected.append((path.name, line, "no item" if record else "wrong number of fields"))
             continue
         rows.append((record["item"], record["title"], None, [], ""))
-    items = pl.DataFrame(rows, schema=RAW_ITEMS, orient="row")
+    items = items_table(rows)
     return items, rejected_table(rejected), items.height + len(rejected)
 
 
