@@ -12,7 +12,7 @@ import polars as pl
 MIN_WORDS = 8
 """Words a text in Latin letters must have."""
 MIN_TELLING_WORDS = 2
-"""Common words of the language that must be among them."""
+"""Different common words of the language that must be among them."""
 MIN_LETTERS = 10
 """Letters of a script that a text in another script must have."""
 
@@ -75,7 +75,8 @@ def _guess_by_words(numbered: pl.DataFrame) -> pl.DataFrame:
     common = pl.DataFrame(listed, schema=["word", "language"], orient="row")
     words = numbered.select("number", pl.col("text").str.to_lowercase().str.extract_all(r"\p{L}+").alias("word"))
     words = words.filter(pl.col("word").list.len() >= MIN_WORDS)
-    counts = words.explode("word").join(common, on="word").group_by("number", "language").len("count")
+    # Each word counts once: a code or a unit that a text repeats is no sign of a language.
+    counts = words.explode("word").unique().join(common, on="word").group_by("number", "language").len("count")
     most = counts.filter(
         (pl.col("count") == pl.col("count").max().over("number")) & (pl.col("count") >= MIN_TELLING_WORDS)
     )

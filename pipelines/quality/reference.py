@@ -55,9 +55,9 @@ texts have nothing to do with each other, or that this encoder does not see it; 
 _DRIFT = """## Drift
 
 `validate` writes `profile.json`: counts, histograms with fixed bins, quantiles, and shares by name. It holds no id and
-no text but the names of general categories (two levels, cut at 80 characters, escaped for HTML); brands are told apart by
-a digest. `register` keeps it with the version under the tag `profile_sha256`. `illmrec drift --dataset D` compares the
-data at hand with the champion's profile, `--against FILE` with another one; `--json` prints every field.
+no text but the names of general categories (two levels, cut at 80 characters, escaped for HTML); brands are told apart
+by a digest. `register` keeps it with the version under the tag `profile_sha256`. `illmrec drift --dataset D` compares
+the data at hand with the champion's profile, `--against FILE` with another one; `--json` prints every field.
 
 - **users, items, interactions**: the share lost; warning above {loss.warn}, critical above {loss.limit}. Growth is no
   drift; a large loss is usually a broken delivery.

@@ -34,7 +34,17 @@ def test_a_sentence_of_each_language_is_told(language: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [None, "", "Red shirt", "XL 100% 42 / 44", "chic le look", "Кот", "the a b c d e f g h i"]
+    "text",
+    [
+        None,
+        "",
+        "Red shirt",
+        "XL 100% 42 / 44",
+        "chic le look",
+        "Кот",
+        "the a b c d e f g h i",
+        "w 1 w 2 w 3 w 4 w 5 w 6 w 7 w 8 w 9",
+    ],
 )
 def test_too_little_to_tell_is_left_undecided(text: str | None) -> None:
     assert guess_languages(pl.Series([text], dtype=pl.String)).to_list() == [None]
