@@ -21,6 +21,7 @@ PARAMS = """
 prepare: {}
 embed_images: {}
 embed_text: {}
+validate_features: {}
 export: {}
 validate: {min_users: 20, min_items: 20}
 split: {negatives: 20}
