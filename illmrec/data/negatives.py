@@ -13,7 +13,7 @@ from illmrec.seeds import spread_bits
 Seeds = npt.NDArray[np.uint64]
 Indices = npt.NDArray[np.int64]
 
-BLOCK_USERS = 4096
+BLOCK_USERS = 1024
 BLOCK_CELLS = 4_000_000
 """Most (user, item) cells looked at together where whole catalogs are shuffled."""
 
