@@ -36,6 +36,16 @@ def test_titles_may_have_a_header(folder: Path) -> None:
     assert raw.counts["raw_item_rows"] == 1
 
 
+@pytest.mark.parametrize("size", ["50k", "100k", "1M"])
+@pytest.mark.parametrize("titles", ["title", "titles", "title_en"])
+def test_every_size_is_known_by_its_names(tmp_path: Path, size: str, titles: str) -> None:
+    (tmp_path / f"MicroLens-{size}_pairs.csv").write_text(PAIRS)
+    (tmp_path / f"MicroLens-{size}_{titles}.csv").write_text("7,Noodles\n")
+    raw = read_raw("microlens", tmp_path)
+    assert len(raw.interactions) == 2
+    assert raw.items["title"].to_list() == ["Noodles"]
+
+
 def test_frames_stand_in_natural_order_and_covers_fill_in(folder: Path) -> None:
     add(folder, *(f"MicroLens-100k_frames_interval_1_number_5/7-{n}.jpg" for n in (10, 2, 1)))
     add(folder, "MicroLens-100k_covers/7.jpg", "MicroLens-100k_covers/10.jpg")
