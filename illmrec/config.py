@@ -44,7 +44,7 @@ class PrepareConfig(Section):
     """Goodbooks only: lowest rating that counts as an interaction."""
     boilerplate: Literal["remove", "keep"] = "remove"
     """Sentences with which the descriptions of many items open or close; raw_texts.parquet keeps them either way."""
-    boilerplate_share: Share = 0.01
+    boilerplate_share: Share = 0.02
     """Share of the different descriptions that must open or close with a sentence, and at least five of them."""
     boilerplate_words: Count = 4
     """Shorter sentences stay."""
