@@ -112,6 +112,14 @@ def test_gigabytes_in_a_small_csv_gz_are_refused(tmp_path: Path, content: bytes)
     )
 
 
+def test_good_rows_without_end_in_a_small_file_are_refused_by_their_expansion(tmp_path: Path) -> None:
+    rows = gzip.compress(b"u,i,5\n" * 2_000_000, 9) * 10
+    (tmp_path / "interactions.csv.gz").write_bytes(gzip.compress(HEADER) + rows)
+    error = read_within_bounds("own", tmp_path)
+    assert isinstance(error, DataError)
+    assert "expands to more than 100 times" in error.message
+
+
 @pytest.mark.parametrize("line", [b"\n", b"\r\n", b"u\n", b",,\n"])
 def test_millions_of_short_bad_lines_are_refused(tmp_path: Path, line: bytes) -> None:
     (tmp_path / "interactions.csv").write_bytes(HEADER + line * 4_000_000)
