@@ -111,7 +111,10 @@ def draw_negatives(
     """
     seen = ragged_from_column(sequences.select(pl.concat_list("train", "valid", "test")).to_series())
     drawn = sample_negatives(seen, items, count, derive_seed_of_each(sequences[USER_ID], seed, "negatives"))
-    table = pl.DataFrame({USER_INDEX: sequences[USER_INDEX], "negatives": build_lists(pl.Series(drawn.values), drawn.offsets)}, schema=NEGATIVES)
+    table = pl.DataFrame(
+        {USER_INDEX: sequences[USER_INDEX], "negatives": build_lists(pl.Series(drawn.values), drawn.offsets)},
+        schema=NEGATIVES,
+    )
     return table, {"negatives_per_user": count, "users_with_fewer_negatives": int((drawn.lengths < count).sum())}
 
 

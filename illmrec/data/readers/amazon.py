@@ -7,18 +7,13 @@ Layout of the folder::
     images/<asin>.jpg         or .jpeg .png .webp .gif .bmp; fetched from the metadata's imageURL by its user
 
 The metadata file may be missing: items then go without texts, unless that is refused.
-
-Lines are decoded a block at a time into the few fields wanted. A block with a line that does not fit is decoded again
-line by line, so a malformed line costs time but never its neighbours; what becomes of a line does not depend on its
-block.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -28,13 +23,21 @@ from illmrec.columns import USER_ID
 from illmrec.data.coded import (
     FEW_ROWS,
     LATEST_TIMESTAMP,
-    MAX_REJECTED,
     CodedInteractions,
     InteractionCoder,
     refuse_flood,
 )
-from illmrec.data.raw import RAW_ITEMS, MissingItems, RawCatalog, find_one, items_table, rejected_table, report_missing_items
+from illmrec.data.raw import (
+    RAW_ITEMS,
+    MissingItems,
+    RawCatalog,
+    find_one,
+    items_table,
+    rejected_table,
+    report_missing_items,
+)
 from illmrec.data.readers.blocks import MAX_LINE_BYTES, Block, iterate_blocks
+from illmrec.data.readers.json_lines import RejectedError, decode_block, parse_object
 from illmrec.data.readers.picture_files import list_pictures, pictures_table
 from illmrec.errors import DataError
 from illmrec.progress import track
@@ -44,7 +47,6 @@ __all__ = ["MAX_LINE_BYTES", "read_amazon"]
 CHUNK_ROWS = 100_000
 """Items gathered as Python objects before they become a table."""
 
-_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _NOTHING = msgspec.Raw(b"null")
 
 
@@ -60,13 +62,6 @@ class _Item(msgspec.Struct, gc=False):
     brand: msgspec.Raw = _NOTHING
     category: msgspec.Raw = _NOTHING
     description: msgspec.Raw = _NOTHING
-
-
-Record = TypeVar("Record", _Review, _Item)
-
-
-class _RejectedError(Exception):
-    """A line that is set aside; the message is the reason."""
 
 
 def read_amazon(folder: Path, *, missing_items: MissingItems = "warn") -> RawCatalog:
@@ -137,7 +132,7 @@ def _read_reviews(path: Path) -> tuple[CodedInteractions, pl.DataFrame, int]:
         lines.clear()
 
     for block in _track_blocks(path):
-        numbers, reviews, rejected, last = _decode_block(block, _REVIEWS, _parse_review)
+        numbers, reviews, rejected, last = decode_block(block, _REVIEWS, _parse_review)
         if rejected:
             gathering.reject([line for line, _ in rejected], [reason for _, reason in rejected])
         waiting += reviews
@@ -155,7 +150,7 @@ def _read_items(path: Path, bought: set[str]) -> tuple[pl.DataFrame, pl.DataFram
     rejected: list[tuple[str, int, str]] = []
     last = 0
     for block in _track_blocks(path):
-        numbers, items, refused, last = _decode_block(block, _ITEMS, _parse_item)
+        numbers, items, refused, last = decode_block(block, _ITEMS, _parse_item)
         rejected += [(path.name, line, reason) for line, reason in refused]
         refuse_flood(path.name, len(rejected), rejected_table(rejected[-1:]))
         for line, item in zip(numbers, items, strict=True):
@@ -174,72 +169,23 @@ def _track_blocks(path: Path) -> Iterator[Block]:
     return track(iterate_blocks(path), path.name, unit="block")
 
 
-def _decode_block(
-    block: Block, decoder: msgspec.json.Decoder[Record], parse: Callable[[bytes], Record]
-) -> tuple[range | list[int], list[Record], list[tuple[int, str]], int]:
-    """Decode each line of a block.
-
-    Returns:
-        Line numbers of the records, the records, (line number, reason) of rejected lines, and the last line's number.
-    """
-    content = block.content
-    count = content.count(b"\n") + (not content.endswith(b"\n"))
-    after = block.line + count
-    try:
-        records = decoder.decode_lines(content)
-    except _UNREADABLE:
-        records = []
-    if len(records) == count:  # blank lines are skipped there and rejected here
-        return range(block.line, after), records, [], after - 1
-    numbers: list[int] = []
-    records, rejected = [], []
-    for number, line in enumerate(content.removesuffix(b"\n").split(b"\n"), block.line):
-        try:
-            records.append(_decode_line(line, decoder, parse))
-            numbers.append(number)
-        except _RejectedError as reason:
-            rejected.append((number, str(reason)))
-            if len(rejected) > MAX_REJECTED:
-                break  # enough to refuse the file
-    return numbers, records, rejected, after - 1
-
-
-def _decode_line(line: bytes, decoder: msgspec.json.Decoder[Record], parse: Callable[[bytes], Record]) -> Record:
-    if not line:
-        raise _RejectedError("not JSON")
-    try:
-        return decoder.decode(line)
-    except _UNREADABLE:
-        return parse(line)
-
-
 _REVIEWS = msgspec.json.Decoder(_Review)
 _ITEMS = msgspec.json.Decoder(_Item)
 
 
-def _parse_object(content: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(content)
-    except (ValueError, RecursionError):
-        raise _RejectedError("not JSON") from None
-    if not isinstance(value, dict):
-        raise _RejectedError("not a JSON object")
-    return value
-
-
 def _parse_review(content: bytes) -> _Review:
     """Read a line that the fast decoder refuses: name what is wrong, or take it where JSON's looser readers would."""
-    review = _parse_object(content)
+    review = parse_object(content)
     time = review.get("unixReviewTime")
     if isinstance(time, bool) or not isinstance(time, int):
-        raise _RejectedError("no unixReviewTime" if time is None else "unixReviewTime is not a whole number")
+        raise RejectedError("no unixReviewTime" if time is None else "unixReviewTime is not a whole number")
     if not 0 <= time <= LATEST_TIMESTAMP:
-        raise _RejectedError("unixReviewTime out of range")
+        raise RejectedError("unixReviewTime out of range")
     return _Review(_get_id(review, "reviewerID"), _get_id(review, "asin"), time)
 
 
 def _parse_item(content: bytes) -> _Item:
-    record = _parse_object(content)
+    record = parse_object(content)
     names = ("title", "brand", "category", "description")
     texts = {name: msgspec.Raw(msgspec.json.encode(_encodable(record.get(name)))) for name in names}
     return _Item(_get_id(record, "asin"), **texts)
@@ -259,9 +205,9 @@ def _read_texts(item: _Item) -> tuple[str, str | None, str | None, list[str], st
 def _get_id(record: dict[str, Any], key: str) -> str:
     value = record.get(key)
     if not isinstance(value, str) or not value.strip():
-        raise _RejectedError(f"no {key}")
+        raise RejectedError(f"no {key}")
     if value != _encodable(value):
-        raise _RejectedError(f"{key} is not valid Unicode")
+        raise RejectedError(f"{key} is not valid Unicode")
     return value
 
 

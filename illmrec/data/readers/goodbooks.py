@@ -22,7 +22,15 @@ import polars as pl
 
 from illmrec.columns import ITEM_ID, USER_ID
 from illmrec.data.coded import CodedInteractions, InteractionCoder
-from illmrec.data.raw import RAW_ITEMS, MissingItems, RawCatalog, find_one, items_table, rejected_table, report_missing_items
+from illmrec.data.raw import (
+    RAW_ITEMS,
+    MissingItems,
+    RawCatalog,
+    find_one,
+    items_table,
+    rejected_table,
+    report_missing_items,
+)
 from illmrec.data.readers.csv_files import EXTRA, iterate_records, iterate_tables, read_header, require_columns
 from illmrec.data.readers.picture_files import list_pictures, pictures_table
 
