@@ -20,7 +20,8 @@ RUN_NAME = "gate"
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; margin: 1.5rem auto; max-width: 75rem; padding: 0 1rem; color: #222; }
 table { border-collapse: collapse; margin: .5rem 0; width: 100%; }
-th, td { border: 1px solid #ccc; padding: .3rem .5rem; text-align: left; vertical-align: top; overflow-wrap: break-word; }
+th, td { border: 1px solid #ccc; padding: .3rem .5rem; text-align: left; vertical-align: top; }
+th, td { overflow-wrap: break-word; }
 nav ol { list-style: none; display: flex; gap: 1rem; padding: 0; }
 .sticky { display: none; }
 .fa-check-circle::before { content: "passed"; color: #17692f; }
