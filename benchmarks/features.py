@@ -20,7 +20,6 @@ import io
 import json
 import resource
 import sqlite3
-import statistics
 import tarfile
 import tempfile
 import time
@@ -183,11 +182,15 @@ def _measure_encoding(project: Project) -> tuple[measure.Row, measure.Row, float
             times.append((bare[0] / len(few), whole[0] / len(digests)))
             processor.append((bare[1] / len(few), whole[1] / len(digests)))
             difference = max(difference, float(np.abs(np.concatenate(vectors) - cache.load(few)).max()))
-        peaks = [measure.measure_peak_mb(lambda: [encoder.encode_pixels(batch) for batch in decoded]), None]
+        bare_peak = measure.measure_peak_mb(lambda: [encoder.encode_pixels(batch) for batch in decoded])
         with FeatureCache(project.root / "again", "peak", "0", encoder.width) as cache:
-            peaks[1] = measure.measure_peak_mb(lambda: encode_slice(few))
-    wall = _make_row("encode, per picture", times, peaks, difference)
-    return wall, _make_row("encode, processor time per picture", processor, [None, None], difference), start_seconds
+            peaks = (bare_peak, measure.measure_peak_mb(lambda: encode_slice(few)))
+    wall = measure.make_row("encode, per picture", times, peaks, difference)
+    return (
+        wall,
+        measure.make_row("encode, processor time per picture", processor, max_abs_diff=difference),
+        start_seconds,
+    )
 
 
 def _measure_no_change(project: Project) -> measure.Row:
@@ -205,11 +208,11 @@ def _measure_no_change(project: Project) -> measure.Row:
     def reference() -> None:
         plain[:] = [_assemble_plainly(project)]
 
-    peaks = [measure.measure_peak_mb(reference), measure.measure_peak_mb(ours)]
+    peaks = (measure.measure_peak_mb(reference), measure.measure_peak_mb(ours))
     times = [(_seconds(reference), _seconds(ours)) for _ in range(PAIRS)]
     matrix = open_matrix(project.layout.features("image"), load_catalog(project.layout).digest)
     difference = float(np.abs(matrix.values.astype(np.float32) - plain[0].astype(np.float32)).max())
-    return _make_row("nothing changed, whole stage", times, peaks, difference)
+    return measure.make_row("nothing changed, whole stage", times, peaks, difference)
 
 
 def _measure_one_added(project: Project, everything: float) -> measure.Row:
@@ -225,7 +228,7 @@ def _measure_one_added(project: Project, everything: float) -> measure.Row:
         times.append((everything, _seconds(lambda facts=facts: facts.update(_run_stage(project)))))
         if facts["encoded"] != 1:
             raise RuntimeError(f"{facts['encoded']} pictures were encoded, expected 1.")
-    return _make_row("one picture added, whole stage", times, [None, None], None)
+    return measure.make_row("one picture added, whole stage", times)
 
 
 def _assemble_plainly(project: Project) -> np.ndarray:
@@ -275,22 +278,6 @@ def _both_seconds(run: Callable[[], object]) -> tuple[float, float]:
     start = time.process_time()
     wall = _seconds(run)
     return wall, time.process_time() - start
-
-
-def _make_row(
-    case: str, times: list[tuple[float, float]], peaks: list[float | None], difference: float | None
-) -> measure.Row:
-    ratios = [reference / ours for reference, ours in times]
-    return measure.Row(
-        case=case,
-        reference_s=statistics.median(reference for reference, _ in times),
-        ours_s=statistics.median(ours for _, ours in times),
-        speedup=statistics.median(ratios),
-        spread=(min(ratios), max(ratios)),
-        reference_peak_mb=peaks[0],
-        ours_peak_mb=peaks[1],
-        max_abs_diff=difference,
-    )
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -59,13 +59,23 @@ def compare(
         max_abs_diff: largest difference of their results.
         per: seconds are divided by this number.
     """
-    peaks = [measure_peak_mb(reference), measure_peak_mb(ours)]
+    peaks = (measure_peak_mb(reference), measure_peak_mb(ours))
     times = [(_cpu_seconds(reference), _cpu_seconds(ours)) for _ in range(pairs)]
-    ratios = [first / second for first, second in times]
+    return make_row(case, [(first / per, second / per) for first, second in times], peaks, max_abs_diff)
+
+
+def make_row(
+    case: str,
+    times: Sequence[tuple[float, float]],
+    peaks: tuple[float | None, float | None] = (None, None),
+    max_abs_diff: float | None = None,
+) -> Row:
+    """Return the row of pairs (seconds of the reference, seconds of this code) that were timed elsewhere."""
+    ratios = [reference / ours for reference, ours in times]
     return Row(
         case=case,
-        reference_s=statistics.median(first for first, _ in times) / per,
-        ours_s=statistics.median(second for _, second in times) / per,
+        reference_s=statistics.median(reference for reference, _ in times),
+        ours_s=statistics.median(ours for _, ours in times),
         speedup=statistics.median(ratios),
         spread=(min(ratios), max(ratios)),
         reference_peak_mb=peaks[0],

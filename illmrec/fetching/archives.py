@@ -13,6 +13,7 @@ import lzma
 import re
 import shutil
 import stat
+import struct
 import tarfile
 import unicodedata
 import zipfile
@@ -36,6 +37,9 @@ MAX_EXTENSION = 64 * 1024
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\:]")
 _ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _LOCAL_HEADER = 30
+_DIRECTORY_ENTRY, _DIRECTORY_END = b"PK\x01\x02", b"PK\x05\x06"
+_ENTRY_SIZE, _END_SIZE, _WIDE_END_SIZE = 46, 22, 20 + 56
+_LONGEST_COMMENT = 65_535
 _HINT = "Nothing was unpacked. Get the archive from its publisher again, and compare its digest."
 
 
@@ -167,6 +171,7 @@ class _Judge:
 
 
 def _extract_zip(archive: Path, folder: Path, judge: _Judge) -> None:
+    _count_zip_directory(archive, judge)
     with zipfile.ZipFile(archive) as opened:
         members = opened.infolist()
         _check_zip_layout(members, opened.start_dir, judge)
@@ -183,10 +188,35 @@ def _extract_zip(archive: Path, folder: Path, judge: _Judge) -> None:
                     _write_member(source, place, member.file_size, member.filename, judge, show)
 
 
+def _count_zip_directory(archive: Path, judge: _Judge) -> None:
+    """Refuse a directory of too many entries before the library makes an object of each, whatever count it claims.
+
+    Stops where the directory does not look like one; the library then says what is wrong with it.
+    """
+    with archive.open("rb") as file:
+        size = file.seek(0, io.SEEK_END)
+        file.seek(max(0, size - _LONGEST_COMMENT - _END_SIZE))
+        tail = file.read()
+        end = tail.rfind(_DIRECTORY_END)
+        if end < 0 or len(tail) - end < _END_SIZE:
+            return
+        place = size - len(tail) + end
+        (length,) = struct.unpack_from("<I", tail, end + 12)
+        if length == 0xFFFFFFFF:  # zip64: the true length stands in a record before this one
+            file.seek(max(0, place - _WIDE_END_SIZE))
+            (length,) = struct.unpack_from("<40xQ", file.read(_WIDE_END_SIZE).ljust(48, b"\0"))
+            place -= _WIDE_END_SIZE
+        file.seek(max(0, place - length))
+        entries = 0
+        while (entry := file.read(_ENTRY_SIZE))[:4] == _DIRECTORY_ENTRY and len(entry) == _ENTRY_SIZE:
+            entries += 1
+            if entries > judge.limits.max_members:
+                raise judge.refuse(f"holds more than {judge.limits.max_members:,} members")
+            file.seek(sum(struct.unpack_from("<HHH", entry, 28)), io.SEEK_CUR)
+
+
 def _check_zip_layout(members: list[zipfile.ZipInfo], directory: int, judge: _Judge) -> None:
     """Refuse members that share bytes, by which a small archive unpacks to an endless one."""
-    if len(members) > judge.limits.max_members:
-        raise judge.refuse(f"holds more than {judge.limits.max_members:,} members")
     ordered = sorted(members, key=lambda member: member.header_offset)
     ends = [member.header_offset for member in ordered[1:]] + [directory]
     for member, end in zip(ordered, ends, strict=False):  # of no member, one end too many

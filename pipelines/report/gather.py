@@ -15,6 +15,7 @@ from illmrec.columns import ITEM_ID
 from illmrec.data.catalog import Catalog
 from illmrec.errors import DataError
 from pipelines.layout import Layout, require
+from pipelines.quality.verdict import DOCS_INDEX, GATE_FILE
 from pipelines.report.funnel import Funnel, build_funnel
 from pipelines.report.gallery import Gallery, build_gallery
 from pipelines.report.reading import Facts, Missing, read_facts, scan_table
@@ -48,11 +49,21 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Unchecked:
+    """Checks of one suite that had nothing to look at, and why."""
+
+    suite: str
+    names: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True)
 class Gate:
-    """The quality gate's verdict; ``docs`` is the Data Docs page relative to the report, empty where there is none."""
+    """A gate's verdict; ``docs`` is the Data Docs page relative to the report, empty where there is none."""
 
     passed: bool
     checks: tuple[Check, ...]
+    unchecked: tuple[Unchecked, ...]
     docs: str
 
 
@@ -85,6 +96,7 @@ class Report:
     model: ModelFacts | Missing
     funnel: Funnel
     gate: Gate | Missing
+    feature_gate: Gate | Missing
     curves: Curves | Missing
     results: Results | Missing
     parity: Parity | Missing
@@ -93,7 +105,8 @@ class Report:
     @property
     def left_out(self) -> list[Missing]:
         """What is missing, in the page's order."""
-        sections: list[object] = [self.model, self.gate, self.curves, self.results, self.parity, self.gallery]
+        sections: list[object] = [self.model, self.gate, self.feature_gate, self.curves, self.results]
+        sections += [self.parity, self.gallery]
         if isinstance(self.gallery, Gallery):
             sections.append(self.gallery.night)
         found = [section for section in sections if isinstance(section, Missing)]
@@ -136,7 +149,8 @@ def gather_report(layout: Layout, lineage: Mapping[str, str], choices: Choices, 
         is_synthetic=is_synthetic(layout),
         model=model,
         funnel=build_funnel(summary, counts),
-        gate=read_gate(layout),
+        gate=read_gate(layout, layout.quality, "Quality gate", "validate"),
+        feature_gate=read_gate(layout, layout.feature_quality, "Feature gate", "validate-features"),
         curves=read_curves(layout, None if isinstance(model, Missing) else model.best_step),
         results=read_results(layout, choices.confidence, counts.count("negatives_per_user") if counts else None),
         parity=read_parity(layout),
@@ -178,19 +192,35 @@ def _show(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def read_gate(layout: Layout) -> Gate | Missing:
-    """Return what quality/gate.json says."""
-    path, remedy = layout.quality / "gate.json", f"illmrec validate --dataset {layout.dataset}"
+def read_gate(layout: Layout, folder: Path, title: str, command: str) -> Gate | Missing:
+    """Return what a gate wrote into its folder.
+
+    Args:
+        layout: where the report lies.
+        folder: of gate.json and the Data Docs.
+        title: what the gate is called.
+        command: the subcommand that makes it.
+    """
+    path, remedy = folder / GATE_FILE, f"illmrec {command} --dataset {layout.dataset}"
     if not path.exists():
-        return Missing("Quality gate", remedy)
+        return Missing(title, remedy)
     gate = read_facts(path, remedy)
     try:
         checks = tuple(_read_check(check) for check in gate.values["checks"])
+        unchecked = _read_unchecked(gate.values.get("not_checked", []))
     except (KeyError, TypeError, ValueError) as error:
         raise gate.refuse(f"is not a result of the quality gate ({error!r})") from None
-    docs = layout.quality / "docs" / "index.html"
+    docs = folder / DOCS_INDEX
     link = Path(os.path.relpath(docs, layout.report.parent)).as_posix() if docs.is_file() else ""
-    return Gate(gate.values.get("passed") is True, checks, link)
+    return Gate(gate.values.get("passed") is True, checks, unchecked, link)
+
+
+def _read_unchecked(entries: list[Mapping[str, Any]]) -> tuple[Unchecked, ...]:
+    """Gather what was not checked by suite and reason, in the gate's order."""
+    names: dict[tuple[str, str], list[str]] = {}
+    for entry in entries:
+        names.setdefault((str(entry["suite"]), str(entry["reason"])), []).append(str(entry["name"]))
+    return tuple(Unchecked(suite, tuple(found), reason) for (suite, reason), found in names.items())
 
 
 def _read_check(check: Mapping[str, Any]) -> Check:

@@ -90,6 +90,17 @@ def overlap() -> bytes:
     return local + entries + end
 
 
+def crowd(entries: int, claimed: int, *, wide: bool = False) -> bytes:
+    """A zip whose directory has more entries than it claims; ``wide``: its length stands in the zip64 record."""
+    directory = (b"PK\x01\x02" + bytes(24) + struct.pack("<H", 1) + bytes(16) + b"a") * entries
+    length = 0xFFFFFFFF if wide else len(directory)
+    end = b"PK\x05\x06" + struct.pack("<HHHHIIH", 0, 0, claimed, claimed, length, 0, 0)
+    if wide:
+        record = b"PK\x06\x06" + struct.pack("<QHHIIQQQQ", 44, 45, 45, 0, 0, claimed, claimed, len(directory), 0)
+        directory += record + b"PK\x06\x07" + struct.pack("<IQI", 0, len(directory), 1)
+    return directory + end
+
+
 def huge_extension() -> bytes:
     """A tar.gz whose header of extended attributes is 32 MB long."""
     header = tarfile.TarInfo("pax")
@@ -128,6 +139,8 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "zip file and folder": lambda: make_zip(("a", b"x"), ("a/b", b"y")),
     "zip folder and file": lambda: make_zip(("a/b", b"x"), ("A", b"y")),
     "zip too many members": lambda: make_zip(*((f"f{n}", b"") for n in range(51))),
+    "zip more members than it says": lambda: crowd(60, 1),
+    "zip64 more members than it says": lambda: crowd(60, 1, wide=True),
     "zip bomb by ratio": lambda: make_zip(("bomb", bytes(40_000_000))),
     "zip bomb by size": lambda: make_zip(("bomb", bytes(65 * 1024**2)), method=zipfile.ZIP_STORED),
     "zip bomb by overlap": overlap,
@@ -230,3 +243,22 @@ def test_a_disk_that_is_too_small_is_said_first(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 10})())
     with pytest.raises(DataError, match="10 are free"):
         extract_archive(tmp_path / "a.zip", tmp_path / "folder")
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_a_crowded_directory_is_refused_before_an_object_is_made_of_each_entry(
+    wide: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+
+    class Counted(zipfile.ZipInfo):
+        def __init__(self, *arguments: object, **options: object) -> None:
+            made.append("entry")
+            super().__init__(*arguments, **options)
+
+    archive = tmp_path / "crowd.zip"
+    archive.write_bytes(crowd(60, 1, wide=wide))
+    monkeypatch.setattr(zipfile, "ZipInfo", Counted)
+    with pytest.raises(DataError, match="more than 50 members"):
+        extract_archive(archive, tmp_path / "out", SMALL)
+    assert made == []

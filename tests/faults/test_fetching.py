@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import socket
@@ -9,6 +10,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -370,6 +372,73 @@ def test_proxies_of_the_environment_are_not_used(server: FaultyServer, fetch, mo
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     server.routes["/a.bin"] = serve(BODY)
     assert fetch().bytes == len(BODY)
+
+
+@contextmanager
+def run_proxy(answer: bytes = b"HTTP/1.1 200 Connection established\r\n\r\n") -> Iterator[tuple[int, list[bytes]]]:
+    """A proxy on loopback that opens tunnels, or answers what it is told; yields its port and what it was asked."""
+    asked: list[bytes] = []
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def pump(source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while piece := source.recv(65_536):
+                sink.sendall(piece)
+            sink.shutdown(socket.SHUT_WR)
+
+    def run() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                inner, _ = listener.accept()
+                request = inner.recv(4096)
+                asked.append(request)
+                inner.sendall(answer)
+                if b" 200 " not in answer:
+                    inner.close()
+                    continue
+                host, port = request.split(b" ")[1].decode().rsplit(":", 1)
+                outer = socket.create_connection((host, int(port)), 5)
+                for pair in ((inner, outer), (outer, inner)):
+                    threading.Thread(target=pump, args=pair, daemon=True).start()
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        yield listener.getsockname()[1], asked
+    finally:
+        listener.close()
+
+
+def test_a_proxy_is_handed_the_address_that_was_checked(server: FaultyServer) -> None:
+    server.routes["/a"] = serve(BODY)
+    policy = Policy(allow_http=True, private_hosts=frozenset({"shop.example"}))
+    with run_proxy() as (port, asked):
+        client = Client(policy, resolver=lambda *_: ["127.0.0.1"], proxy=("127.0.0.1", port))
+        with client.get(f"http://shop.example:{server.port}/a") as response:
+            assert b"".join(response.iterate()) == BODY
+        client.close()
+    assert asked[0].startswith(f"CONNECT 127.0.0.1:{server.port} HTTP/1.1\r\n".encode())
+    assert b"shop.example" not in asked[0]
+    assert server.requests[0][1]["Host"] == f"shop.example:{server.port}"
+
+
+def test_a_proxy_is_no_way_around_the_guard() -> None:
+    with run_proxy() as (port, asked):
+        client = Client(Policy(allow_http=True), resolver=lambda *_: ["127.0.0.1"], proxy=("127.0.0.1", port))
+        with pytest.raises(RefusedError, match="loopback"), client.get("http://shop.example/a"):
+            pass
+        client.close()
+    assert asked == []
+
+
+def test_a_proxy_that_opens_no_tunnel_is_named(server: FaultyServer) -> None:
+    with run_proxy(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n") as (port, _):
+        client = Client(LOCAL, proxy=("127.0.0.1", port))
+        with (
+            pytest.raises(TransientError, match=f"proxy 127.0.0.1:{port} opened no tunnel.*407"),
+            client.get(server.url),
+        ):
+            pass
+        client.close()
 
 
 def test_credentials_stay_with_the_host_they_are_for(server: FaultyServer, fetch) -> None:

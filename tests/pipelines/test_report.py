@@ -106,6 +106,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     checks = [check | {"passed": False}, passed | {"passed": True}]
     write_json(root, "quality/gate.json", {"passed": True, "checks": checks})
     write_json(root, "quality/docs/index.html", "")
+    skipped = [{"suite": "pairs", "name": name, "reason": PAYLOADS[8]} for name in ("pairs_alike", PAYLOADS[11])]
+    feature_check = passed | {"suite": "image_rows", "name": "is_finite", "passed": False}
+    write_json(root, "feature_quality/gate.json", {"passed": False, "checks": [feature_check], "not_checked": skipped})
     write_night(root)
     sections: dict[str, Any] = {stage: {} for stage in STAGES} | {"prepare": {"format": "own", "folder": "data/shop"}}
     params = {"report": {"users": 6, "thumbnail_pixels": 40}, "datasets": {"shop": sections}}
@@ -325,9 +328,13 @@ def test_a_page_without_an_export_says_how_to_make_one(project: Path) -> None:
 
 def test_only_prepared_tables_are_needed(project: Path) -> None:
     shop = "artifacts/shop/"
-    remove(project, "exports", *(shop + name for name in ("split", "model", "curves", "quality", "evaluation", "head")))
+    remove(
+        project,
+        "exports",
+        *(shop + name for name in ("split", "model", "curves", "quality", "feature_quality", "evaluation", "head")),
+    )
     facts, page = run(project)
-    for command in ("split", "train", "validate", "evaluate", "export"):
+    for command in ("split", "train", "validate", "validate-features", "evaluate", "export"):
         assert f"illmrec {command} --dataset shop" in page.text
         assert f"illmrec {command} --dataset shop" in facts["left_out"]
     assert (facts["users"], facts["pictures"]) == (0, 0)
@@ -345,9 +352,19 @@ def test_every_part_is_there_when_all_has_run(project: Path) -> None:
     facts, page = run(project)
     assert facts["left_out"] == "nothing"
     assert "Not made yet" not in page.text
-    titles = ["Lineage and model", "Data funnel", "Quality gate", "Training", "Results", "Export check", "Gallery"]
+    titles = ["Lineage and model", "Data funnel", "Quality gates", "Training", "Results", "Export check", "Gallery"]
     found = re.findall(r"<h2>(.*?)</h2>", page.source)
     assert found == titles
+
+
+def test_the_feature_gate_and_what_it_did_not_check_are_shown(project: Path) -> None:
+    _, page = run(project)
+    section = Page(page.source[page.source.index('id="gate"') : page.source.index('id="curves"')]).text
+    tables, features = section.split("Image and text features")
+    assert "let the data pass" in tables
+    assert "Not checked" not in tables
+    assert "refused the features" in features
+    assert f"pairs: pairs alike, {PAYLOADS[11]}): {PAYLOADS[8]}." in features
 
 
 def test_synthetic_data_are_named_so(project: Path) -> None:
@@ -424,6 +441,7 @@ def test_equal_artifacts_give_equal_pages(project: Path) -> None:
         ("evaluation/ranks.parquet", "not Parquet", "evaluate"),
         ("split/sequences.parquet", "", "split"),
         ("quality/gate.json", '{"passed": true, "checks": [1]}', "validate"),
+        ("feature_quality/gate.json", '{"passed": true, "checks": [], "not_checked": [1]}', "validate-features"),
         ("model/state.json", "{}", "train"),
         ("curves/train.csv", "step,loss\n1,x\n", "train"),
         ("curves/train.csv", "a,b\n1,2\n", "train"),
