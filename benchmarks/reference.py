@@ -56,42 +56,60 @@ class Reference:
             start, end = int(plan.starts[window]), int(plan.ends[window])
             for case in range(int(plan.target_offsets[window]), int(plan.target_offsets[window + 1])):
                 cases.append(case)
-                retrieval.append(self.write_retrieval(sequences.values[start : int(plan.targets[case])]))
+                shown = slice(start, int(plan.targets[case]))
+                hidden = None if plan.hidden is None else plan.hidden[shown]
+                retrieval.append(self.write_retrieval(sequences.values[shown], hidden))
             template = self.choose_template(int(sequences.values[end]), float(plan.template_draws[window]))
             if alignment and template is not None:
-                prompt, answer = self.write_alignment(sequences.values[start:end], template, int(sequences.values[end]))
+                hidden = None if plan.hidden is None else plan.hidden[start:end]
+                target = int(sequences.values[end])
+                prompt, answer = self.write_alignment(sequences.values[start:end], template, target, hidden)
                 questions.append((prompt, answer))
                 answer_lengths.append(len(answer))
         losses = self._retrieval_losses(retrieval, cases, plan, sequences)
         return losses | ({"alignment": self._alignment_loss(questions)} if questions else {})
 
-    def write_history(self, history: Sequence[int]) -> list[Tensor]:
-        """Return the embeddings of the task and of one item after the other, each picture by itself."""
+    def write_history(self, history: Sequence[int], hidden: Any = None, head: Any = None) -> list[Tensor]:
+        """Return the embeddings of the task and of one item after the other, each picture by itself.
+
+        Args:
+            history: item indices.
+            hidden: which of them show no picture; None for none.
+            head: tokens to begin with; the prompt's head by default.
+        """
         prompt = self.recommender.prompt
-        parts = [self._embed(prompt.head)]
-        for item in history:
-            segment, slot = prompt.items[int(item)], int(prompt.image_slots[int(item)])
-            if slot < 0:
+        parts = [self._embed(prompt.head if head is None else head)]
+        for place, item in enumerate(history):
+            segment, slot = prompt.items[int(item)], int(prompt.slot_starts[int(item)])
+            if hidden is not None and hidden[place]:
+                parts.append(self._embed(prompt.bare_items[int(item)]))
+                continue
+            adaptor, kind = self.recommender.parts.adaptor, self.recommender.slot_kind
+            if slot < 0 or adaptor is None or kind is None:
                 parts.append(self._embed(segment))
                 continue
-            feature = self._feature("image", int(item))
-            image = self.recommender.parts.adaptor(feature[None]).to(self.model.dtype)
-            parts += [self._embed(segment[:slot]), image, self._embed(segment[slot + 1 :])]
+            shown = adaptor(self._feature(kind, int(item))[None]).to(self.model.dtype)
+            shown = shown.reshape(prompt.slots, -1)
+            parts += [self._embed(segment[:slot]), shown, self._embed(segment[slot + prompt.slots :])]
         return parts
 
-    def write_retrieval(self, history: Sequence[int]) -> Tensor:
+    def write_retrieval(self, history: Sequence[int], hidden: Any = None) -> Tensor:
         """Return ``[T, d_llm]``: history, instruction, [REC]."""
         rec = self.recommender.parts.rec.to(self.model.dtype)
-        return torch.cat([*self.write_history(history), self._embed(self.recommender.prompt.instruction), rec[None]])
+        instruction = self._embed(self.recommender.prompt.instruction)
+        return torch.cat([*self.write_history(history, hidden), instruction, rec[None]])
 
-    def write_alignment(self, history: Sequence[int], template: int, target: int) -> tuple[Tensor, list[int]]:
+    def write_alignment(
+        self, history: Sequence[int], template: int, target: int, hidden: Any = None
+    ) -> tuple[Tensor, list[int]]:
         """Return ``[T, d_llm]``: history, question, answer; and the answer's tokens, which stand last."""
         prompt = self.recommender.prompt
         before, after = prompt.answers[template]
         value = prompt.properties[templates.ALIGNMENT[template][0]][target]
         answer = [*before.tolist(), *value.tolist(), *after.tolist()]
         question = self._embed(prompt.questions[template])
-        return torch.cat([*self.write_history(history), question, self._embed(np.asarray(answer))]), answer
+        told = self.write_history(history, hidden, prompt.question_head)
+        return torch.cat([*told, question, self._embed(np.asarray(answer))]), answer
 
     def choose_template(self, target: int, draw: float) -> int | None:
         """Return the template that a draw in [0, 1) picks among those whose property the target has."""
@@ -125,9 +143,11 @@ class Reference:
             terms = []
             for user, case in zip(users, cases, strict=True):
                 asked = heads.user[kind](user[None])[0]
+                if heads.log_weights is not None:
+                    asked = asked * torch.exp(heads.log_weights[column])
                 target = int(sequences.values[plan.targets[case]])
                 positive = asked @ heads.item[kind](self._feature(kind, target)[None])[0]
-                negative = asked @ heads.item[kind](self._feature(kind, int(plan.negatives[case, column]))[None])[0]
+                negative = asked @ heads.item[kind](self._feature(kind, int(plan.negatives[case, 0, column]))[None])[0]
                 terms.append(-torch.log(torch.sigmoid(positive)) - torch.log(1 - torch.sigmoid(negative)))
             losses[kind] = torch.stack(terms).mean()
         return losses

@@ -18,7 +18,7 @@ from illmrec.data.histories import Ragged, pack_rows
 from illmrec.features.matrix import FeatureMatrix, MatrixHeader
 from illmrec.models.adaptor import Preset
 from illmrec.models.backbone import Backbone
-from illmrec.models.prompt import PromptTokens, tokenize_prompt
+from illmrec.models.prompt import PromptForm, PromptTokens, tokenize_prompt
 from illmrec.models.recommender import Recommender, TrainedParts
 from illmrec.seeds import generator
 from illmrec.training.language import train_tokenizer
@@ -97,16 +97,21 @@ def save_language_model(folder: Path, items: pl.DataFrame, *, width: int, layers
     return folder
 
 
-def write_prompt(backbone: Backbone, items: pl.DataFrame, pictured: npt.NDArray[np.bool_]) -> PromptTokens:
+FORM = PromptForm(title_tokens=12, description_tokens=24)
+
+
+def write_prompt(
+    backbone: Backbone, items: pl.DataFrame, pictured: npt.NDArray[np.bool_], form: PromptForm = FORM
+) -> PromptTokens:
     """Return the prompt segments of a catalog."""
     return tokenize_prompt(
         items,
         pictured,
         backbone.tokenize,
+        form,
         begin=backbone.begin_tokens,
         end=backbone.end_tokens,
-        title_tokens=12,
-        description_tokens=24,
+        summaries=[text[:20] for text in items["description"]],
     )
 
 
@@ -120,6 +125,9 @@ def build_recommender(
     history_limit: int = 8,
     shared_width: int = 12,
     seed: int = 0,
+    form: PromptForm = FORM,
+    learned_weights: bool = False,
+    token_budget: int | None = None,
 ) -> Recommender:
     """Return an untrained recommender over random features.
 
@@ -132,18 +140,31 @@ def build_recommender(
         history_limit: most recent items shown.
         shared_width: width of the recommendation space per type.
         seed: of the trained parts' first values.
+        form: how the prompt is written.
+        learned_weights: learn a weight per feature type.
+        token_budget: most tokens of a retrieval prompt.
     """
     shown = (items["image_status"] == "ok").to_numpy() if pictured is None else pictured
     seed_everything(seed)
     parts = TrainedParts(
         llm_width=backbone.width,
-        image_width=WIDTHS["image"],
+        slot_width=WIDTHS[form.slot_kind] if form.slot_kind else None,
         widths={kind: WIDTHS[kind] for kind in kinds},
         adaptor_hidden=20,
         shared_width=shared_width,
         preset=preset,
+        slots=form.slots,
+        learned_weights=learned_weights,
     )
     # First values of the [REC] vector are small on purpose; here it should weigh as much as a word.
     with torch.no_grad():
         parts.rec.mul_(0.6 * backbone.width**-0.5 / 0.02)
-    return Recommender(backbone, parts, write_prompt(backbone, items, shown), make_features(shown), history_limit)
+    return Recommender(
+        backbone,
+        parts,
+        write_prompt(backbone, items, shown, form),
+        make_features(shown),
+        history_limit,
+        slot_kind=form.slot_kind,
+        token_budget=token_budget,
+    )

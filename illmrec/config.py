@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=1)]
@@ -273,6 +273,30 @@ class EmbedTextConfig(Section):
     """Ray only: copies of the encoder at work at the same time."""
 
 
+class SummarizeConfig(Section):
+    """Summaries of descriptions. By default they are extracts: sentences of the description itself."""
+
+    source: Literal["extractive", "model", "file"] = "extractive"
+    """``extractive``: an EXTRACTIVE summary, chosen sentences and words of the description itself, not written by a
+    language model; ``model``: written by the causal language model ``name``; ``file``: taken from ``file``."""
+    max_words: Count = 40
+    """Most words of a summary, whatever its source; a run of more than 30 characters without a space counts as
+    several."""
+    file: str | None = None
+    """``file`` only: CSV or Parquet with the columns item_id and summary, relative to the project's root. Items it says
+    nothing about get the extractive summary. DVC does not watch it; see docs/features.md."""
+    name: str | None = None
+    """``model`` only: hub name or local folder of a causal LM; safetensors only, never downloaded by this stage."""
+    revision: str | None = None
+    """``model`` only: commit of the hub repository; required for hub names."""
+    batch_size: Count = 8
+    """``model`` only: descriptions per call."""
+    max_new_tokens: Count = 96
+    """``model`` only: most tokens written per summary."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """``model`` only: number format of its weights and arithmetic."""
+
+
 class ValidateFeaturesConfig(Section):
     """Bounds of the feature gate: are the matrices sound, and do pictures and texts of items belong together."""
 
@@ -329,32 +353,83 @@ class TrainCfConfig(Section):
     """Initialisation, batches and negatives."""
 
 
+class LoraConfig(Section):
+    """Low-rank adapters in the language model (paper, LoRA variant)."""
+
+    rank: int = Field(default=0, ge=0)
+    """Rank of each adapter; 64 in the paper, 0 for no adapters."""
+    alpha: Count = 16
+    """Scale: an adapter's output is multiplied by alpha / rank."""
+    dropout: Share = 0.05
+    """Dropout before each adapter, in training."""
+    modules: tuple[str, ...] = Field(default=("q_proj", "v_proj"), min_length=1)
+    """Linear layers of the language model that get one."""
+
+
 class TrainConfig(Section):
     """I-LLMRec: adaptor, [REC] vector and projection heads around a frozen language model."""
 
     preset: Literal["paper", "authors"] = "paper"
     """Architecture of the adaptor and weighting of the losses; see docs/method.md for each difference."""
+    representation: Literal["image", "image+description", "attribute", "cf", "summary", "description", "title"] = (
+        "image"
+    )
+    """What an item of a history is written as, beside its title: a picture token (I-LLMRec), that and its description
+    (I-LLMRec+), brand and category (TALLRec), a CF token (A-LLMRec), a summary (TRSR), its description, or nothing."""
     features: tuple[FeatureType, ...] = Field(default=("image", "cf", "text"), min_length=1)
     """Feature types whose scores are summed."""
+    type_weights: Literal["equal", "learned"] = "equal"
+    """Whether all types' scores weigh the same (paper), or by a learned factor each."""
     shared_width: Count = 512
     """Width of the recommendation space, per feature type."""
     adaptor_hidden: Count = 512
     """Hidden width of the adaptor."""
+    image_tokens: Count = 1
+    """Tokens that a picture becomes; 1 in the paper."""
+    missing_image: Literal["description", "feature", "drop"] = "description"
+    """What stands in the prompt for a missing picture: the item's description (paper, E.8), a token made of whatever
+    `embed_images.missing` filled in, or nothing. Retrieval always uses what was filled in."""
+    image_dropout: Share = 0.0
+    """Share of a history's pictures that are treated as missing in training, drawn anew each epoch."""
     history_limit: Count = 10
     """Most recent items shown to the model."""
+    token_budget: Count | None = None
+    """Most tokens of a retrieval prompt; the oldest items beyond it are left out. The most recent one always stays."""
     window: Literal["random", "last"] = "random"
     """Training target: a random position of the training sequence, drawn anew each epoch, or always the last."""
     supervision: Literal["last", "every"] = "last"
     """Targets of a training window: its last item (paper), or every item after the first, asked in one pass."""
-    title_tokens: Count = 32
-    """Longest title in tokens."""
+    title_tokens: int = Field(default=32, ge=0)
+    """Longest title in tokens; 0 for no titles in the history."""
     description_tokens: Count = 96
-    """Longest description in tokens, where it stands for a missing picture or is the answer."""
+    """Longest description or summary in tokens, and longest property in an answer."""
     instruction: Literal["after_history", "before_history"] = "after_history"
     """Where the retrieval instruction stands: after the history (paper), or before it, which leaves one token to ask
     each question with and makes ``supervision: every`` about twice as fast."""
+    alignment_prompt: Literal["shared", "chat"] = "shared"
+    """Whether alignment asks about the very history that retrieval reads (paper), or in a chat turn with a history of
+    its own (authors' code), which has to be read too."""
     alignment_weight: float = Field(default=1.0, ge=0.0)
     """Weight of the alignment loss (RISA)."""
+    alignment_epochs: int = Field(default=0, ge=0)
+    """Two-stage training (paper, E.10): so many epochs of alignment alone come first, in which the adaptor learns; then
+    ``epochs`` of retrieval alone with the adaptor frozen. 0: both losses together."""
+    retrieval_loss: Literal["bce", "gbce", "softmax", "cross_entropy"] = "bce"
+    """Loss of retrieval (RERI): binary cross entropy (paper), gBCE, cross entropy among the target and its negatives,
+    or among all items."""
+    retrieval_scores: Literal["each_type", "sum"] = "each_type"
+    """Take the loss of each feature type's score by itself (paper), or of their sum, by which items are ranked."""
+    negatives: Count = 1
+    """Negatives: of each target, or of each step where they are shared. ``cross_entropy`` needs none."""
+    negative_sharing: Literal["target", "step"] = "target"
+    """Whether each target has negatives of its own (paper), or all targets of a step share them, which costs little
+    even for hundreds."""
+    gbce_calibration: Share = 0.75
+    """gBCE only: 0 is plain BCE, 1 makes probabilities as if nothing had been sampled."""
+    lora: LoraConfig = LoraConfig()
+    """Adapters to train in the language model."""
+    word_embeddings: Literal["frozen", "trained"] = "frozen"
+    """Whether the table of token embeddings is trained too (authors' code); it is then saved with the model, whole."""
     learning_rate: float = Field(default=1e-3, gt=0.0)
     """Learning rate of AdamW."""
     weight_decay: float = Field(default=0.0, ge=0.0)
@@ -364,7 +439,14 @@ class TrainConfig(Section):
     schedule: Literal["constant", "linear"] = "constant"
     """Learning rate after the warm-up."""
     batch_size: Count = 32
-    """Users per step."""
+    """Users per step, over all processes."""
+    pass_tokens: Count = 16384
+    """Most prompt tokens of one forward and backward pass. A larger batch is read in several, whose gradients add up to
+    the same; this bounds the memory."""
+    checkpointing: bool = False
+    """Compute activations again in the backward pass instead of keeping them: less memory, about a third more time."""
+    shard_backbone: bool = False
+    """With several processes: spread the language model's layers over them (FSDP), for one that fits no single GPU."""
     epochs: Count = 10
     """Most epochs; each shows every user once."""
     validate_every: Count = 1
@@ -379,6 +461,21 @@ class TrainConfig(Section):
     """Number format of the backbone's arithmetic."""
     seed: int = 0
     """Initialisation, windows, templates and negatives."""
+
+    @model_validator(mode="after")
+    def _check_together(self) -> TrainConfig:
+        """Refuse settings that contradict each other."""
+        if self.alignment_epochs and not self.alignment_weight:
+            raise ValueError("alignment_epochs needs an alignment_weight above 0")
+        if (
+            self.alignment_epochs
+            and self.representation not in ("image", "image+description", "cf")
+            and not self.lora.rank
+        ):
+            raise ValueError(f"alignment_epochs train the adaptor, and representation {self.representation} has none")
+        if self.image_dropout and self.representation not in ("image", "image+description"):
+            raise ValueError(f"image_dropout needs pictures, and representation {self.representation} has none")
+        return self
 
 
 class EvaluateConfig(Section):

@@ -57,3 +57,9 @@ class NothingToDoError(IllmrecError):
     """The request is already satisfied. Exit code 6."""
 
     exit_code = 6
+
+
+class InterruptedRunError(IllmrecError):
+    """A run was asked to stop and did, with its state saved. Exit code 143, as of a process that SIGTERM ended."""
+
+    exit_code = 143

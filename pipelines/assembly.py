@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from illmrec.columns import ITEM_ID
 from illmrec.data.catalog import Catalog
 from illmrec.data.histories import Ragged, Sequences, ragged_from_column, read_sequences
 from illmrec.errors import ModelError
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from illmrec.features.image_encoders import ImageEncoder
     from illmrec.features.text_encoders import SentenceEncoder
     from illmrec.models.backbone import Backbone
+    from illmrec.models.prompt import PromptForm
     from illmrec.models.recommender import Recommender
 
 ENCODERS_FILE = "encoders.json"
@@ -114,14 +116,33 @@ def load_text_encoder(layout: Layout) -> tuple[SentenceEncoder, dict[str, Any]]:
     return SentenceEncoder(find_encoder(layout, record).path, pick_device()), record
 
 
-def load_backbone(layout: Layout, precision: str) -> Backbone:
-    """Load the frozen language model."""
+def load_backbone(layout: Layout, settings: Mapping[str, Any], device: str) -> Backbone:
+    """Load the language model, with what train settings let learn inside it."""
     import torch
 
-    from illmrec.models.backbone import Backbone
+    from illmrec.models.backbone import Backbone, Lora
 
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
-    return Backbone(find_encoder(layout, read_encoder(layout, "backbone")).path, dtype, pick_device())
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[settings["precision"]]
+    lora = dict(settings["lora"])
+    adapters = Lora(lora["rank"], lora["alpha"], lora["dropout"], tuple(lora["modules"])) if lora["rank"] else None
+    return Backbone(
+        find_encoder(layout, read_encoder(layout, "backbone")).path,
+        dtype,
+        device,
+        lora=adapters,
+        train_tokens=settings["word_embeddings"] == "trained",
+        checkpointing=settings["checkpointing"],
+    )
+
+
+def load_summaries(layout: Layout, catalog: Catalog) -> list[str]:
+    """Return the summary of every item, in index order."""
+    path = require(layout.summaries / "summaries.parquet", f"summarize --dataset {layout.dataset}")
+    table = pl.read_parquet(path)
+    if table[ITEM_ID].to_list() != list(catalog.item_ids):
+        hint = f"Run `illmrec summarize --dataset {layout.dataset}`: the catalog has changed."
+        raise ModelError("the summaries are of another catalog.", path=path, hint=hint)
+    return table["summary"].to_list()
 
 
 def load_recommender(layout: Layout, model: Path) -> Recommender:
@@ -138,42 +159,73 @@ def load_recommender(layout: Layout, model: Path) -> Recommender:
         hint = f"Run `illmrec train --dataset {layout.dataset}`: the catalog has changed."
         raise ModelError("the model was trained on another catalog.", path=model, hint=hint)
     recommender = build_recommender(layout, catalog, saved.state["settings"])
-    recommender.parts.load_state_dict(dict(saved.tensors))
-    recommender.parts.eval()
+    recommender.load_state(saved.tensors)
     return recommender
 
 
 def build_recommender(
-    layout: Layout, catalog: Catalog, settings: Mapping[str, Any], seed: Callable[[], None] | None = None
+    layout: Layout,
+    catalog: Catalog,
+    settings: Mapping[str, Any],
+    seed: Callable[[], None] | None = None,
+    device: str | None = None,
 ) -> Recommender:
     """Build an untrained recommender from train settings (:class:`illmrec.config.TrainConfig` as JSON values).
 
-    ``seed`` is called just before the trained parts draw their first values.
+    ``seed`` is called just before the trained parts, adapters included, draw their first values.
     """
     from illmrec.models.prompt import tokenize_prompt
     from illmrec.models.recommender import Recommender, TrainedParts
 
+    form = read_form(settings)
     kinds = tuple(settings["features"])
-    features = load_features(layout, catalog, tuple(dict.fromkeys((*kinds, "image"))))
-    backbone = load_backbone(layout, settings["precision"])
+    slot = () if form.slot_kind is None else (form.slot_kind,)
+    features = load_features(layout, catalog, tuple(dict.fromkeys((*kinds, *slot, "image"))))
+    if seed is not None:
+        seed()
+    backbone = load_backbone(layout, settings, device or pick_device())
     prompt = tokenize_prompt(
         catalog.items,
         features["image"].present,
         backbone.tokenize,
+        form,
         begin=backbone.begin_tokens,
         end=backbone.end_tokens,
-        title_tokens=settings["title_tokens"],
-        description_tokens=settings["description_tokens"],
-        instruction_first=settings["instruction"] == "before_history",
+        summaries=load_summaries(layout, catalog) if form.representation == "summary" else (),
     )
     if seed is not None:
         seed()
     parts = TrainedParts(
         llm_width=backbone.width,
-        image_width=features["image"].header.width,
+        slot_width=features[form.slot_kind].header.width if form.slot_kind else None,
         widths={kind: features[kind].header.width for kind in kinds},
         adaptor_hidden=settings["adaptor_hidden"],
         shared_width=settings["shared_width"],
         preset=settings["preset"],
+        slots=form.slots,
+        learned_weights=settings["type_weights"] == "learned",
     )
-    return Recommender(backbone, parts, prompt, features, settings["history_limit"])
+    return Recommender(
+        backbone,
+        parts,
+        prompt,
+        features,
+        settings["history_limit"],
+        slot_kind=form.slot_kind,
+        token_budget=settings["token_budget"],
+    )
+
+
+def read_form(settings: Mapping[str, Any]) -> PromptForm:
+    """Return how train settings write a prompt."""
+    from illmrec.models.prompt import PromptForm
+
+    return PromptForm(
+        representation=settings["representation"],
+        title_tokens=settings["title_tokens"],
+        description_tokens=settings["description_tokens"],
+        missing_image=settings["missing_image"],
+        slots=settings["image_tokens"],
+        instruction_first=settings["instruction"] == "before_history",
+        layout=settings["alignment_prompt"],
+    )

@@ -32,8 +32,9 @@ class EpochPlan:
         ends: ``int64 [n]``: position of the last target; the window's history is ``[start, end)``.
         target_offsets: ``int64 [n + 1]``: window w has the targets ``[target_offsets[w], target_offsets[w + 1])``.
         targets: ``int64 [total targets]``: positions of the targets, each window's in order and ending with ``ends``.
-        negatives: ``int32 [total targets, F]``: one negative per target and feature type.
+        negatives: ``int32 [total targets, n, F]``: n negatives per target and feature type.
         template_draws: ``float64 [n]`` in [0, 1): picks the alignment template among those the last target can answer.
+        hidden: ``bool [total]``: positions of the packed sequences whose picture is not shown; None for none.
     """
 
     users: Indices
@@ -43,6 +44,7 @@ class EpochPlan:
     targets: npt.NDArray[np.int64]
     negatives: Indices
     template_draws: npt.NDArray[np.float64]
+    hidden: npt.NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         """Return the number of windows."""
@@ -60,6 +62,10 @@ def plan_epoch(
     negative_rule: NegativeRule,
     seed: int,
     epoch: int,
+    n_negatives: int = 1,
+    hide_share: float = 0.0,
+    item_tokens: npt.NDArray[np.integer] | None = None,
+    token_room: int = 0,
 ) -> EpochPlan:
     """Draw the windows of one epoch: every user with at least two training interactions once.
 
@@ -76,21 +82,43 @@ def plan_epoch(
             ``any_per_type``: one item other than the target, drawn anew for each type (the authors' code).
         seed: seed of the run.
         epoch: number of the epoch.
+        n_negatives: negatives of each target and type.
+        hide_share: share of a history's pictures that are hidden, drawn anew each epoch.
+        item_tokens: ``int [n_items]``: tokens of each item in a prompt, where histories are bounded in tokens.
+        token_room: most tokens of a history's items; the oldest ones beyond it are left out.
     """
     rng = generator(seed, "epoch", epoch)
     users = np.flatnonzero(sequences.lengths >= 2).astype(np.int32)
     users = users[rng.permutation(len(users))]
     starts, ends = _draw_windows(rng, sequences, users, history_limit, window)
+    if item_tokens is not None:
+        starts = _fit_tokens(sequences, starts, ends, item_tokens, token_room)
     counts = np.ones(len(users), dtype=np.int64) if supervision == "last" else ends - starts
     offsets = np.concatenate([[0], np.cumsum(counts)])
     targets = np.repeat(ends - offsets[1:] + 1, counts) + np.arange(offsets[-1])
-    owners = np.repeat(users, counts)
+    owners = np.repeat(users, counts * n_negatives)
     if negative_rule == "unseen_shared":
         negatives = np.repeat(_draw_unseen(rng, sequences, owners, n_items)[:, None], n_types, axis=1)
     else:
         negatives = rng.integers(0, n_items - 1, (len(owners), n_types))
-        negatives += negatives >= sequences.values[targets][:, None]
-    return EpochPlan(users, starts, ends, offsets, targets, negatives.astype(np.int32), rng.random(len(users)))
+        negatives += negatives >= np.repeat(sequences.values[targets], n_negatives)[:, None]
+    shaped = negatives.reshape(len(targets), n_negatives, n_types).astype(np.int32)
+    draws = rng.random(len(users))
+    hidden = rng.random(len(sequences.values)) < hide_share if hide_share else None
+    return EpochPlan(users, starts, ends, offsets, targets, shaped, draws, hidden)
+
+
+def _fit_tokens(
+    sequences: Ragged,
+    starts: npt.NDArray[np.int64],
+    ends: npt.NDArray[np.int64],
+    item_tokens: npt.NDArray[np.integer],
+    room: int,
+) -> npt.NDArray[np.int64]:
+    """Return where histories start that have at most ``room`` tokens; the most recent item always stays."""
+    before = np.concatenate([[0], np.cumsum(item_tokens[sequences.values], dtype=np.int64)])
+    fitting = np.searchsorted(before, before[ends] - room, side="left")
+    return np.maximum(starts, np.minimum(fitting, ends - 1))
 
 
 def _draw_windows(

@@ -5,12 +5,17 @@ adapted image feature (paper, 3.1). An item without a picture has its descriptio
 E.8). After the shared history two branches follow: the retrieval instruction with its [REC] slot (paper, 3.3) and a
 question about the next item with its answer (paper, 3.2). The instruction may stand before the history instead: then
 the retrieval branch is the [REC] slot alone, and everything constant is one prefix.
+
+How an item is written is its representation; by changing nothing else, the paper compares language-model recommenders
+(paper, 4.1): ``image`` is I-LLMRec, ``image+description`` I-LLMRec+, ``attribute`` TALLRec, ``cf`` A-LLMRec,
+``summary`` TRSR, ``description`` and ``title`` are controls.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -22,10 +27,48 @@ from illmrec.models import templates
 Tokenize = Callable[[list[str]], list[list[int]]]
 """Texts to token ids, without special tokens."""
 
+Representation = Literal["image", "image+description", "attribute", "cf", "summary", "description", "title"]
+MissingImage = Literal["description", "feature", "drop"]
+Layout = Literal["shared", "chat"]
+
+SLOT_KINDS: dict[Representation, str] = {"image": "image", "image+description": "image", "cf": "cf"}
+"""Representation -> feature type that fills its slot; the others have none."""
+
 SLOT = 0
 """Token id under an image or [REC] slot; its embedding is never read."""
 
 NO_SLOT = -1
+
+
+@dataclass(frozen=True)
+class PromptForm:
+    """How a prompt is written.
+
+    Args:
+        representation: what an item is written as; see the module.
+        title_tokens: longest title; 0 for no titles.
+        description_tokens: longest description or summary, and longest value in an answer.
+        missing_image: what an item without a picture has in place of its slot: its ``description`` (paper, E.8), the
+            slot all the same with the ``feature`` that stands in for its picture, or nothing (``drop``).
+        slots: tokens that a picture becomes; 1 in the paper.
+        instruction_first: put the retrieval instruction before the history.
+            Differs from the paper: there it stands after the history.
+        layout: ``shared``: one history for both branches (paper); ``chat``: the question is a chat turn of its own
+            around the history, as in the authors' code, so the history is read twice.
+    """
+
+    representation: Representation = "image"
+    title_tokens: int = 32
+    description_tokens: int = 96
+    missing_image: MissingImage = "description"
+    slots: int = 1
+    instruction_first: bool = False
+    layout: Layout = "shared"
+
+    @property
+    def slot_kind(self) -> str | None:
+        """Return the feature type that fills the slots; None for a representation in words alone."""
+        return SLOT_KINDS.get(self.representation)
 
 
 @dataclass(frozen=True)
@@ -35,23 +78,28 @@ class PromptTokens:
     Args:
         head: ``int32 [t]``: beginning-of-sequence token, if the tokenizer has one, and the task; then the retrieval
             instruction, where it comes first.
-        items: per item its segment, the image slot included.
-        image_slots: ``int32 [n_items]``: position of the image slot in the item's segment, or :data:`NO_SLOT` where
-            the description stands in its place.
+        items: per item its segment, the slots included.
+        slot_starts: ``int32 [n_items]``: position of the first slot in the item's segment, or :data:`NO_SLOT`.
+        bare_items: per item the segment it has when its picture is hidden (in training, at random).
         instruction: ``int32 [t]``: retrieval instruction after the history, empty where it stands in the head; the
             [REC] slot follows it.
         questions: per alignment template the question.
         answers: per alignment template the tokens before and after the property, the end-of-text token included.
         properties: per property the tokens of every item's value; an empty row means the item lacks it.
+        slots: consecutive slots of an item.
+        question_head: ``int32 [t]``: what a question's own copy of the history begins with, where it has one.
     """
 
     head: Indices
     items: Ragged
-    image_slots: Indices
+    slot_starts: Indices
+    bare_items: Ragged
     instruction: Indices
     questions: list[Indices]
     answers: list[tuple[Indices, Indices]]
     properties: dict[str, Ragged]
+    slots: int = 1
+    question_head: Indices | None = None
 
     def answerable_templates(self, item: int) -> list[int]:
         """Return the alignment templates whose property the item has."""
@@ -66,74 +114,139 @@ class PromptTokens:
         before, after = self.answers[template]
         return np.concatenate([before, self.properties[templates.ALIGNMENT[template][0]][item], after])
 
+    def measure_answer(self, template: int, item: int) -> int:
+        """Return the tokens of an answer."""
+        before, after = self.answers[template]
+        return len(before) + len(self.properties[templates.ALIGNMENT[template][0]][item]) + len(after)
+
+    @property
+    def constant_tokens(self) -> int:
+        """Tokens of a retrieval prompt beside its items: head, instruction and [REC]."""
+        return len(self.head) + len(self.instruction) + 1
+
 
 def tokenize_prompt(
     items: pl.DataFrame,
     has_image: npt.NDArray[np.bool_],
     tokenize: Tokenize,
+    form: PromptForm,
     *,
     begin: Sequence[int],
     end: Sequence[int],
-    title_tokens: int,
-    description_tokens: int,
-    instruction_first: bool = False,
+    summaries: Sequence[str] = (),
 ) -> PromptTokens:
     """Tokenize the texts of a catalog.
 
     Args:
         items: the ``items`` table in index order.
-        has_image: ``bool [n_items]``: False where the description replaces the image slot.
+        has_image: ``bool [n_items]``: which items have a picture.
         tokenize: texts to token ids, without special tokens.
+        form: how the prompt is written.
         begin: tokens that begin a text (often one, or none).
         end: tokens that end one.
-        title_tokens: longest title.
-        description_tokens: longest description.
-        instruction_first: put the retrieval instruction before the history.
-            Differs from the paper: there it stands after the history.
+        summaries: a summary per item, for the representation that wants them.
     """
-    titles = _cut(tokenize([title or templates.UNTITLED for title in items["title"]]), title_tokens)
-    descriptions = _cut(tokenize(items["description"].to_list()), description_tokens)
-    categories = _cut(tokenize(items["category"].list.join(" > ").to_list()), title_tokens)
-    brands = _cut(tokenize(items["brand"].to_list()), title_tokens)
+    titles = tokenize([title or templates.UNTITLED for title in items["title"]])
+    descriptions = tokenize(items["description"].to_list())
+    brands, categories = tokenize(items["brand"].to_list()), tokenize(items["category"].list.join(" > ").to_list())
+    texts = _Texts(
+        titles=_cut(titles, form.title_tokens),
+        brands=_cut(brands, form.description_tokens),
+        categories=_cut(categories, form.description_tokens),
+        descriptions=_cut(descriptions, form.description_tokens),
+        summaries=_cut(tokenize(list(summaries)), form.description_tokens),
+    )
+    segments, bare, starts = _write_items(texts, has_image, tokenize, form)
     named = [title if known else [] for title, known in zip(titles, items["title"] != "", strict=True)]
-    segments, slots = _write_items(titles, descriptions, has_image, tokenize)
     halves = [answer.split("{}") for _, _, answer in templates.ALIGNMENT]
-    befores = tokenize([before for before, _ in halves])
-    afters = tokenize([after for _, after in halves])
-    task, instruction = tokenize([templates.TASK, templates.INSTRUCTION])
-    first, after = (instruction, []) if instruction_first else ([], instruction)
+    befores, afters = tokenize([before for before, _ in halves]), tokenize([after for _, after in halves])
+    questions = tokenize([question for _, question, _ in templates.ALIGNMENT])
+    task, instruction, before_chat, in_chat = tokenize(
+        [templates.TASK, templates.INSTRUCTION, templates.CHAT_BEFORE, templates.CHAT_BETWEEN]
+    )
+    chat = form.layout == "chat"
+    first, after = (instruction, []) if form.instruction_first else ([], instruction)
     return PromptTokens(
         head=_array([*begin, *task, *first]),
         items=pack_rows(segments),
-        image_slots=slots,
+        slot_starts=starts,
+        bare_items=pack_rows(bare),
         instruction=_array(after),
-        questions=[_array(tokens) for tokens in tokenize([question for _, question, _ in templates.ALIGNMENT])],
+        questions=[_array([*tokens, *in_chat] if chat else tokens) for tokens in questions],
         answers=[(_array(b), _array([*a, *end])) for b, a in zip(befores, afters, strict=True)],
         properties={
-            "brand": pack_rows(brands),
-            "category": pack_rows(categories),
-            "title": pack_rows(named),
-            "description": pack_rows(descriptions),
+            "brand": pack_rows(texts.brands),
+            "category": pack_rows(texts.categories),
+            "title": pack_rows(_cut(named, form.description_tokens)),
+            "description": pack_rows(texts.descriptions),
         },
+        slots=form.slots,
+        question_head=_array([*begin, *before_chat, *task]) if chat else None,
     )
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """Tokens of every item's texts, cut to their limits."""
+
+    titles: list[list[int]]
+    brands: list[list[int]]
+    categories: list[list[int]]
+    descriptions: list[list[int]]
+    summaries: list[list[int]]
 
 
 def _write_items(
-    titles: list[list[int]], descriptions: list[list[int]], has_image: npt.NDArray[np.bool_], tokenize: Tokenize
-) -> tuple[list[list[int]], Indices]:
-    before_title, before_image, end = tokenize(
-        [templates.ITEM_BEFORE_TITLE, templates.ITEM_BEFORE_IMAGE, templates.ITEM_END]
-    )
-    slots = np.full(len(titles), NO_SLOT, dtype=np.int32)
-    segments = []
-    for item, (title, description) in enumerate(zip(titles, descriptions, strict=True)):
-        opening = [*before_title, *title, *before_image]
-        if has_image[item]:
-            slots[item] = len(opening)
-            segments.append([*opening, SLOT, *end])
-        else:
-            segments.append([*opening, *description, *end])
-    return segments, slots
+    texts: _Texts, has_image: npt.NDArray[np.bool_], tokenize: Tokenize, form: PromptForm
+) -> tuple[list[list[int]], list[list[int]], Indices]:
+    """Return each item's segment, its segment without a slot, and where its slots begin."""
+    mark = _Marks(tokenize)
+    starts = np.full(len(has_image), NO_SLOT, dtype=np.int32)
+    segments, bare = [], []
+    for item, pictured in enumerate(has_image.tolist()):
+        title = mark.name(texts.titles[item]) if form.title_tokens else []
+        words = _write_words(texts, item, form, mark)
+        fallback = [*title, *_write_fallback(texts, item, form, mark), *words, *mark.end]
+        bare.append(fallback)
+        if form.slot_kind is None or (form.slot_kind == "image" and not pictured and form.missing_image != "feature"):
+            segments.append(fallback)
+            continue
+        opening = [*title, *(mark.image if form.slot_kind == "image" else mark.cf)]
+        starts[item] = len(opening)
+        segments.append([*opening, *[SLOT] * form.slots, *words, *mark.end])
+    return segments, bare, starts
+
+
+class _Marks:
+    """The constant texts around the parts of an item."""
+
+    def __init__(self, tokenize: Tokenize) -> None:
+        texts = [templates.ITEM_BEFORE_TITLE, templates.ITEM_BEFORE_IMAGE, templates.ITEM_BEFORE_CF]
+        texts += [templates.ITEM_BEFORE_BRAND, templates.ITEM_BEFORE_CATEGORY, templates.ITEM_BEFORE_TEXT]
+        tokens = tokenize([*texts, templates.ITEM_END])
+        self.title, self.image, self.cf, self.brand, self.category, self.text, self.end = tokens
+
+    def name(self, title: list[int]) -> list[int]:
+        """Return a title behind its mark."""
+        return [*self.title, *title]
+
+
+def _write_words(texts: _Texts, item: int, form: PromptForm, mark: _Marks) -> list[int]:
+    """Return the words of an item beside its title, whatever becomes of its slot."""
+    if form.representation == "attribute":
+        return [*mark.brand, *texts.brands[item], *mark.category, *texts.categories[item]]
+    if form.representation == "summary":
+        return [*mark.text, *texts.summaries[item]]
+    if form.representation in ("description", "image+description"):
+        return [*mark.text, *texts.descriptions[item]]
+    return []
+
+
+def _write_fallback(texts: _Texts, item: int, form: PromptForm, mark: _Marks) -> list[int]:
+    """Return what stands in place of a picture; nothing where the words hold the description already."""
+    if form.representation == "image" and form.missing_image == "description":
+        return [*mark.image, *texts.descriptions[item]]
+    return []
 
 
 def _cut(rows: list[list[int]], limit: int) -> list[list[int]]:

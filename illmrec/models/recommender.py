@@ -11,40 +11,49 @@ import torch
 from torch import Tensor, nn
 
 from illmrec.data.histories import Indices
+from illmrec.errors import ModelError
 from illmrec.features.matrix import FeatureMatrix
 from illmrec.models.adaptor import Preset, build_adaptor
 from illmrec.models.backbone import Backbone
 from illmrec.models.batch import PromptBatch, build_inference_batch
+from illmrec.models.prefix import Prefix
 from illmrec.models.projection import ProjectionHeads
 from illmrec.models.prompt import PromptTokens
 
 
 class TrainedParts(nn.Module):
-    """Everything that is trained and saved: adaptor, [REC] vector, projection heads.
+    """Everything that is trained around the language model: adaptor, [REC] vector, projection heads.
 
     Args:
         llm_width: width of the language model.
-        image_width: width of the image features that enter the prompt.
+        slot_width: width of the features that enter the prompt; None where items are written in words alone, which
+            leaves out the adaptor.
         widths: feature type -> width, for retrieval.
         adaptor_hidden: hidden width of the adaptor.
         shared_width: width of the recommendation space per type.
         preset: form of the adaptor.
+        slots: tokens that a feature becomes in the prompt.
+        learned_weights: learn a weight for each feature type's score.
     """
 
     def __init__(
         self,
         *,
         llm_width: int,
-        image_width: int,
+        slot_width: int | None,
         widths: Mapping[str, int],
         adaptor_hidden: int,
         shared_width: int,
         preset: Preset,
+        slots: int = 1,
+        learned_weights: bool = False,
     ) -> None:
         super().__init__()
-        self.adaptor = build_adaptor(image_width, adaptor_hidden, llm_width, preset)
+        self.adaptor: nn.Sequential | None = None
+        if slot_width is not None:
+            self.adaptor = build_adaptor(slot_width, adaptor_hidden, llm_width * slots, preset)
         self.rec = nn.Parameter(torch.randn(llm_width) * 0.02)
-        self.heads = ProjectionHeads(llm_width, widths, shared_width)
+        self.heads = ProjectionHeads(llm_width, widths, shared_width, learned_weights=learned_weights)
 
 
 @dataclass(frozen=True)
@@ -52,7 +61,7 @@ class Encoded:
     """What one pass over a batch yields.
 
     Args:
-        users: ``float32 [Q, d_llm]``: h_u, the hidden state at [REC], per retrieval branch.
+        users: ``float32 [N, d_llm]``: h_u, the hidden state at [REC], per retrieval branch.
         answer_logits: ``float32 [A, vocabulary]`` at the answer places; None without alignment branches.
     """
 
@@ -64,11 +73,13 @@ class Recommender:
     """The model: backbone, trained parts, prompt and item features of one catalog.
 
     Args:
-        backbone: the frozen language model.
-        parts: what is trained.
+        backbone: the language model.
+        parts: what is trained around it.
         prompt: tokenized texts of the catalog.
-        features: feature type -> matrix; ``image`` is needed for the prompt even where retrieval leaves it out.
+        features: feature type -> matrix; the one of ``slot_kind`` is needed even where retrieval leaves it out.
         history_limit: most recent items shown.
+        slot_kind: feature type that fills the items' slots; None for items in words alone.
+        token_budget: most tokens of a retrieval prompt: older items are left out; None for no bound.
     """
 
     def __init__(
@@ -78,32 +89,72 @@ class Recommender:
         prompt: PromptTokens,
         features: Mapping[str, FeatureMatrix],
         history_limit: int,
+        *,
+        slot_kind: str | None = "image",
+        token_budget: int | None = None,
     ) -> None:
         self.backbone = backbone
         self.parts = parts.to(backbone.device)
         self.prompt = prompt
         self.features = features
         self.history_limit = history_limit
+        self.slot_kind = slot_kind
+        self.token_budget = token_budget
+        # A question with a history of its own begins differently, so there is no beginning that all share.
+        self.shares_prefix = backbone.shares_prefix and prompt.question_head is None and len(prompt.head) > 0
+        self._prefix: Prefix | None = None
 
     @property
     def n_items(self) -> int:
         """Number of items in the catalog."""
         return len(self.prompt.items)
 
+    def named_parameters(self) -> dict[str, nn.Parameter]:
+        """Return all that is trained, by name: the parts, and adapters and tokens of the backbone."""
+        inside = {f"backbone.{name}": value for name, value in self.backbone.trained.items()}
+        return dict(self.parts.named_parameters()) | inside
+
+    def state(self) -> dict[str, Tensor]:
+        """Return a copy of all that is trained."""
+        return {name: value.detach().clone() for name, value in self.named_parameters().items()}
+
+    def load_state(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take the values of :meth:`state`.
+
+        Raises:
+            ModelError: when names or shapes are others.
+        """
+        named = self.named_parameters()
+        if named.keys() != tensors.keys():
+            odd = sorted(named.keys() ^ tensors.keys())
+            raise ModelError(f"{len(odd)} trained tensors are absent or unknown, {odd[0]} first.")
+        with torch.no_grad():
+            for name, value in named.items():
+                if value.shape != tensors[name].shape:
+                    raise ModelError(f"{name} is {tuple(tensors[name].shape)}, expected {tuple(value.shape)}.")
+                value.copy_(tensors[name])
+        self._prefix = None
+
     def encode(self, batch: PromptBatch) -> Encoded:
         """Run the language model over a batch of prompts (paper, 3.1 to 3.3)."""
         batch = batch.to(self.backbone.device)
         words = self.backbone.embed(batch.token_ids)
         flat = words.reshape(-1, words.shape[-1])
-        images = self.parts.adaptor(self._image_rows(batch.image_items)).to(flat.dtype)
-        flat = flat.index_copy(0, batch.image_places, images)
+        if self.parts.adaptor is not None:
+            slots = self.parts.adaptor(self._slot_rows(batch.slot_items)).to(flat.dtype)
+            flat = flat.index_copy(0, batch.slot_places, slots.reshape(-1, flat.shape[-1]))
         recs = self.parts.rec.to(flat.dtype).expand(len(batch.rec_places), -1)
         flat = flat.index_copy(0, batch.rec_places, recs)
-        # Rows are padded on the right and attention is causal, so one user and one branch a row need no mask.
-        mask = batch.attention_mask() if batch.needs_mask else None
-        hidden = self.backbone.run(flat.view_as(words), batch.positions, mask).reshape(flat.shape)
-        logits = self.backbone.predict_tokens(hidden[batch.answer_places]) if len(batch.answer_places) else None
-        return Encoded(hidden[batch.rec_places].float(), logits)
+        hidden = self.backbone.run(
+            flat.view_as(words),
+            batch.positions,
+            batch.attention_mask(),
+            prefix=self._read_prefix() if batch.prefix_length else None,
+            queries=batch.queries,
+        ).flatten(0, 1)
+        answers = hidden[batch.answer_queries]
+        logits = self.backbone.predict_tokens(answers) if len(answers) else None
+        return Encoded(hidden[batch.rec_queries].float(), logits)
 
     def item_features(self, items: npt.NDArray[np.integer]) -> dict[str, Tensor]:
         """Return ``float32 [n, d_f]`` per retrieval feature type, for item indices ``[n]``."""
@@ -119,6 +170,15 @@ class Recommender:
             slices.append(heads.item[kind](rows))
         return torch.cat(slices, dim=-1)
 
+    def cut_history(self, history: Indices) -> Indices:
+        """Return the most recent items that the limit and the token budget leave; at least one."""
+        recent = history[-self.history_limit :]
+        if self.token_budget is None:
+            return recent
+        room = self.token_budget - self.prompt.constant_tokens
+        total = np.cumsum(self.prompt.items.lengths[recent[::-1]])
+        return recent[-max(int(np.searchsorted(total, room, side="right")), 1) :]
+
     @torch.inference_mode()
     def represent_users(self, histories: Sequence[Indices], batch_size: int) -> npt.NDArray[np.float32]:
         """Return ``float32 [n, d_llm]``: h_u of each history, independent of batch size and order.
@@ -126,16 +186,18 @@ class Recommender:
         Histories are sorted by length into batches, so that little is spent on padding; the cost grows with the sum of
         the prompts' tokens.
         """
+        self.backbone.switch_training(on=False)
         result = np.zeros((len(histories), self.backbone.width), dtype=np.float32)
         for rows in self.plan_batches(histories, batch_size):
-            recent = [histories[row][-self.history_limit :] for row in rows]
-            result[rows] = self.encode(build_inference_batch(self.prompt, recent)).users.cpu().numpy()
+            cut = [self.cut_history(histories[row]) for row in rows]
+            batch = build_inference_batch(self.prompt, cut, with_head=not self.shares_prefix)
+            result[rows] = self.encode(batch).users.cpu().numpy()
         return result
 
     def plan_batches(self, histories: Sequence[Indices], batch_size: int) -> Iterator[npt.NDArray[np.int64]]:
         """Yield rows of ``histories`` with prompts of similar length, longest first."""
         tokens = self.prompt.items.lengths
-        lengths = np.array([tokens[history[-self.history_limit :]].sum() for history in histories], dtype=np.int64)
+        lengths = np.array([tokens[self.cut_history(history)].sum() for history in histories], dtype=np.int64)
         order = np.argsort(-lengths, kind="stable")
         for start in range(0, len(order), batch_size):
             yield order[start : start + batch_size]
@@ -153,6 +215,18 @@ class Recommender:
         device = self.backbone.device
         return np.asarray(self.parts.heads.project_users(torch.from_numpy(hidden).to(device)).cpu().numpy())
 
-    def _image_rows(self, items: Tensor) -> Tensor:
-        rows = self.features["image"].rows(items.cpu().numpy())
+    def _read_prefix(self) -> Prefix:
+        """Return the prefix: once for a frozen backbone, anew for each pass of one that is being trained."""
+        if self.backbone.trained and torch.is_grad_enabled():
+            return self.backbone.read_prefix(self.prompt.head.tolist())
+        if self._prefix is None or self.backbone.trained:
+            # Kept for passes that record gradients too, so it must not be a tensor of inference mode.
+            with torch.inference_mode(mode=False), torch.no_grad():
+                self._prefix = self.backbone.read_prefix(self.prompt.head.tolist())
+        return self._prefix
+
+    def _slot_rows(self, items: Tensor) -> Tensor:
+        if self.slot_kind is None:
+            raise ModelError("items are written in words alone, but the model has an adaptor.")
+        rows = self.features[self.slot_kind].rows(items.cpu().numpy())
         return torch.from_numpy(rows).to(self.backbone.device)

@@ -11,7 +11,13 @@ PROPERTIES = ("brand", "category", "title", "description")
 TASK = "A user consumed these items, from the oldest to the most recent.\n"
 ITEM_BEFORE_TITLE = "Title: "
 ITEM_BEFORE_IMAGE = " Image: "
+ITEM_BEFORE_CF = " Taste: "
+ITEM_BEFORE_BRAND = " Brand: "
+ITEM_BEFORE_CATEGORY = " Category: "
+ITEM_BEFORE_TEXT = " Description: "
 ITEM_END = "\n"
+CHAT_BEFORE, CHAT_BETWEEN = "USER: ", " ASSISTANT: "
+"""What the authors' layout puts around a question and before its answer (their code uses Vicuna's chat form)."""
 UNTITLED = "an item without a title"
 INSTRUCTION = "Generate a recommendation token for the next item to be consumed: "
 
@@ -43,4 +49,5 @@ ALIGNMENT: tuple[tuple[str, str, str], ...] = (
 def all_prompt_texts() -> list[str]:
     """Return every constant text of the prompt; a tokenizer trained on the spot should know their words."""
     texts = [TASK, ITEM_BEFORE_TITLE, ITEM_BEFORE_IMAGE, UNTITLED, INSTRUCTION]
+    texts += [ITEM_BEFORE_CF, ITEM_BEFORE_BRAND, ITEM_BEFORE_CATEGORY, ITEM_BEFORE_TEXT, CHAT_BEFORE, CHAT_BETWEEN]
     return texts + [question + answer for _, question, answer in ALIGNMENT]

@@ -1,7 +1,7 @@
 """The training loop: epochs of planned examples, validation on ranking, checkpoints, exact resume.
 
-Every random draw is a function of the seed and the epoch or step, and the model has no dropout, so parameters,
-optimizer moments and the step number are the whole state: a resumed run equals an uninterrupted one bit for bit on CPU.
+Every random draw, adapters' dropout included, is a function of the seed and the epoch or step, so parameters, optimizer
+moments and the step number are the whole state: a resumed run equals an uninterrupted one bit for bit on CPU.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from illmrec.data.examples import EpochPlan, NegativeRule, Supervision, Window, plan_epoch
 from illmrec.data.histories import Ragged
-from illmrec.errors import ModelError
-from illmrec.models.batch import PromptBatch, Request, build_training_batch
+from illmrec.errors import InterruptedRunError, ModelError
 from illmrec.models.recommender import Recommender
 from illmrec.progress import track
+from illmrec.seeds import derive_seed
 from illmrec.training.checkpoint import Checkpoint, load_latest, pack_optimizer, save_checkpoint, unpack_optimizer
-from illmrec.training.losses import alignment_loss, retrieval_losses
+from illmrec.training.objective import Objective, RetrievalSettings, Stage
+from illmrec.training.peers import Alone, Peers
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,12 @@ class LoopSettings:
     patience: int
     checkpoint_steps: int
     seed: int
+    retrieval: RetrievalSettings = field(default_factory=RetrievalSettings)
+    alignment_epochs: int = 0
+    """Epochs of alignment alone that come first, with only the adaptor learning; the epochs after them are retrieval
+    alone, with the adaptor frozen (paper, E.10). 0: both at once."""
+    image_dropout: float = 0.0
+    pass_tokens: int = 0
 
 
 class Journal(Protocol):
@@ -86,6 +92,8 @@ class Trainer:
         validate: returns the figure to maximise, given the recommender as it stands.
         checkpoints: folder of this very run's checkpoints (its name should identify data and settings).
         journal: where curves go.
+        peers: processes that train together; only the first one validates, logs and saves.
+        should_stop: asked after every step; when it says so the state is saved and the run ends with an error.
     """
 
     def __init__(
@@ -97,6 +105,8 @@ class Trainer:
         validate: Callable[[Recommender], float],
         checkpoints: Path,
         journal: Journal,
+        peers: Peers | None = None,
+        should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self.recommender = recommender
         self.sequences = sequences
@@ -105,11 +115,15 @@ class Trainer:
         self.best: dict[str, Tensor] = {}
         self.warnings: list[str] = []
         self._validate, self._checkpoints, self._journal = validate, checkpoints, journal
-        self._names = [name for name, _ in recommender.parts.named_parameters()]
+        self._stopping = False
+        self._peers = peers or Alone()
+        self._should_stop = should_stop
+        self._trained = recommender.named_parameters()
+        self._names = list(self._trained)
         self._optimizer = torch.optim.AdamW(
-            recommender.parts.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+            self._trained.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
-        self._answerable = [np.asarray(recommender.prompt.answerable_templates(i)) for i in range(recommender.n_items)]
+        self.objective = Objective(recommender, sequences, settings.retrieval, settings.seed)
         self.steps_per_epoch = math.ceil(len(self._plan(0)) / settings.batch_size)
         if not self.steps_per_epoch:
             raise ModelError("no user has two training interactions.", hint="Lower prepare.user_core or add data.")
@@ -117,7 +131,12 @@ class Trainer:
     @property
     def total_steps(self) -> int:
         """Steps of a run that does not stop early."""
-        return self.settings.epochs * self.steps_per_epoch
+        return self.total_epochs * self.steps_per_epoch
+
+    @property
+    def total_epochs(self) -> int:
+        """Epochs of a run that does not stop early, those of alignment alone included."""
+        return self.settings.alignment_epochs + self.settings.epochs
 
     def resume(self) -> bool:
         """Continue from the newest good checkpoint, if there is one; damaged ones go to ``warnings``."""
@@ -125,7 +144,7 @@ class Trainer:
         if checkpoint is None:
             return False
         named = dict(checkpoint.tensors)
-        self.recommender.parts.load_state_dict({name: named[f"model/{name}"] for name in self._names})
+        self.recommender.load_state({name: named[f"model/{name}"] for name in self._names})
         unpack_optimizer(self._optimizer, self._names, named)
         self.best = {name.removeprefix("best/"): tensor for name, tensor in named.items() if name.startswith("best/")}
         self.progress = Progress.from_json(dict(checkpoint.state))
@@ -134,87 +153,137 @@ class Trainer:
     def run(self) -> dict[str, Tensor]:
         """Train to the end and return the best state seen on validation, which is also loaded into the model."""
         done = self.progress.step // self.steps_per_epoch
-        for epoch in range(done, self.settings.epochs):
+        for epoch in range(done, self.total_epochs):
             if self.progress.bad_validations >= self.settings.patience:
                 break
             self._run_epoch(epoch)
-        self.recommender.parts.load_state_dict(self.best)
+        self._choose_trained("joint")
+        self.recommender.load_state(self.best)
         return self.best
 
     def _run_epoch(self, epoch: int) -> None:
-        plan = self._plan(epoch)
+        plan, stage = self._plan(epoch), self._stage(epoch)
+        self._choose_trained(stage)
         first = self.progress.step - epoch * self.steps_per_epoch
-        label = f"epoch {epoch + 1}/{self.settings.epochs}"
+        label = f"epoch {epoch + 1}/{self.total_epochs}"
         for number in track(range(first, self.steps_per_epoch), label, unit="step"):
             rows = slice(number * self.settings.batch_size, (number + 1) * self.settings.batch_size)
-            losses = self._step(plan, rows)
+            losses = self._step(plan, rows, stage)
             self.progress.step += 1
             self._record(losses)
             last = number + 1 == self.steps_per_epoch
-            if last and ((epoch + 1) % self.settings.validate_every == 0 or epoch + 1 == self.settings.epochs):
+            due = (epoch + 1) % self.settings.validate_every == 0 or epoch + 1 == self.total_epochs
+            if last and due and stage != "alignment":
                 self._run_validation()
-            if last or self.progress.step % self.settings.checkpoint_steps == 0:
+            stopping = self._stopping
+            if last or stopping or self.progress.step % self.settings.checkpoint_steps == 0:
                 self.save()
+            if stopping:
+                hint = "Give the same command again: it goes on from here."
+                raise InterruptedRunError(
+                    f"stopped as asked after step {self.progress.step}, which is saved.", hint=hint
+                )
 
-    def _step(self, plan: EpochPlan, rows: slice) -> dict[str, float]:
+    def _stage(self, epoch: int) -> Stage:
+        if not self.settings.alignment_epochs:
+            return "joint"
+        return "alignment" if epoch < self.settings.alignment_epochs else "retrieval"
+
+    def _choose_trained(self, stage: Stage) -> None:
+        """Let a stage change only what it is there for; what gets no gradient stays as it is."""
+        for name, value in self._trained.items():
+            aligning = name.startswith(("adaptor.", "backbone."))
+            value.requires_grad_(stage == "joint" or (stage == "alignment") == aligning)
+
+    def _step(self, plan: EpochPlan, rows: slice, stage: Stage = "joint") -> dict[str, float]:
         for group in self._optimizer.param_groups:
             group["lr"] = self._learning_rate(self.progress.step)
-        losses = self.compute_losses(plan, rows)
-        settings = self.settings
-        retrieval = sum(value for name, value in losses.items() if name != "alignment")
-        total = settings.retrieval_weight * retrieval + settings.alignment_weight * losses.get("alignment", 0.0)
-        if not isinstance(total, Tensor) or not torch.isfinite(total):
+        self._optimizer.zero_grad(set_to_none=True)
+        losses = self._accumulate(plan, rows, stage)
+        if not math.isfinite(losses["loss"]):
             users = plan.users[rows].tolist()
             hint = "Lower train.learning_rate, or look at these users' items for broken features."
             raise ModelError(f"the loss at step {self.progress.step} is not finite; user_index {users}.", hint=hint)
-        self._optimizer.zero_grad(set_to_none=True)
-        total.backward()
         self._optimizer.step()
-        return {"loss": float(total.detach())} | {name: float(value.detach()) for name, value in losses.items()}
-
-    def compute_losses(self, plan: EpochPlan, rows: slice) -> dict[str, Tensor]:
-        """Return the unweighted losses of some windows of a plan: one per feature type, and ``alignment``."""
-        model, heads = self.recommender, self.recommender.parts.heads
-        batch = self.build_prompts(plan, rows)
-        encoded = model.encode(batch)
-        users = heads.project_users(encoded.users)
-        asked = slice(plan.target_offsets[rows.start], plan.target_offsets[min(rows.stop, len(plan))])
-        targets = self.sequences.values[plan.targets[asked]]
-        positives = model.project_items_by_type(np.repeat(targets[:, None], len(heads.kinds), axis=1))
-        negatives = model.project_items_by_type(plan.negatives[asked])
-        by_type = retrieval_losses(heads.split_scores(users, positives), heads.split_scores(users, negatives))
-        losses = dict(zip(heads.kinds, by_type.unbind(), strict=True))
-        if encoded.answer_logits is not None:
-            losses["alignment"] = alignment_loss(encoded.answer_logits, batch.answer_tokens.to(by_type.device))
         return losses
 
-    def build_prompts(self, plan: EpochPlan, rows: slice) -> PromptBatch:
-        """Return the prompts of some windows: a retrieval branch per target, and one alignment question a window."""
-        requests = []
-        for window in range(rows.start, min(rows.stop, len(plan))):
-            start, end = int(plan.starts[window]), int(plan.ends[window])
-            targets = plan.targets[plan.target_offsets[window] : plan.target_offsets[window + 1]]
-            question = None
-            if self.settings.alignment_weight:
-                question = self._choose_question(int(self.sequences.values[end]), float(plan.template_draws[window]))
-            requests.append(Request(self.sequences.values[start:end], (targets - start).tolist(), question))
-        return build_training_batch(self.recommender.prompt, requests)
+    def _accumulate(self, plan: EpochPlan, rows: slice, stage: Stage) -> dict[str, float]:
+        """Add up the gradients of a batch over passes and processes; return its losses."""
+        objective, rank = self.objective, self._peers.rank
+        windows = range(rows.start, min(rows.stop, len(plan)))
+        ask = self.settings.alignment_weight > 0
+        cases = objective.write_cases(plan, windows, stage, ask=ask)
+        totals = objective.count(cases)
+        self._seed_dropout()
+        found: dict[str, float] = dict.fromkeys(self._list_losses(stage), 0.0)
+        for group in objective.split_passes(cases[rank :: self._peers.size], self.settings.pass_tokens):
+            losses = objective.compute(plan, group, totals, self.progress.step)
+            total = self.weigh(losses)
+            if total.requires_grad:
+                total.backward()
+            found["loss"] += float(total.detach())
+            for name, value in losses.items():
+                found[name] += float(value.detach())
+        return self._share(found)
 
-    def _choose_question(self, target: int, draw: float) -> tuple[int, int] | None:
-        templates = self._answerable[target]
-        return (int(templates[int(draw * len(templates))]), target) if len(templates) else None
+    def _share(self, found: dict[str, float]) -> dict[str, float]:
+        """Add up gradients, losses and wishes to stop over all processes."""
+        self._stopping = self._should_stop()
+        if self._peers.size == 1:
+            return found
+        trained = [value for value in self._trained.values() if value.requires_grad]
+        for value in trained:
+            if value.grad is None:
+                value.grad = torch.zeros_like(value)
+        figures = torch.tensor([*found.values(), float(self._stopping)], dtype=torch.float64)
+        self._peers.add_up([value.grad for value in trained if value.grad is not None])
+        self._peers.add_up([figures])
+        self._stopping = bool(figures[-1])
+        return dict(zip(found, figures[:-1].tolist(), strict=True))
+
+    def _list_losses(self, stage: Stage) -> list[str]:
+        kinds = ["retrieval"] if self.settings.retrieval.summed else [*self.recommender.parts.heads.kinds]
+        asked = ["alignment"] if self.settings.alignment_weight > 0 else []
+        parts = {"joint": kinds + asked, "alignment": asked, "retrieval": kinds}
+        return ["loss", *parts[stage]]
+
+    def _seed_dropout(self) -> None:
+        self.recommender.backbone.switch_training(on=True)
+        if self.recommender.backbone.trained:
+            torch.manual_seed(derive_seed(self.settings.seed, "dropout", self.progress.step, self._peers.rank) % 2**63)
+
+    def weigh(self, losses: dict[str, Tensor]) -> Tensor:
+        """Return the weighted sum of losses, or 0 of none."""
+        settings, total = self.settings, torch.zeros(())
+        for name, value in losses.items():
+            total = total.to(value.device) + value * (
+                settings.alignment_weight if name == "alignment" else settings.retrieval_weight
+            )
+        return total
+
+    def compute_losses(self, plan: EpochPlan, rows: slice) -> dict[str, Tensor]:
+        """Return the unweighted losses of some windows of a plan, in one pass."""
+        windows = range(rows.start, min(rows.stop, len(plan)))
+        cases = self.objective.write_cases(plan, windows, "joint", ask=self.settings.alignment_weight > 0)
+        return self.objective.compute(plan, cases, self.objective.count(cases), self.progress.step)
 
     def _plan(self, epoch: int) -> EpochPlan:
+        model = self.recommender
+        budget = model.token_budget
         return plan_epoch(
             self.sequences,
-            n_items=self.recommender.n_items,
-            n_types=len(self.recommender.parts.heads.kinds),
-            history_limit=self.recommender.history_limit,
+            n_items=model.n_items,
+            n_types=len(model.parts.heads.kinds),
+            history_limit=model.history_limit,
             window=self.settings.window,
             supervision=self.settings.supervision,
             negative_rule=self.settings.negative_rule,
             seed=self.settings.seed,
             epoch=epoch,
+            n_negatives=self.settings.retrieval.own_negatives,
+            hide_share=self.settings.image_dropout,
+            item_tokens=None if budget is None else model.prompt.items.lengths,
+            token_room=0 if budget is None else budget - model.prompt.constant_tokens,
         )
 
     def _learning_rate(self, step: int) -> float:
@@ -228,22 +297,26 @@ class Trainer:
 
     def _record(self, losses: dict[str, float]) -> None:
         self.progress.curve.append({"step": self.progress.step} | losses)
-        self._journal.log(self.progress.step, losses)
+        if self._peers.rank == 0:
+            self._journal.log(self.progress.step, losses)
 
     def _run_validation(self) -> None:
-        score = self._validate(self.recommender)
+        score = self._peers.tell(self._validate(self.recommender) if self._peers.rank == 0 else 0.0)
         self.progress.curve.append({"step": self.progress.step, "validation": score})
-        self._journal.log(self.progress.step, {"validation": score})
+        if self._peers.rank == 0:
+            self._journal.log(self.progress.step, {"validation": score})
         if score > self.progress.best_score:
             self.progress.best_score, self.progress.best_step = score, self.progress.step
             self.progress.bad_validations = 0
-            self.best = {name: value.detach().clone() for name, value in self.recommender.parts.state_dict().items()}
+            self.best = self.recommender.state()
         else:
             self.progress.bad_validations += 1
 
     def save(self) -> None:
-        """Publish a checkpoint of the state as it stands."""
-        tensors = {f"model/{name}": value for name, value in self.recommender.parts.state_dict().items()}
+        """Publish a checkpoint of the state as it stands; of several processes the first one does."""
+        if self._peers.rank:
+            return
+        tensors = {f"model/{name}": value for name, value in self.recommender.state().items()}
         tensors |= {f"best/{name}": value for name, value in self.best.items()}
         tensors |= pack_optimizer(self._optimizer, self._names)
         save_checkpoint(self._checkpoints, self.progress.step, Checkpoint(tensors, self.progress.to_json()))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
 import shutil
+import signal
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
     from illmrec.data.histories import Sequences
     from illmrec.models.recommender import Recommender
     from illmrec.training.loop import LoopSettings, Progress, Trainer
+    from illmrec.training.peers import Group
 
 log = logging.getLogger(__name__)
 
@@ -33,13 +38,22 @@ def command(dataset: str, as_json: bool) -> None:
     r"""Train the adaptor, the [REC] vector and the projection heads around the frozen language model.
 
     A killed run continues from its last checkpoint when the command is given again with the same data and parameters,
-    and ends with the very numbers of an uninterrupted one (on CPU). Curves, parameters and lineage go to MLflow.
+    and ends with the very numbers of an uninterrupted one (on CPU). SIGTERM ends a run after the step under way, with
+    its state saved and exit code 143. Curves, parameters and lineage go to MLflow.
+
+    Several GPUs share every batch when the command is started through a launcher; the result is that of one process.
 
     \b
     Example:
       illmrec train --dataset amazon
+      accelerate launch --num_processes 2 -m illmrec train --dataset amazon
     """
+    from illmrec.training.peers import find_rank
+
     context = open_context(dataset, as_json)
+    if find_rank():
+        train(context)
+        return
     with hold_lock(context.layout.lock("train")):
         atomic.sweep_partial(context.layout.artifacts, context.layout.model.name)
         facts = train(context)
@@ -47,27 +61,69 @@ def command(dataset: str, as_json: bool) -> None:
 
 
 def train(context: Context) -> dict[str, Any]:
-    """Train or continue training, publish the model folder, close the MLflow run."""
+    """Train or continue training, publish the model folder, close the MLflow run.
+
+    Of several processes only the first one writes, logs and returns facts.
+    """
     from illmrec.training.loop import Trainer
+    from illmrec.training.peers import Alone, Group, is_group, pick_own_device
     from illmrec.training.seeding import seed_everything
-    from pipelines.assembly import build_recommender, load_catalog, load_sequences
-    from pipelines.tracking import EXPERIMENT, MODEL_TAG, Tracker
+    from pipelines.assembly import build_recommender, load_catalog, load_sequences, pick_device
 
     layout, config = context.layout, context.section(TrainConfig)
     catalog, sequences = load_catalog(layout), load_sequences(layout)
     settings = config.model_dump(mode="json")
-    recommender = build_recommender(layout, catalog, settings, seed=lambda: seed_everything(config.seed))
+    peers = Group() if is_group() else Alone()
+    device = pick_own_device() if is_group() and pick_device() == "cuda" else pick_device()
+    recommender = build_recommender(layout, catalog, settings, lambda: seed_everything(config.seed), device)
+    if config.shard_backbone and isinstance(peers, Group):
+        recommender.backbone.shard()
     checkpoints = layout.checkpoints / identify_run(layout, settings)
-    atomic.sweep_partial(checkpoints)
+    if peers.rank == 0:
+        atomic.sweep_partial(checkpoints)
     journal = _Journal()
-    trainer = Trainer(
-        recommender,
-        sequences.train,
-        make_loop_settings(config),
-        validate=lambda model: score_validation(model, sequences, config),
-        checkpoints=checkpoints,
-        journal=journal,
-    )
+    with _notice_sigterm() as asked:
+        trainer = Trainer(
+            recommender,
+            sequences.train,
+            make_loop_settings(config),
+            validate=lambda model: score_validation(model, sequences, config),
+            checkpoints=checkpoints,
+            journal=journal,
+            peers=peers,
+            should_stop=asked.is_set,
+        )
+        if isinstance(peers, Group):
+            return _train_in_group(context, trainer, peers, settings, catalog.digest, journal)
+        return _train_and_publish(context, trainer, settings, catalog.digest, journal)
+
+
+def _train_in_group(
+    context: Context, trainer: Trainer, peers: Group, settings: dict[str, Any], item_digest: str, journal: _Journal
+) -> dict[str, Any]:
+    """Train in one of several processes, all of which start from the same checkpoint."""
+    try:
+        if peers.rank == 0:
+            return _train_and_publish(context, trainer, settings, item_digest, journal, ready=lambda: peers.tell(0.0))
+        peers.tell(0.0)  # the first process has looked at the checkpoints, and written one
+        trainer.resume()
+        trainer.run()
+        return {}
+    finally:
+        peers.leave()
+
+
+def _train_and_publish(
+    context: Context,
+    trainer: Trainer,
+    settings: dict[str, Any],
+    item_digest: str,
+    journal: _Journal,
+    ready: Callable[[], object] = lambda: None,
+) -> dict[str, Any]:
+    from pipelines.tracking import EXPERIMENT, MODEL_TAG, Tracker
+
+    layout = context.layout
     resumed = trainer.resume()
     for warning in trainer.warnings:
         log.warning("checkpoint skipped: %s", warning)
@@ -77,15 +133,35 @@ def train(context: Context) -> dict[str, Any]:
         trainer.progress.about = {"run_id": run.run_id}
         run.describe(_flatten(settings), describe_lineage(layout.root, context.params, layout.dataset))
     trainer.save()
+    ready()
     tensors = trainer.run()
-    _publish(layout, settings, catalog.digest, trainer, tensors)
+    _publish(layout, settings, item_digest, trainer, tensors)
     run.attach(layout.curves / "train.csv", "curves")
     # The model folder itself names no run, so that equal inputs give equal bytes; the run names the model.
     run.describe({}, {MODEL_TAG: atomic.digest_file(layout.model / "tensors.safetensors")})
     run.finish()
     # Only now is the run over; a kill before this line resumes and publishes the same bytes again.
     shutil.rmtree(layout.checkpoints, ignore_errors=True)
-    return _summarise(trainer, recommender, run.run_id, resumed)
+    return _summarise(trainer, run.run_id, resumed)
+
+
+@contextlib.contextmanager
+def _notice_sigterm() -> Iterator[threading.Event]:
+    """Yield an event that SIGTERM sets, in place of ending the process; a second one ends it."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+
+    def note(number: int, _: object) -> None:
+        asked.set()
+        signal.signal(number, before)
+
+    before = signal.signal(signal.SIGTERM, note)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class _Journal:
@@ -107,35 +183,37 @@ def identify_run(layout: Layout, settings: dict[str, Any]) -> str:
         require(layout.split / "sequences.parquet", f"split --dataset {layout.dataset}"),
         require(layout.encoders / "encoders.json", f"encoders --dataset {layout.dataset}"),
         layout.prepared / "items.parquet",
-        *(layout.features(kind) / "values.npy" for kind in dict.fromkeys((*settings["features"], "image"))),
+        *(layout.features(kind) / "values.npy" for kind in dict.fromkeys((*settings["features"], "image", "cf"))),
+        *([layout.summaries / "summaries.parquet"] if settings["representation"] == "summary" else []),
     ]
     facts = {"settings": settings, "files": [atomic.digest_file(path) for path in files]}
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
+SAME_NAMES = (
+    *("supervision", "alignment_weight", "alignment_epochs", "image_dropout", "pass_tokens"),
+    *("learning_rate", "weight_decay", "warmup_share", "schedule", "batch_size", "epochs"),
+    *("validate_every", "patience", "checkpoint_steps", "seed"),
+)
+"""Settings of the loop that have the same name and meaning in the section."""
+
+
 def make_loop_settings(config: TrainConfig) -> LoopSettings:
     """Turn the section into loop settings; the preset decides what the paper and the authors' code do differently."""
     from illmrec.training.loop import LoopSettings
+    from illmrec.training.objective import RetrievalSettings
 
-    shared = config.model_dump(
-        include={
-            "supervision",
-            "alignment_weight",
-            "learning_rate",
-            "weight_decay",
-            "warmup_share",
-            "schedule",
-            "batch_size",
-            "epochs",
-            "validate_every",
-            "patience",
-            "checkpoint_steps",
-            "seed",
-        }
+    shared = config.model_dump(include=set(SAME_NAMES))
+    shared["retrieval"] = RetrievalSettings(
+        loss=config.retrieval_loss,
+        summed=config.retrieval_scores == "sum",
+        negatives=config.negatives,
+        sharing=config.negative_sharing,
+        calibration=config.gbce_calibration,
     )
     if config.preset == "paper":
         return LoopSettings(window=config.window, negative_rule="unseen_shared", retrieval_weight=1.0, **shared)
-    share = 1.0 / len(config.features)
+    share = 1.0 if shared["retrieval"].summed else 1.0 / len(config.features)
     return LoopSettings(window="short", negative_rule="any_per_type", retrieval_weight=share, **shared)
 
 
@@ -181,12 +259,12 @@ def _write_curve(path: Path, progress: Progress) -> None:
         merged.write_csv(file)
 
 
-def _summarise(trainer: Trainer, recommender: Recommender, run_id: str, resumed: bool) -> dict[str, Any]:
+def _summarise(trainer: Trainer, run_id: str, resumed: bool) -> dict[str, Any]:
     return {
         "steps": trainer.progress.step,
         "best_step": trainer.progress.best_step,
         "validation_ndcg@10": trainer.progress.best_score,
-        "trained_parameters": sum(value.numel() for value in recommender.parts.parameters()),
+        "trained_parameters": sum(value.numel() for value in trainer.recommender.named_parameters().values()),
         "resumed": resumed,
         "mlflow_run": run_id,
     }

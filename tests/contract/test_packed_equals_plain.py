@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.reference import Reference, load_language_model
-from benchmarks.tiny import build_recommender, make_sequences
+from benchmarks.tiny import FORM, build_recommender, make_sequences
 from illmrec.data.examples import EpochPlan, plan_epoch
 from illmrec.data.histories import Ragged, pack_rows
 from illmrec.models.backbone import Backbone
@@ -72,7 +73,7 @@ def plan_whole(sequences: Ragged, supervision: str, seed: int = 0) -> EpochPlan:
         ends=ends,
         target_offsets=np.concatenate([[0], np.cumsum(counts)]),
         targets=np.concatenate(targets),
-        negatives=rng.integers(0, 20, (int(counts.sum()), 3)).astype(np.int32),
+        negatives=rng.integers(0, 20, (int(counts.sum()), 1, 3)).astype(np.int32),
         template_draws=rng.random(len(starts)),
     )
 
@@ -87,11 +88,12 @@ def make_trainer(recommender: Recommender, sequences: Ragged) -> Trainer:
 
 
 def gradients(recommender: Recommender, losses: dict[str, Tensor]) -> dict[str, Tensor]:
-    recommender.parts.zero_grad(set_to_none=True)
+    trained = recommender.named_parameters()
+    for value in trained.values():
+        value.grad = None
     torch.stack(list(losses.values())).sum().backward()
     return {
-        name: torch.zeros_like(value) if value.grad is None else value.grad.clone()
-        for name, value in recommender.parts.named_parameters()
+        name: torch.zeros_like(value) if value.grad is None else value.grad.clone() for name, value in trained.items()
     }
 
 
@@ -157,6 +159,74 @@ def test_catalogs_with_all_and_with_no_pictures_agree(
     assert gradient < GRADIENT_TOLERANCE
 
 
+VARIANTS: dict[str, dict[str, object]] = {
+    "instruction first": {"instruction_first": True},
+    "image and description": {"representation": "image+description"},
+    "attributes": {"representation": "attribute"},
+    "taste": {"representation": "cf"},
+    "summaries": {"representation": "summary"},
+    "descriptions": {"representation": "description"},
+    "titles": {"representation": "title"},
+    "missing pictures keep their slot": {"missing_image": "feature"},
+    "missing pictures leave nothing": {"missing_image": "drop"},
+    "three tokens a picture": {"slots": 3},
+    "no titles": {"title_tokens": 0},
+    "a chat of its own": {"layout": "chat"},
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_way_to_write_a_prompt_agrees(
+    variant: str, tiny_backbone: Backbone, tiny_items: pl.DataFrame, model: object
+) -> None:
+    form = replace(FORM, **VARIANTS[variant])
+    recommender = build_recommender(tiny_backbone, tiny_items, form=form, learned_weights=True)
+    sequences = pack_rows([[4, 5, 6, 8, 9, 10, 11], [0, 3], [5, 2, 7], [9, 10], [4, 6, 12]])
+    plan = replace(plan_whole(sequences, "every"), hidden=generator(0, "hidden").random(len(sequences.values)) < 0.3)
+    loss, gradient = differences(recommender, model, sequences, plan)
+    assert loss < LOSS_TOLERANCE
+    assert gradient < GRADIENT_TOLERANCE
+
+
+@pytest.mark.parametrize("shortcut", ["both", "prefix", "last layer", "neither"])
+def test_each_shortcut_agrees_alone_and_with_the_other(
+    shortcut: str, tiny_model_folder: Path, tiny_items: pl.DataFrame, model: object
+) -> None:
+    backbone = Backbone(tiny_model_folder)
+    assert backbone.shares_prefix
+    assert backbone.narrows
+    backbone.shares_prefix = shortcut in ("both", "prefix")
+    backbone.narrows = shortcut in ("both", "last layer")
+    recommender = build_recommender(backbone, tiny_items, history_limit=HISTORY_LIMIT)
+    sequences = pack_rows(ADVERSARIAL["shortest beside longest"])
+    loss, gradient = differences(recommender, model, sequences, plan_whole(sequences, "every"))
+    assert loss < LOSS_TOLERANCE
+    assert gradient < GRADIENT_TOLERANCE
+
+
+@pytest.mark.parametrize("pass_tokens", [1, 150, 400])
+def test_gradients_of_passes_add_up_to_those_of_the_batch(
+    pass_tokens: int, tiny_backbone: Backbone, tiny_items: pl.DataFrame
+) -> None:
+    recommender = build_recommender(tiny_backbone, tiny_items, history_limit=HISTORY_LIMIT)
+    sequences = pack_rows([*ADVERSARIAL["shortest beside longest"], *ADVERSARIAL["some targets answer nothing"]])
+    plan = plan_whole(sequences, "every")
+    trainer = make_trainer(recommender, sequences)
+    whole = trainer.compute_losses(plan, slice(0, len(plan)))
+    expected = gradients(recommender, whole)
+    cases = trainer.objective.write_cases(plan, range(len(plan)), "joint")
+    groups = list(trainer.objective.split_passes(cases, pass_tokens))
+    assert len(groups) > 1
+    totals = trainer.objective.count(cases)
+    parts = [trainer.objective.compute(plan, group, totals, 0) for group in groups]
+    summed = {name: torch.stack([part[name] for part in parts if name in part]).sum() for name in whole}
+    found = gradients(recommender, summed)
+    for name in whole:
+        assert float(summed[name].detach()) == pytest.approx(float(whole[name].detach()), abs=LOSS_TOLERANCE)
+    for name, value in expected.items():
+        assert float((found[name] - value).norm()) <= GRADIENT_TOLERANCE * max(float(value.norm()), 1e-6), name
+
+
 def test_agreement_is_closer_in_double_precision(tiny_model_folder: Path, tiny_items: pl.DataFrame) -> None:
     backbone = Backbone(tiny_model_folder, torch.float64)
     recommender = build_recommender(backbone, tiny_items)
@@ -178,10 +248,14 @@ def test_padded_plain_batches_agree_with_unpadded_ones(
     assert gradient < GRADIENT_TOLERANCE
 
 
+def behind_the_prefix(batch: PromptBatch, mask: Tensor) -> Tensor:
+    return torch.nn.functional.pad(mask[:, None], (batch.prefix_length, 0), value=True)
+
+
 def see_all_branches(batch: PromptBatch) -> Tensor:
     size = batch.branches.shape[1]
     causal = torch.ones(size, size, dtype=torch.bool).tril()
-    return (causal & (batch.users[:, :, None] == batch.users[:, None, :]))[:, None]
+    return behind_the_prefix(batch, causal & (batch.users[:, :, None] == batch.users[:, None, :]))
 
 
 def see_all_users(batch: PromptBatch) -> Tensor:
@@ -189,7 +263,7 @@ def see_all_users(batch: PromptBatch) -> Tensor:
     causal = torch.ones(size, size, dtype=torch.bool).tril()
     own_branch = batch.branches[:, :, None] == batch.branches[:, None, :]
     on_trunk = (batch.branches == 0)[:, None, :] & (batch.positions[:, None, :] < batch.leaves_at[:, :, None])
-    return (causal & (own_branch | on_trunk))[:, None]
+    return behind_the_prefix(batch, causal & (own_branch | on_trunk))
 
 
 def see_the_whole_trunk(batch: PromptBatch) -> Tensor:
@@ -197,7 +271,7 @@ def see_the_whole_trunk(batch: PromptBatch) -> Tensor:
     causal = torch.ones(size, size, dtype=torch.bool).tril()
     same_user = batch.users[:, :, None] == batch.users[:, None, :]
     own_branch = batch.branches[:, :, None] == batch.branches[:, None, :]
-    return (causal & same_user & (own_branch | (batch.branches == 0)[:, None, :]))[:, None]
+    return behind_the_prefix(batch, causal & same_user & (own_branch | (batch.branches == 0)[:, None, :]))
 
 
 @pytest.mark.parametrize("wrong_mask", [see_all_branches, see_all_users, see_the_whole_trunk])

@@ -100,11 +100,11 @@ def test_a_saved_model_gives_equal_scores(
     tiny_backbone: Backbone,
     tiny_items: pl.DataFrame,
 ) -> None:
-    write_tensors(tmp_path / "model", recommender.parts.state_dict(), {"kind": "test"})
+    write_tensors(tmp_path / "model", recommender.state(), {"kind": "test"})
     preset = "paper" if len(recommender.parts.adaptor) == 3 else "authors"
     other = build_recommender(tiny_backbone, tiny_items, preset=preset, seed=99)
     before = other.project_users(other.represent_users(histories, 4))
-    other.parts.load_state_dict(dict(read_tensors(tmp_path / "model").tensors))
+    other.load_state(dict(read_tensors(tmp_path / "model").tensors))
     users = recommender.project_users(recommender.represent_users(histories, 4))
     loaded = other.project_users(other.represent_users(histories, 4))
     assert not np.array_equal(users, before)
@@ -113,7 +113,7 @@ def test_a_saved_model_gives_equal_scores(
 
 
 def test_the_saved_parts_hold_nothing_of_the_language_model(recommender: Recommender) -> None:
-    names = {name.split(".")[0] for name in recommender.parts.state_dict()}
+    names = {name.split(".")[0] for name in recommender.state()}
     assert names == {"adaptor", "rec", "heads"}
 
 

@@ -99,8 +99,8 @@ def test_training_lowers_the_loss_and_changes_every_part(whole: Trainer, bench: 
     losses = [entry["loss"] for entry in whole.progress.curve if "loss" in entry]
     assert len(losses) == whole.total_steps
     assert np.mean(losses[-3:]) < np.mean(losses[:3])
-    before = bench.trainer(tmp_path).recommender.parts.state_dict()
-    after = whole.recommender.parts.state_dict()
+    before = bench.trainer(tmp_path).recommender.state()
+    after = whole.recommender.state()
     assert not any(torch.equal(before[name], after[name]) for name in before)
 
 
@@ -140,7 +140,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(stop_at: int, whole: Trainer,
     resumed.run()
     assert resumed.progress.curve == whole.progress.curve
     assert_equal(resumed.best, whole.best)
-    assert_equal(dict(resumed.recommender.parts.state_dict()), dict(whole.recommender.parts.state_dict()))
+    assert_equal(dict(resumed.recommender.state()), dict(whole.recommender.state()))
     assert resumed.progress.best_step == whole.progress.best_step
 
 
@@ -174,13 +174,13 @@ def test_the_best_state_is_returned_not_the_last(bench: Bench, tmp_path: Path) -
     states: list[dict[str, Tensor]] = []
 
     def score(recommender: Recommender) -> float:
-        states.append({name: value.clone() for name, value in recommender.parts.state_dict().items()})
+        states.append({name: value.clone() for name, value in recommender.state().items()})
         return next(scores)
 
     trainer = bench.trainer(tmp_path)
     trainer._validate = score
     assert_equal(trainer.run(), states[1])
-    assert_equal(dict(trainer.recommender.parts.state_dict()), states[1])
+    assert_equal(dict(trainer.recommender.state()), states[1])
     assert trainer.progress.best_step == 2 * trainer.steps_per_epoch
     assert trainer.progress.best_score == 0.5
 
@@ -215,7 +215,8 @@ def test_weights_of_the_losses_are_applied(bench: Bench, tmp_path: Path) -> None
 def test_without_alignment_no_question_is_asked(bench: Bench, tmp_path: Path) -> None:
     trainer = bench.trainer(tmp_path, replace(SETTINGS, alignment_weight=0.0))
     plan = trainer._plan(0)
-    assert len(trainer.build_prompts(plan, slice(0, 4)).answer_places) == 0
+    cases = trainer.objective.write_cases(plan, range(4), "joint", ask=False)
+    assert trainer.objective.count(cases).answer_tokens == 0
     assert set(trainer.compute_losses(plan, slice(0, 4))) == {"image", "cf", "text"}
 
 

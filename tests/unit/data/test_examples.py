@@ -49,7 +49,7 @@ def test_every_plan_keeps_its_promises(
     assert sorted(drawn.users.tolist()) == [user for user in range(len(sequences)) if len(sequences[user]) >= 2]
     assert len(drawn.template_draws) == len(drawn)
     assert ((drawn.template_draws >= 0) & (drawn.template_draws < 1)).all()
-    assert drawn.negatives.shape == (len(drawn.targets), 3)
+    assert drawn.negatives.shape == (len(drawn.targets), 1, 3)
     assert drawn.target_offsets[-1] == len(drawn.targets)
     for number, user in enumerate(drawn.users):
         first, past = sequences.offsets[user], sequences.offsets[user + 1]
@@ -66,8 +66,8 @@ def test_every_plan_keeps_its_promises(
     for owner, target, negatives in zip(owners, drawn.targets, drawn.negatives, strict=True):
         assert ((negatives >= 0) & (negatives < N_ITEMS)).all()
         if rule == "unseen_shared":
-            assert len(set(negatives.tolist())) == 1
-            assert negatives[0] not in sequences[owner]
+            assert len(set(negatives[0].tolist())) == 1
+            assert negatives[0, 0] not in sequences[owner]
         else:
             assert sequences.values[target] not in negatives
 
@@ -107,14 +107,14 @@ def test_short_windows_have_the_published_lengths() -> None:
 
 def test_unseen_negatives_are_uniform_over_the_unseen_items() -> None:
     sequences = pack_rows([[0, 1, 2, 3, 4]] * 5000)
-    counts = np.bincount(plan(sequences, n_items=10).negatives[:, 0], minlength=10)
+    counts = np.bincount(plan(sequences, n_items=10).negatives[:, 0, 0], minlength=10)
     assert counts[:5].tolist() == [0] * 5
     assert np.abs(counts[5:] - 1000).max() < 130
 
 
 def test_negatives_of_the_authors_are_uniform_over_all_but_the_target() -> None:
     sequences = pack_rows([[0, 3]] * 9000)
-    drawn = plan(sequences, n_items=10, negative_rule="any_per_type").negatives
+    drawn = plan(sequences, n_items=10, negative_rule="any_per_type").negatives[:, 0]
     counts = np.stack([np.bincount(column, minlength=10) for column in drawn.T])
     assert counts[:, 3].tolist() == [0, 0, 0]
     assert np.abs(np.delete(counts, 3, axis=1) - 1000).max() < 145
@@ -123,11 +123,42 @@ def test_negatives_of_the_authors_are_uniform_over_all_but_the_target() -> None:
 
 def test_a_user_who_has_seen_everything_still_gets_a_negative() -> None:
     drawn = plan(pack_rows([[0, 1, 2]]), n_items=3)
-    assert drawn.negatives.shape == (1, 3)
-    assert 0 <= drawn.negatives[0, 0] < 3
+    assert drawn.negatives.shape == (1, 1, 3)
+    assert 0 <= drawn.negatives[0, 0, 0] < 3
 
 
 @pytest.mark.parametrize("rows", [[], [[]], [[3]], [[1], [], [2]]])
 def test_nobody_to_train_on_gives_an_empty_plan(rows: list[list[int]]) -> None:
     assert len(plan(pack_rows(rows))) == 0
     assert len(plan(pack_rows(rows), supervision="every", window="short").targets) == 0
+
+
+@pytest.mark.parametrize("rule", ["unseen_shared", "any_per_type"])
+def test_more_negatives_keep_the_promises_of_one(rule: str) -> None:
+    sequences = pack_rows([[0, 1, 2, 3], [4, 5, 6], [7, 0]])
+    drawn = plan(sequences, negative_rule=rule, supervision="every", n_negatives=7)
+    assert drawn.negatives.shape == (len(drawn.targets), 7, 3)
+    owners = np.repeat(drawn.users, np.diff(drawn.target_offsets))
+    for owner, target, negatives in zip(owners, drawn.targets, drawn.negatives, strict=True):
+        refused = sequences[owner] if rule == "unseen_shared" else sequences.values[target : target + 1]
+        assert not np.isin(negatives, refused).any()
+    assert len(np.unique(drawn.negatives)) > 5
+
+
+def test_hidden_pictures_are_drawn_anew_each_epoch_at_the_share_asked_for() -> None:
+    sequences = pack_rows([list(range(10))] * 1000)
+    assert plan(sequences).hidden is None
+    first, second = (plan(sequences, hide_share=0.3, epoch=epoch).hidden for epoch in (0, 1))
+    assert first.shape == sequences.values.shape
+    assert abs(first.mean() - 0.3) < 0.02
+    assert (first != second).any()
+
+
+def test_histories_are_cut_at_their_tokens_oldest_first() -> None:
+    sequences = pack_rows([[3, 1, 2, 0], [0, 0, 0], [2, 1]])
+    tokens = np.array([1, 5, 10, 50] + [1] * (N_ITEMS - 4))
+    for room, starts in ((100, [0, 4, 7]), (16, [1, 4, 7]), (15, [1, 4, 7]), (14, [2, 4, 7]), (1, [2, 5, 7]), (-5, [2, 5, 7])):
+        drawn = plan(sequences, window="last", item_tokens=tokens, token_room=room)
+        order = np.argsort(drawn.users)
+        assert drawn.starts[order].tolist() == starts, room
+        assert (drawn.targets[-1] > drawn.starts[-1]).all()

@@ -6,7 +6,7 @@ import torch
 
 from illmrec.data.histories import pack_rows
 from illmrec.models import templates
-from illmrec.models.batch import PADDING, TRUNK, PromptBatch, Request, build_inference_batch, build_training_batch
+from illmrec.models.batch import PADDING, TRUNK, PromptBatch, Request, build_batch
 from illmrec.models.prompt import NO_SLOT, SLOT, PromptTokens
 
 # Item i is the token 10 i + 1 before and 10 i + 2 after its slot; item 3 has no picture and a word of its own.
@@ -20,7 +20,8 @@ def prompt() -> PromptTokens:
     return PromptTokens(
         head=np.array(HEAD, dtype=np.int32),
         items=pack_rows([[1, SLOT, 2], [11, 12, SLOT, 13], [SLOT, 22], [31, 32]]),
-        image_slots=np.array([1, 2, 0, NO_SLOT], dtype=np.int32),
+        slot_starts=np.array([1, 2, 0, NO_SLOT], dtype=np.int32),
+        bare_items=pack_rows([[1, 2], [11, 12, 13], [22], [31, 32]]),
         instruction=np.array(INSTRUCTION, dtype=np.int32),
         questions=[np.array(QUESTION, dtype=np.int32)] * count,
         answers=[(np.array([931], dtype=np.int32), np.array([932], dtype=np.int32))] * count,
@@ -38,15 +39,15 @@ def visible(batch: PromptBatch, row: int, place: int) -> list[int]:
 
 
 def test_a_tree_with_every_kind_of_branch(prompt: PromptTokens) -> None:
-    batch = build_training_batch(prompt, [ask([0, 3, 1], [1, 3], (0, 1))])
+    batch = build_batch(prompt, [ask([0, 3, 1], [1, 3], (0, 1))])
     trunk = [901, 902, 1, SLOT, 2, 31, 32, 11, 12, SLOT, 13]
     branches = [911, SLOT, 911, SLOT, 921, 922, 931, 51, 52, 932]
     assert batch.token_ids.tolist() == [trunk + branches]
     assert batch.positions.tolist() == [[*range(11), 5, 6, 11, 12, *range(11, 17)]]
     assert batch.branches.tolist() == [[TRUNK] * 11 + [1, 1, 2, 2] + [3] * 6]
     assert batch.leaves_at.tolist() == [[0] * 11 + [5, 5, 11, 11] + [11] * 6]
-    assert batch.image_places.tolist() == [3, 9]
-    assert batch.image_items.tolist() == [0, 1]
+    assert batch.slot_places.tolist() == [3, 9]
+    assert batch.slot_items.tolist() == [0, 1]
     assert batch.rec_places.tolist() == [12, 14]
     assert batch.token_ids[0, batch.rec_places].tolist() == [SLOT, SLOT]
     # The loss lies on exactly the answer's tokens: each is predicted from the place before it.
@@ -56,7 +57,7 @@ def test_a_tree_with_every_kind_of_branch(prompt: PromptTokens) -> None:
 
 
 def test_a_branch_sees_its_trunk_and_itself_and_nothing_else(prompt: PromptTokens) -> None:
-    batch = build_training_batch(prompt, [ask([0, 3, 1], [1, 3], (0, 1))])
+    batch = build_batch(prompt, [ask([0, 3, 1], [1, 3], (0, 1))])
     trunk = [901, 902, 1, SLOT, 2, 31, 32, 11, 12, SLOT, 13]
     assert visible(batch, 0, 6) == trunk[:7]
     assert visible(batch, 0, 12) == [*trunk[:5], 911, SLOT]
@@ -65,7 +66,7 @@ def test_a_branch_sees_its_trunk_and_itself_and_nothing_else(prompt: PromptToken
 
 
 def test_users_share_rows_but_see_nothing_of_each_other(prompt: PromptTokens) -> None:
-    batch = build_training_batch(prompt, [ask([2], [1]), ask([0, 1, 3], [3]), ask([3], [1]), ask([1], [1])])
+    batch = build_batch(prompt, [ask([2], [1]), ask([0, 1, 3], [3]), ask([3], [1]), ask([1], [1])])
     assert batch.token_ids.shape[0] == 3, "two of the short prompts fit no row with the long one, but share theirs"
     mask = batch.attention_mask()[:, 0]
     same = batch.users[:, :, None] == batch.users[:, None, :]
@@ -79,7 +80,7 @@ def test_users_share_rows_but_see_nothing_of_each_other(prompt: PromptTokens) ->
 
 
 def test_every_row_of_the_mask_sees_something(prompt: PromptTokens) -> None:
-    batch = build_training_batch(prompt, [ask([0, 1, 2, 3], [1, 2, 3, 4]), ask([3], [1])])
+    batch = build_batch(prompt, [ask([0, 1, 2, 3], [1, 2, 3, 4]), ask([3], [1])])
     assert (batch.users == PADDING).any()
     assert batch.attention_mask().any(-1).all(), "an empty row would make the softmax not a number"
 
@@ -87,37 +88,23 @@ def test_every_row_of_the_mask_sees_something(prompt: PromptTokens) -> None:
 def test_rows_are_never_longer_than_the_longest_prompt(prompt: PromptTokens) -> None:
     rng = np.random.default_rng(0)
     requests = [ask(rng.integers(0, 4, rng.integers(1, 9)).tolist(), [1]) for _ in range(30)]
-    alone = [build_training_batch(prompt, [request]).token_ids.numel() for request in requests]
-    batch = build_training_batch(prompt, requests)
+    alone = [build_batch(prompt, [request]).token_ids.numel() for request in requests]
+    batch = build_batch(prompt, requests)
     assert batch.token_ids.shape[1] == max(alone)
     tokens = int((batch.users != PADDING).sum())
     assert tokens == sum(alone)
     assert tokens / batch.token_ids.numel() > 0.85
 
 
-def test_one_question_a_user_needs_no_mask(prompt: PromptTokens) -> None:
-    histories = [np.array(items, dtype=np.int32) for items in ([0, 1], [3], [2, 2, 2])]
-    batch = build_inference_batch(prompt, histories)
-    assert not batch.needs_mask
-    assert len(batch.answer_places) == 0
-    assert batch.token_ids.shape[0] == 3
-    size = batch.token_ids.shape[1]
-    for row, place in enumerate(batch.rec_places.tolist()):
-        assert place // size == row
-        length = place % size + 1
-        assert batch.positions[row, :length].tolist() == list(range(length))
-        assert (batch.users[row] == row).tolist() == [True] * length + [False] * (size - length)
-
-
 def test_a_question_needs_no_retrieval_branch(prompt: PromptTokens) -> None:
-    batch = build_training_batch(prompt, [ask([0], [], (0, 0))])
+    batch = build_batch(prompt, [ask([0], [], (0, 0))])
     assert len(batch.rec_places) == 0
     assert batch.answer_tokens.tolist() == [931, 50, 932]
 
 
 def test_a_batch_moves_whole(prompt: PromptTokens) -> None:
-    batch = build_training_batch(prompt, [ask([0], [1], (0, 0))])
+    batch = build_batch(prompt, [ask([0], [1], (0, 0))])
     moved = batch.to("meta")
-    assert moved.needs_mask == batch.needs_mask
+    assert moved.prefix_length == batch.prefix_length
     tensors = [name for name, value in vars(batch).items() if isinstance(value, torch.Tensor)]
     assert all(getattr(moved, name).device.type == "meta" for name in tensors)

@@ -9,7 +9,7 @@ import pytest
 from illmrec.columns import ITEMS
 from illmrec.models import templates
 from illmrec.models.batch import build_inference_batch
-from illmrec.models.prompt import NO_SLOT, SLOT, PromptTokens, tokenize_prompt
+from illmrec.models.prompt import NO_SLOT, SLOT, PromptForm, PromptTokens, tokenize_prompt
 
 BEGIN, END = 1, 2
 ROWS = [
@@ -32,35 +32,41 @@ def read(tokens: np.ndarray) -> str:
     return "".join({SLOT: "#", BEGIN: "^", END: "$"}.get(int(token)) or chr(int(token) - 10) for token in tokens)
 
 
+def write(begin: tuple[int, ...] = (BEGIN,), end: tuple[int, ...] = (END,), **form: object) -> PromptTokens:
+    limits = {"title_tokens": 25, "description_tokens": 50}
+    summaries = ["lamp", "flat pan", "", "", "words"]
+    return tokenize_prompt(
+        ITEM_TABLE, HAS_IMAGE, tokenize, PromptForm(**(limits | form)), begin=begin, end=end, summaries=summaries
+    )
+
+
 @pytest.fixture(scope="module")
 def prompt() -> PromptTokens:
-    return tokenize_prompt(
-        ITEM_TABLE, HAS_IMAGE, tokenize, begin=[BEGIN], end=[END], title_tokens=25, description_tokens=50
-    )
+    return write()
 
 
 def test_an_item_is_its_title_and_one_slot(prompt: PromptTokens) -> None:
     assert read(prompt.items[0]) == "Title: blue lamp Image: #\n"
-    assert prompt.items[0][prompt.image_slots[0]] == SLOT
+    assert prompt.items[0][prompt.slot_starts[0]] == SLOT
     assert (prompt.items[0] == SLOT).sum() == 1
 
 
 def test_without_a_picture_the_description_stands_in_its_place(prompt: PromptTokens) -> None:
     assert read(prompt.items[1]) == "Title: pan Image: A flat pan that lasts.\n"
-    assert prompt.image_slots[1] == NO_SLOT
+    assert prompt.slot_starts[1] == NO_SLOT
     assert SLOT not in prompt.items[1]
 
 
 def test_items_without_any_text_are_still_there(prompt: PromptTokens) -> None:
     assert read(prompt.items[2]) == f"Title: {templates.UNTITLED} Image: #\n"
     assert read(prompt.items[3]) == f"Title: {templates.UNTITLED} Image: \n"
-    assert prompt.image_slots.tolist() == [24, NO_SLOT, 38, NO_SLOT, 40]
+    assert prompt.slot_starts.tolist() == [24, NO_SLOT, 38, NO_SLOT, 40]
 
 
 def test_long_texts_are_cut_to_their_limits(prompt: PromptTokens) -> None:
     assert read(prompt.items[4]) == "Title: " + ("shoe " * 30)[:25] + " Image: #\n"
     assert prompt.properties["description"].lengths.max() == 50
-    assert max(prompt.properties[name].lengths.max() for name in ("title", "brand", "category")) == 25
+    assert max(prompt.properties[name].lengths.max() for name in ("title", "brand", "category")) == 50
 
 
 def test_a_history_reads_as_the_paper_has_it(prompt: PromptTokens) -> None:
@@ -69,8 +75,7 @@ def test_a_history_reads_as_the_paper_has_it(prompt: PromptTokens) -> None:
 
 
 def test_the_instruction_can_stand_before_the_history() -> None:
-    limits = {"title_tokens": 9, "description_tokens": 9}
-    first = tokenize_prompt(ITEM_TABLE, HAS_IMAGE, tokenize, begin=[BEGIN], end=[END], instruction_first=True, **limits)
+    first = write(instruction_first=True)
     assert read(first.head) == "^" + templates.TASK + templates.INSTRUCTION
     assert len(first.instruction) == 0
     batch = build_inference_batch(first, [np.array([0, 1], dtype=np.int32)])
@@ -80,7 +85,7 @@ def test_the_instruction_can_stand_before_the_history() -> None:
 
 
 def test_a_tokenizer_without_begin_and_end_adds_nothing() -> None:
-    bare = tokenize_prompt(ITEM_TABLE, HAS_IMAGE, tokenize, begin=[], end=[], title_tokens=9, description_tokens=9)
+    bare = write(begin=(), end=())
     assert read(bare.head) == templates.TASK
     assert read(bare.write_answer(0, 0)) == "The brand likely to be consumed is 'Wolt'"
 

@@ -1,0 +1,198 @@
+"""What a batch of windows is trained on: its prompts, and its losses in parts that add up to those of the whole.
+
+A batch is read in passes of a bounded number of tokens. Every loss is a sum over targets or answer tokens divided by
+their number in the whole batch, so gradients of the passes, and of several processes, add up to those of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from illmrec.data.examples import EpochPlan
+from illmrec.data.histories import Indices, Ragged
+from illmrec.models.batch import Request, build_batch, measure_requests
+from illmrec.models.recommender import Recommender
+from illmrec.seeds import generator
+from illmrec.training.losses import RetrievalLoss, alignment_losses, retrieval_losses
+
+Stage = Literal["joint", "alignment", "retrieval"]
+Sharing = Literal["target", "step"]
+
+SUMMED = "retrieval"
+"""Name of the retrieval loss where it is taken of the summed scores; else there is one per feature type."""
+
+
+@dataclass(frozen=True)
+class RetrievalSettings:
+    """How retrieval is learned; the defaults are the paper's.
+
+    Args:
+        loss: see :func:`illmrec.training.losses.retrieval_losses`.
+        summed: take the loss of the sum of the types' scores; else of each type's by itself (paper).
+        negatives: per target, or per step where they are shared.
+        sharing: ``target``: each target has negatives of its own; ``step``: all targets of a step share them.
+        calibration: of ``gbce``.
+    """
+
+    loss: RetrievalLoss = "bce"
+    summed: bool = False
+    negatives: int = 1
+    sharing: Sharing = "target"
+    calibration: float = 0.75
+
+    @property
+    def own_negatives(self) -> int:
+        """Negatives that an epoch's plan draws for each target."""
+        return self.negatives if self.sharing == "target" and self.loss != "cross_entropy" else 1
+
+
+@dataclass(frozen=True)
+class _Case:
+    """One window's request, and where its targets stand in the plan."""
+
+    request: Request
+    targets: range
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What losses are divided by: targets and answer tokens of the whole batch."""
+
+    targets: int
+    answer_tokens: int
+
+
+class Objective:
+    """Turns windows of a plan into losses.
+
+    Args:
+        recommender: the model.
+        sequences: training sequences, oldest first.
+        retrieval: how retrieval is learned.
+        seed: of the negatives that a step's targets share.
+    """
+
+    def __init__(self, recommender: Recommender, sequences: Ragged, retrieval: RetrievalSettings, seed: int) -> None:
+        self.recommender = recommender
+        self.sequences = sequences
+        self.retrieval = retrieval
+        self._seed = seed
+        prompt = recommender.prompt
+        self._answerable = [np.asarray(prompt.answerable_templates(item)) for item in range(recommender.n_items)]
+
+    def write_cases(self, plan: EpochPlan, windows: Sequence[int], stage: Stage, *, ask: bool = True) -> list[_Case]:
+        """Return what to ask about each window: a retrieval branch per target, and one alignment question.
+
+        Args:
+            plan: an epoch's windows.
+            windows: numbers of some of them.
+            stage: which of the two is asked; windows without anything to ask are left out.
+            ask: whether alignment is asked at all.
+        """
+        cases = []
+        for window in windows:
+            start, end = int(plan.starts[window]), int(plan.ends[window])
+            targets = range(int(plan.target_offsets[window]), int(plan.target_offsets[window + 1]))
+            question = None
+            if ask and stage != "retrieval":
+                question = self._choose_question(int(self.sequences.values[end]), float(plan.template_draws[window]))
+            if stage == "alignment":
+                targets = range(0)
+            if not targets and question is None:
+                continue
+            depths = (plan.targets[targets.start : targets.stop] - start).tolist()
+            hidden = None if plan.hidden is None else plan.hidden[start:end]
+            cases.append(_Case(Request(self.sequences.values[start:end], depths, question, hidden), targets))
+        return cases
+
+    def count(self, cases: Sequence[_Case]) -> Totals:
+        """Return what the losses of these cases are divided by."""
+        prompt = self.recommender.prompt
+        asked = [case.request.question for case in cases if case.request.question is not None]
+        tokens = sum(prompt.measure_answer(*question) for question in asked)
+        return Totals(sum(len(case.targets) for case in cases), tokens)
+
+    def split_passes(self, cases: Sequence[_Case], token_limit: int) -> Iterator[list[_Case]]:
+        """Yield groups of cases of similar length with at most ``token_limit`` tokens each; single cases may have more.
+
+        Args:
+            cases: of one batch.
+            token_limit: 0 for no limit.
+        """
+        if not token_limit:
+            if cases:
+                yield list(cases)
+            return
+        head = not self.recommender.shares_prefix
+        sizes = measure_requests(self.recommender.prompt, [case.request for case in cases], with_head=head)
+        group: list[_Case] = []
+        taken = 0
+        for number in np.argsort(-sizes, kind="stable").tolist():
+            if group and taken + int(sizes[number]) > token_limit:
+                yield group
+                group, taken = [], 0
+            group.append(cases[number])
+            taken += int(sizes[number])
+        if group:
+            yield group
+
+    def compute(self, plan: EpochPlan, cases: Sequence[_Case], totals: Totals, step: int) -> dict[str, Tensor]:
+        """Return this pass's part of the batch's losses: one per feature type (or one summed), and ``alignment``."""
+        model = self.recommender
+        batch = build_batch(model.prompt, [case.request for case in cases], with_head=not model.shares_prefix)
+        encoded = model.encode(batch)
+        losses: dict[str, Tensor] = {}
+        asked = np.array([target for case in cases for target in case.targets], dtype=np.int32)
+        if len(asked):
+            by_type = self._compare(plan, asked, model.parts.heads.project_users(encoded.users), step)
+            names = [SUMMED] if self.retrieval.summed else model.parts.heads.kinds
+            losses = dict(zip(names, (by_type.sum(0) / totals.targets).unbind(), strict=True))
+        if encoded.answer_logits is not None:
+            terms = alignment_losses(encoded.answer_logits, batch.answer_tokens.to(encoded.answer_logits.device))
+            losses["alignment"] = terms.sum() / totals.answer_tokens
+        return losses
+
+    def _compare(self, plan: EpochPlan, asked: Indices, users: Tensor, step: int) -> Tensor:
+        """Return ``float32 [N, F]``: the retrieval loss of each target; F is 1 for summed scores."""
+        model, settings = self.recommender, self.retrieval
+        heads = model.parts.heads
+        targets = self.sequences.values[plan.targets[asked]]
+        positives = model.project_items_by_type(np.repeat(targets[:, None], len(heads.kinds), axis=1))
+        positive = heads.split_scores(users, positives)
+        ignored = None
+        if settings.own_negatives == settings.negatives and settings.loss != "cross_entropy":
+            drawn = plan.negatives[asked]
+            projected = model.project_items_by_type(drawn.reshape(-1, len(heads.kinds))).unflatten(0, drawn.shape[:2])
+            negative = heads.split_scores(users[:, None], projected)
+        else:
+            shared = self._draw_shared(step)
+            negative = heads.split_all_scores(users, heads.project_items(model.item_features(shared)))
+            ignored = torch.from_numpy(targets[:, None] == shared[None, :]).to(negative.device)
+        if settings.summed:
+            positive, negative = positive.sum(-1, keepdim=True), negative.sum(-1, keepdim=True)
+        return retrieval_losses(
+            positive,
+            negative,
+            kind=settings.loss,
+            ignored=ignored,
+            n_items=model.n_items,
+            calibration=settings.calibration,
+        )
+
+    def _draw_shared(self, step: int) -> Indices:
+        """Return the items that all targets of a step are compared with."""
+        count = self.recommender.n_items
+        if self.retrieval.loss == "cross_entropy" or self.retrieval.negatives >= count:
+            return np.arange(count, dtype=np.int32)
+        rng = generator(self._seed, "shared negatives", step)
+        return np.sort(rng.choice(count, self.retrieval.negatives, replace=False)).astype(np.int32)
+
+    def _choose_question(self, target: int, draw: float) -> tuple[int, int] | None:
+        found = self._answerable[target]
+        return (int(found[int(draw * len(found))]), target) if len(found) else None
