@@ -10,7 +10,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,10 @@ class Row:
     """The same of this code."""
     max_abs_diff: float | None
     """Largest difference of the results; None where there is nothing to compare."""
+    reference_saved_mb: float | None = None
+    """What the reference keeps of its forward pass for the backward one, in MB; None where there is no such thing."""
+    ours_saved_mb: float | None = None
+    """The same of this code."""
 
 
 def compare(
@@ -106,6 +110,26 @@ def measure_peak_mb(run: Callable[[], object]) -> float | None:
     return (_read_status("VmHWM") - before) / 1000
 
 
+def measure_saved_mb(run: Callable[[], object], kept: Iterable[Any] = ()) -> float:
+    """Return what autograd keeps during ``run``, in MB: every storage once, weights (``kept``) left out."""
+    import torch
+
+    known = {tensor.untyped_storage().data_ptr() for tensor in kept}
+    sizes: dict[int, int] = {}
+    alive = []  # so that no address is used twice
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in known:
+            sizes[storage.data_ptr()] = storage.nbytes()
+            alive.append(tensor.detach())
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        run()
+    return sum(sizes.values()) / 1e6
+
+
 def _read_status(name: str) -> float:
     """Return one entry of the process's status in kB."""
     lines = Path("/proc/self/status").read_text().splitlines()
@@ -139,12 +163,14 @@ def show(name: str, settings: dict[str, Any], rows: list[Row], as_json: bool) ->
         click.echo(f"{key}: {value}")
     width = max(len(row.case) for row in rows)
     click.echo(
-        f"{'case':<{width}}  {'reference':>11}  {'ours':>11}  speedup  {'spread':>13}  {'peak MB':>15}  difference"
+        f"{'case':<{width}}  {'reference':>11}  {'ours':>11}  speedup  {'spread':>13}  {'peak MB':>15}  "
+        f"{'saved MB':>15}  difference"
     )
     for row in rows:
         peaks = "-" if row.reference_peak_mb is None else f"{row.reference_peak_mb:.0f} / {row.ours_peak_mb:.0f}"
+        saved = "-" if row.reference_saved_mb is None else f"{row.reference_saved_mb:.0f} / {row.ours_saved_mb:.0f}"
         difference = "-" if row.max_abs_diff is None else f"{row.max_abs_diff:.1e}"
         click.echo(
             f"{row.case:<{width}}  {row.reference_s:>9.4f} s  {row.ours_s:>9.4f} s  {row.speedup:>7.2f}  "
-            f"{row.spread[0]:>5.2f} - {row.spread[1]:>5.2f}  {peaks:>15}  {difference}"
+            f"{row.spread[0]:>5.2f} - {row.spread[1]:>5.2f}  {peaks:>15}  {saved:>15}  {difference}"
         )

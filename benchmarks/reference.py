@@ -40,11 +40,22 @@ class Reference:
             prompts together and of running the language model is not used.
         model: the language model, see :func:`load_language_model`.
         together: prompts per forward pass, padded on the right; 1 pads nothing.
+        feature_files: folder with one file per item and feature type, opened each time a feature is wanted, as in the
+            authors' code; None to look it up in the matrix.
+        checkpointing: compute activations again in the backward pass, as in the authors' code.
     """
 
     recommender: Recommender
     model: Any
     together: int = 1
+    feature_files: Path | None = None
+    checkpointing: bool = False
+
+    def write_feature_files(self, folder: Path) -> None:
+        """Write what ``feature_files`` reads."""
+        for kind, matrix in self.recommender.features.items():
+            for item, values in enumerate(matrix.values):
+                np.save(folder / f"{kind}-{item}.npy", values)
 
     def compute_losses(
         self, plan: EpochPlan, windows: Sequence[int], sequences: Ragged, *, alignment: bool = True
@@ -128,10 +139,18 @@ class Reference:
             padded = torch.nn.utils.rnn.pad_sequence(chunk, batch_first=True)
             lengths = torch.tensor([len(prompt) for prompt in chunk])
             mask = (torch.arange(padded.shape[1]) < lengths[:, None]).long()
-            output = self.model(inputs_embeds=padded, attention_mask=mask, output_hidden_states=True, use_cache=False)
+            states, logits = self._forward(padded, mask)
             for row, length in enumerate(lengths.tolist()):
-                results.append((output.hidden_states[-1][row, :length], output.logits[row, :length]))
+                results.append((states[row, :length], logits[row, :length]))
         return results
+
+    def _forward(self, embeddings: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        # Layers keep nothing only in training mode; none of them has dropout.
+        if self.checkpointing:
+            self.model.activation_checkpointing_enable({"use_reentrant": False})
+        self.model.train(self.checkpointing)
+        output = self.model(inputs_embeds=embeddings, attention_mask=mask, output_hidden_states=True, use_cache=False)
+        return output.hidden_states[-1], output.logits
 
     def _retrieval_losses(
         self, prompts: list[Tensor], cases: list[int], plan: EpochPlan, sequences: Ragged
@@ -166,4 +185,6 @@ class Reference:
         return embedded
 
     def _feature(self, kind: str, item: int) -> Tensor:
+        if self.feature_files is not None:
+            return torch.from_numpy(np.load(self.feature_files / f"{kind}-{item}.npy").astype(np.float32))
         return torch.from_numpy(self.recommender.features[kind].values[item].astype(np.float32))

@@ -1,12 +1,13 @@
-r"""Time of a training step (losses and gradients): prompt trees beside one padded prompt per question.
+r"""Time and memory of a training step (losses and gradients): prompt trees beside one padded prompt per question.
 
-The reference sends the retrieval prompts of a batch through the language model, padded to the longest, then the
-alignment prompts, with logits at every position. Both use the same language model with RANDOM weights, the same users,
-one process and one thread, so the figures tell about time and memory only. The vocabulary is small, which favours the
-reference: with a real one its logits at every position would cost more.
+Two references. ``plain`` sends the retrieval prompts of a batch through the language model, padded to the longest, then
+the alignment prompts, with logits at every position. ``authors`` is the same with two habits of the authors' code: it
+computes activations again in the backward pass, and opens one file for each feature of each item. All use the same
+language model with RANDOM weights, the same users, one process and one thread, so the figures tell about time and
+memory only. The vocabulary is small, which favours the references: with a real one logits at every position cost more.
 
-With ``supervision: every`` the time is per target: a history of L items asks for L targets in one pass, where the
-reference writes a prompt for each.
+``Saved`` is what autograd keeps for the backward pass, weights left out. With ``every item asked`` the time is per
+target: a history of L items asks for L targets in one pass, where the references write a prompt for each.
 
 \b
 Example:
@@ -16,7 +17,7 @@ Example:
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,31 +30,47 @@ from illmrec.seeds import generator
 
 @dataclass(frozen=True)
 class Size:
-    """How large the benchmark is."""
+    """How large the benchmark is; ``cases`` holds history, supervision and reference of each row."""
 
     width: int
     layers: int
     users: int
     pairs: int
-    every_lengths: tuple[int, ...]
+    cases: tuple[tuple[str, str, str], ...]
 
 
-QUICK = Size(width=128, layers=4, users=4, pairs=5, every_lengths=(5,))
-FULL = Size(width=512, layers=8, users=8, pairs=5, every_lengths=(5, 10))
-LENGTHS = (5, 10, 20)
+QUICK = Size(128, 4, 4, 5, (("5", "last", "plain"), ("10", "last", "plain"), ("10", "last", "authors")))
+FULL = Size(
+    512,
+    8,
+    8,
+    5,
+    (
+        ("authors' windows", "last", "authors"),
+        ("authors' windows", "last", "plain"),
+        *((length, "last", "plain") for length in ("5", "10", "20", "50")),
+        ("10", "last", "authors"),
+        ("5", "every", "plain"),
+        ("10", "every", "plain"),
+    ),
+)
+AUTHORS_WINDOWS = "authors' windows"
+LONGEST = 50
 ITEMS = 200
 SHARED_WIDTH = 128
 
 
 @click.command(help=__doc__)
 @click.option("--quick", is_flag=True, help="A smaller model; ends within 50 seconds.")
+@click.option("--pairs", type=click.IntRange(min=1), default=None, help="Measured pairs a row.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
-def main(quick: bool, as_json: bool) -> None:
+def main(quick: bool, pairs: int | None, as_json: bool) -> None:
     """Measure and print."""
     import torch
 
     torch.set_num_threads(1)
     size = QUICK if quick else FULL
+    size = replace(size, pairs=pairs or size.pairs)
     with tempfile.TemporaryDirectory() as folder:
         rows, tokens = _measure_all(size, Path(folder))
     settings: dict[str, Any] = {
@@ -68,38 +85,35 @@ def main(quick: bool, as_json: bool) -> None:
 
 
 def _measure_all(size: Size, folder: Path) -> tuple[list[measure.Row], float]:
-    from benchmarks.reference import load_language_model
+    from benchmarks.reference import Reference, load_language_model
     from benchmarks.tiny import build_recommender, make_items, save_language_model
     from illmrec.models.backbone import Backbone
 
     items = make_items(ITEMS)
-    save_language_model(folder, items, width=size.width, layers=size.layers, heads=8)
-    recommender = build_recommender(Backbone(folder), items, history_limit=max(LENGTHS), shared_width=SHARED_WIDTH)
-    model = load_language_model(folder)
-    cases = [(length, "last") for length in LENGTHS] + [(length, "every") for length in size.every_lengths]
-    rows = [_measure_case(recommender, model, size, length, supervision) for length, supervision in cases]
+    save_language_model(folder / "model", items, width=size.width, layers=size.layers, heads=8)
+    backbone = Backbone(folder / "model")
+    recommender = build_recommender(backbone, items, history_limit=LONGEST, shared_width=SHARED_WIDTH)
+    plain = Reference(recommender, load_language_model(folder / "model"), together=size.users)
+    (folder / "features").mkdir()
+    plain.write_feature_files(folder / "features")
+    # A model of its own: the one above never computes anything again.
+    authors = replace(
+        plain,
+        model=load_language_model(folder / "model"),
+        feature_files=folder / "features",
+        checkpointing=True,
+    )
+    references = {"plain": plain, "authors": authors}
+    rows = [
+        _measure_case(references[name], size, history, supervision, name) for history, supervision, name in size.cases
+    ]
     return rows, float(recommender.prompt.items.lengths.mean())
 
 
-def _measure_case(recommender: Any, model: Any, size: Size, length: int, supervision: Any) -> measure.Row:
-    from benchmarks.reference import Reference
-    from illmrec.data.examples import plan_epoch
-
-    rng = generator(length, "benchmark")
-    sequences = pack_rows([rng.integers(0, ITEMS, length + 1) for _ in range(size.users)])
-    plan = plan_epoch(
-        sequences,
-        n_items=ITEMS,
-        n_types=3,
-        history_limit=length,
-        window="last",
-        supervision=supervision,
-        negative_rule="unseen_shared",
-        seed=0,
-        epoch=0,
-    )
+def _measure_case(reference: Any, size: Size, history: str, supervision: Any, name: str) -> measure.Row:
+    recommender = reference.recommender
+    plan, sequences = _draw_plan(size, history, supervision)
     trainer = _make_trainer(recommender, sequences)
-    reference = Reference(recommender, model, together=size.users)
 
     def step_reference() -> dict[str, float]:
         return _backward(recommender, reference.compute_losses(plan, range(len(plan)), sequences))
@@ -108,15 +122,45 @@ def _measure_case(recommender: Any, model: Any, size: Size, length: int, supervi
         return _backward(recommender, trainer.compute_losses(plan, slice(0, len(plan))))
 
     plain, ours = step_reference(), step_ours()
-    targets = len(plan.targets) if supervision == "every" else 1
-    return measure.compare(
-        f"history {length}, " + ("last item asked" if supervision == "last" else "every item asked, per target"),
+    row = measure.compare(
+        f"{history if history == AUTHORS_WINDOWS else 'history ' + history}, "
+        + ("last item asked" if supervision == "last" else "every item asked, per target")
+        + f", beside {name}",
         step_reference,
         step_ours,
         pairs=size.pairs,
         max_abs_diff=max(abs(plain[name] - ours[name]) for name in plain),
-        per=targets,
+        per=len(plan.targets) if supervision == "every" else 1,
     )
+    weights = [*reference.model.parameters(), *recommender.backbone._model.parameters()]
+    weights += [*recommender.named_parameters().values()]
+    return replace(
+        row,
+        reference_saved_mb=measure.measure_saved_mb(step_reference, weights),
+        ours_saved_mb=measure.measure_saved_mb(step_ours, weights),
+    )
+
+
+def _draw_plan(size: Size, history: str, supervision: Any) -> tuple[Any, Any]:
+    """Return an epoch of one batch: histories of one length, or of the lengths that the authors' code draws."""
+    from illmrec.data.examples import plan_epoch
+
+    authors = history == AUTHORS_WINDOWS
+    length = 12 if authors else int(history)
+    rng = generator(length, "benchmark")
+    sequences = pack_rows([rng.integers(0, ITEMS, length + 1) for _ in range(size.users)])
+    plan = plan_epoch(
+        sequences,
+        n_items=ITEMS,
+        n_types=3,
+        history_limit=length,
+        window="short" if authors else "last",
+        supervision=supervision,
+        negative_rule="unseen_shared",
+        seed=0,
+        epoch=0,
+    )
+    return plan, sequences
 
 
 def _backward(recommender: Any, losses: dict[str, Any]) -> dict[str, float]:

@@ -63,6 +63,9 @@ USERS: Schema = {USER_ID: pl.String, "status": pl.String}
 REJECTED: Schema = {"file": pl.String, "row": pl.Int64, "reason": pl.String}
 """Malformed raw rows set aside, with the 1-based line of the raw file."""
 
+SUMMARIES: Schema = {ITEM_ID: pl.String, "summary": pl.String}
+"""One row per item of the catalog, in its order; an empty string where nothing is said about the item."""
+
 SEQUENCES: Schema = {
     USER_INDEX: pl.Int32,
     USER_ID: pl.String,

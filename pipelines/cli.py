@@ -21,6 +21,7 @@ COMMANDS = {
     "encoders": ("pipelines.stages.encoders", "Resolve pretrained encoders, or train small ones on the catalog."),
     "embed-images": ("pipelines.stages.embed_images", "Encode pictures into the image feature matrix."),
     "embed-text": ("pipelines.stages.embed_text", "Encode descriptions into the text feature matrix."),
+    "summarize": ("pipelines.stages.summarize", "Shorten descriptions: by choosing sentences, by a model or a file."),
     "validate-features": (
         "pipelines.stages.validate_features",
         "Check the feature matrices, and that pictures and texts of items belong together.",

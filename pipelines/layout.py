@@ -54,6 +54,11 @@ class Layout:
         return self.artifacts / "features" / kind
 
     @property
+    def summaries(self) -> Path:
+        """Result of ``summarize``: summaries.parquet, summary.json."""
+        return self.artifacts / "summaries"
+
+    @property
     def cf_model(self) -> Path:
         """The trained SASRec."""
         return self.artifacts / "cf_model"
@@ -92,6 +97,11 @@ class Layout:
     def feature_cache(self) -> Path:
         """Content-addressed features, shared by all data sets."""
         return self.root / "work" / "feature-cache"
+
+    @property
+    def summary_cache(self) -> Path:
+        """Summaries that language models wrote, by content, shared by all data sets."""
+        return self.root / "work" / "summary-cache"
 
     @property
     def exports(self) -> Path:

@@ -34,6 +34,7 @@ STAGES: dict[str, type[config.Section]] = {
     "encoders": config.EncodersConfig,
     "embed_images": config.EmbedImagesConfig,
     "embed_text": config.EmbedTextConfig,
+    "summarize": config.SummarizeConfig,
     "validate_features": config.ValidateFeaturesConfig,
     "train_cf": config.TrainCfConfig,
     "train": config.TrainConfig,

@@ -190,7 +190,7 @@ class Recommender:
         result = np.zeros((len(histories), self.backbone.width), dtype=np.float32)
         for rows in self.plan_batches(histories, batch_size):
             cut = [self.cut_history(histories[row]) for row in rows]
-            batch = build_inference_batch(self.prompt, cut, with_head=not self.shares_prefix)
+            batch = build_inference_batch(self.prompt, cut, with_head=not self.shares_prefix, width=self.backbone.width)
             result[rows] = self.encode(batch).users.cpu().numpy()
         return result
 

@@ -24,6 +24,9 @@ from illmrec.training.losses import RetrievalLoss, alignment_losses, retrieval_l
 Stage = Literal["joint", "alignment", "retrieval"]
 Sharing = Literal["target", "step"]
 
+_SHORTER = 0.75
+"""A case this much shorter than a pass's longest begins another pass, where both are of some size."""
+
 SUMMED = "retrieval"
 """Name of the retrieval loss where it is taken of the summed scores; else there is one per feature type."""
 
@@ -121,6 +124,8 @@ class Objective:
     def split_passes(self, cases: Sequence[_Case], token_limit: int) -> Iterator[list[_Case]]:
         """Yield groups of cases of similar length with at most ``token_limit`` tokens each; single cases may have more.
 
+        A group that has an eighth of the limit also ends where much shorter cases follow, which would be padded.
+
         Args:
             cases: of one batch.
             token_limit: 0 for no limit.
@@ -132,20 +137,25 @@ class Objective:
         head = not self.recommender.shares_prefix
         sizes = measure_requests(self.recommender.prompt, [case.request for case in cases], with_head=head)
         group: list[_Case] = []
-        taken = 0
+        taken = longest = 0
         for number in np.argsort(-sizes, kind="stable").tolist():
-            if group and taken + int(sizes[number]) > token_limit:
+            size = int(sizes[number])
+            shorter = taken >= token_limit // 8 and size < _SHORTER * longest
+            if group and (taken + size > token_limit or shorter):
                 yield group
                 group, taken = [], 0
+            if not group:
+                longest = size
             group.append(cases[number])
-            taken += int(sizes[number])
+            taken += size
         if group:
             yield group
 
     def compute(self, plan: EpochPlan, cases: Sequence[_Case], totals: Totals, step: int) -> dict[str, Tensor]:
         """Return this pass's part of the batch's losses: one per feature type (or one summed), and ``alignment``."""
         model = self.recommender
-        batch = build_batch(model.prompt, [case.request for case in cases], with_head=not model.shares_prefix)
+        requests = [case.request for case in cases]
+        batch = build_batch(model.prompt, requests, with_head=not model.shares_prefix, width=model.backbone.width)
         encoded = model.encode(batch)
         losses: dict[str, Tensor] = {}
         asked = np.array([target for case in cases for target in case.targets], dtype=np.int32)

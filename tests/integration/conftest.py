@@ -21,6 +21,7 @@ PARAMS = """
 prepare: {}
 embed_images: {}
 embed_text: {}
+summarize: {}
 validate_features: {}
 export: {}
 validate: {min_users: 20, min_items: 20}
@@ -40,6 +41,7 @@ datasets:
     encoders: {}
     embed_images: {}
     embed_text: {}
+    summarize: {}
     validate_features: {}
     train_cf: {}
     train: {}
@@ -54,6 +56,7 @@ STAGES = (
     "encoders",
     "embed-images",
     "embed-text",
+    "summarize",
     "validate-features",
     "train-cf",
     "train",

@@ -38,6 +38,7 @@ encoders:
   backbone: {source: train, small: {vocabulary: 400, width: 16, layers: 1, heads: 1, context: 32, steps: 1}}
 embed_images: {missing: mean, batch_size: 4}
 embed_text: {batch_size: 4}
+summarize: {}
 validate_features: {}
 datasets:
   shop:
@@ -47,6 +48,7 @@ datasets:
     encoders: {}
     embed_images: {}
     embed_text: {}
+    summarize: {}
     validate_features: {}
     train_cf: {}
     train: {}
