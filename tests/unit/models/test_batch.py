@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from illmrec.data.histories import pack_rows
 from illmrec.models import templates
-from illmrec.models.batch import PADDING, TRUNK, PromptBatch, Request, build_batch
+from illmrec.models.batch import PADDING, TRUNK, PromptBatch, Request, build_batch, measure_requests
 from illmrec.models.prompt import NO_SLOT, SLOT, PromptTokens
 
 # Item i is the token 10 i + 1 before and 10 i + 2 after its slot; item 3 has no picture and a word of its own.
@@ -66,7 +68,8 @@ def test_a_branch_sees_its_trunk_and_itself_and_nothing_else(prompt: PromptToken
 
 
 def test_users_share_rows_but_see_nothing_of_each_other(prompt: PromptTokens) -> None:
-    batch = build_batch(prompt, [ask([2], [1]), ask([0, 1, 3], [3]), ask([3], [1]), ask([1], [1])])
+    requests = [ask([2], [1]), ask([0, 1, 3], [3]), ask([3], [1]), ask([1], [1])]
+    batch = build_batch(prompt, requests, width=1)
     assert batch.token_ids.shape[0] == 3, "two of the short prompts fit no row with the long one, but share theirs"
     mask = batch.attention_mask()[:, 0]
     same = batch.users[:, :, None] == batch.users[:, None, :]
@@ -85,15 +88,60 @@ def test_every_row_of_the_mask_sees_something(prompt: PromptTokens) -> None:
     assert batch.attention_mask().any(-1).all(), "an empty row would make the softmax not a number"
 
 
-def test_rows_are_never_longer_than_the_longest_prompt(prompt: PromptTokens) -> None:
+def test_rows_are_as_long_as_costs_least(prompt: PromptTokens) -> None:
     rng = np.random.default_rng(0)
     requests = [ask(rng.integers(0, 4, rng.integers(1, 9)).tolist(), [1]) for _ in range(30)]
-    alone = [build_batch(prompt, [request]).token_ids.numel() for request in requests]
-    batch = build_batch(prompt, requests)
-    assert batch.token_ids.shape[1] == max(alone)
-    tokens = int((batch.users != PADDING).sum())
-    assert tokens == sum(alone)
-    assert tokens / batch.token_ids.numel() > 0.85
+    lengths = [build_batch(prompt, [request]).token_ids.numel() for request in requests]
+    assert measure_requests(prompt, requests, with_head=True).tolist() == lengths
+    dear, cheap = (build_batch(prompt, requests, width=width) for width in (1, 100_000))
+    assert dear.token_ids.shape[1] == max(lengths), "where comparing is dear, no row is longer than it must be"
+    assert cheap.token_ids.shape[1] > max(lengths), "where it is cheap, longer rows leave less padding"
+    for batch in (dear, cheap):
+        assert int((batch.users != PADDING).sum()) == sum(lengths)
+        assert sum(lengths) / batch.token_ids.numel() > 0.85
+
+
+def test_lengths_are_known_without_writing_a_prompt(prompt: PromptTokens) -> None:
+    hidden = np.array([True, False, True])
+    requests = [ask([0, 3, 1], [1, 3], (0, 1)), replace(ask([0, 3, 1], [2]), hidden=hidden)]
+    for own in (None, np.array([7, 8, 9], dtype=np.int32)):
+        written = replace(prompt, question_head=own)
+        for with_head in (True, False):
+            batches = [build_batch(written, [request], with_head=with_head) for request in requests]
+            tokens = [int((batch.users != PADDING).sum()) for batch in batches]
+            assert measure_requests(written, requests, with_head=with_head).tolist() == tokens
+
+
+def test_a_question_with_a_history_of_its_own_is_another_document(prompt: PromptTokens) -> None:
+    chat = replace(prompt, question_head=np.array([941], dtype=np.int32))
+    batch = build_batch(chat, [ask([0], [1], (0, 1))])
+    texts = [batch.token_ids[batch.users == document].tolist() for document in (0, 1)]
+    assert texts == [[*HEAD, 1, SLOT, 2, *INSTRUCTION, SLOT], [941, 1, SLOT, 2, *QUESTION, 931, 51, 52, 932]]
+    assert len(build_batch(chat, [ask([0], [], (0, 1))]).rec_places) == 0
+
+
+def test_without_its_head_a_document_goes_on_where_the_head_ends(prompt: PromptTokens) -> None:
+    request = ask([0, 3], [1, 2], (0, 1))
+    whole, rest = build_batch(prompt, [request]), build_batch(prompt, [request], with_head=False)
+    assert rest.token_ids[0].tolist() == whole.token_ids[0, 2:].tolist()
+    assert rest.positions[0].tolist() == whole.positions[0, 2:].tolist()
+    assert torch.equal(rest.attention_mask(), whole.attention_mask()[:, :, 2:])
+    assert rest.prefix_length == 2
+
+
+def test_only_wanted_outputs_are_asked_for(prompt: PromptTokens) -> None:
+    batch = build_batch(prompt, [ask([0, 1], [1, 2], (0, 1)), ask([3], [1]), ask([2], [1])])
+    size = batch.token_ids.shape[1]
+    places = batch.queries + size * torch.arange(len(batch.queries))[:, None]
+    assert torch.equal(places.reshape(-1)[batch.rec_queries], batch.rec_places)
+    assert torch.equal(places.reshape(-1)[batch.answer_queries], batch.answer_places)
+
+
+def test_hidden_pictures_leave_no_slot(prompt: PromptTokens) -> None:
+    request = replace(ask([0, 1, 0], [3]), hidden=np.array([True, False, False]))
+    batch = build_batch(prompt, [request])
+    assert batch.token_ids[0].tolist() == [*HEAD, 1, 2, 11, 12, SLOT, 13, 1, SLOT, 2, *INSTRUCTION, SLOT]
+    assert batch.slot_items.tolist() == [1, 0]
 
 
 def test_a_question_needs_no_retrieval_branch(prompt: PromptTokens) -> None:

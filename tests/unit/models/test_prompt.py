@@ -124,3 +124,49 @@ def test_every_constant_text_is_known_to_a_tokenizer_trained_on_the_spot() -> No
     for text in (templates.TASK, templates.INSTRUCTION, templates.UNTITLED):
         assert text in texts
     assert all(question in texts and answer in texts for _, question, answer in templates.ALIGNMENT)
+
+
+def test_each_representation_writes_what_it_is_named_after() -> None:
+    about = " Description: A lamp for the desk."
+    expected = {
+        "image": "Title: blue lamp Image: #\n",
+        "image+description": f"Title: blue lamp Image: #{about}\n",
+        "attribute": "Title: blue lamp Brand: Wolt Category: Home > Light\n",
+        "cf": "Title: blue lamp Taste: #\n",
+        "summary": "Title: blue lamp Description: lamp\n",
+        "description": f"Title: blue lamp{about}\n",
+        "title": "Title: blue lamp\n",
+    }
+    assert {name: read(write(representation=name).items[0]) for name in expected} == expected
+
+
+def test_missing_pictures_are_written_as_asked_and_hidden_ones_alike() -> None:
+    expected = {"description": "Title: pan Image: A flat pan that lasts.\n", "drop": "Title: pan\n", "feature": "#"}
+    for policy, text in expected.items():
+        written = write(missing_image=policy)
+        assert read(written.items[1]) == ("Title: pan Image: #\n" if policy == "feature" else text)
+        if policy != "feature":
+            assert read(written.bare_items[1]) == text
+    assert read(write().bare_items[0]) == "Title: blue lamp Image: A lamp for the desk.\n"
+    # Where the description stands there anyway, it is not said twice.
+    both = write(representation="image+description")
+    assert read(both.items[1]) == read(both.bare_items[1]) == "Title: pan Description: A flat pan that lasts.\n"
+
+
+def test_a_picture_can_be_several_tokens_and_a_title_none() -> None:
+    written = write(slots=3, title_tokens=0)
+    assert read(written.items[0]) == " Image: ###\n"
+    assert written.slot_starts.tolist()[0] == 8
+    batch = build_inference_batch(written, [np.array([0, 2], dtype=np.int32)])
+    assert len(batch.slot_places) == 6
+    assert batch.slot_items.tolist() == [0, 2]
+    assert (batch.token_ids[0, batch.slot_places] == SLOT).all()
+    assert read(written.properties["title"][0]) == "blue lamp", "a title may still be asked for"
+
+
+def test_a_chat_asks_in_a_turn_of_its_own() -> None:
+    written = write(layout="chat")
+    assert read(written.head) == "^" + templates.TASK
+    assert written.question_head is not None
+    assert read(written.question_head) == "^USER: " + templates.TASK
+    assert read(written.questions[0]) == templates.ALIGNMENT[0][1] + " ASSISTANT: "
