@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from illmrec.data.histories import Indices, Ragged
+from illmrec.data.histories import Indices, Ragged, sort_distinct
 from illmrec.seeds import generator
 
 Window = Literal["random", "last", "short"]
@@ -137,7 +137,7 @@ def _draw_windows(
 def _draw_unseen(rng: np.random.Generator, sequences: Ragged, users: Indices, n_items: int) -> npt.NDArray[np.int64]:
     """Draw for each entry of ``users`` an item outside that user's sequence; after many vain tries any item."""
     owners = np.repeat(np.arange(len(sequences)), sequences.lengths)
-    pairs = np.unique(owners * n_items + sequences.values)
+    pairs = sort_distinct(owners * n_items + sequences.values)
     drawn = rng.integers(0, n_items, len(users))
     pending = np.arange(len(users))
     for _ in range(_MAX_REDRAWS):

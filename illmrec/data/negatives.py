@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from illmrec.data.histories import Ragged
+from illmrec.data.histories import Ragged, sort_distinct
 from illmrec.seeds import spread_bits
 
 Seeds = npt.NDArray[np.uint64]
@@ -104,7 +104,7 @@ def _low(bits: np.uint64) -> np.uint64:
 
 def _drop_repeats(rows: Ragged, items: int) -> Ragged:
     users = np.repeat(np.arange(len(rows)), rows.lengths)
-    pairs = np.unique(users * np.int64(items) + rows.values)
+    pairs = sort_distinct(users * np.int64(items) + rows.values)
     offsets = np.searchsorted(pairs, np.arange(len(rows) + 1) * np.int64(items))
     return Ragged((pairs % items).astype(np.int32), offsets.astype(np.int64))
 
