@@ -247,9 +247,14 @@ class EmbedImagesConfig(Section):
 
     batch_size: Count = 32
     """Pictures per forward pass."""
-    missing: Literal["text_tower", "mean"] = "text_tower"
-    """Feature of an item without a picture: the vision model's text tower on the item's text (paper, E.8), or the
-    mean of the present features where the encoder has no text tower."""
+    missing: Literal["text_tower", "mean", "zero"] = "text_tower"
+    """Feature of an item without a picture: the vision model's text tower on the item's text (paper, E.8), the mean of
+    the present features where the encoder has no text tower, or zeros, which are there to be compared with."""
+    hidden_share: Share = 0.0
+    """Share of the items whose pictures are treated as missing, to measure what missing ones cost; 0 in use. A hash of
+    seed and item id chooses them, so a larger share holds a smaller one."""
+    hidden_seed: int = 0
+    """Seed of that choice."""
     engine: EngineName = "local"
     """Where encoding runs: in this process, or on Ray Data (extra `ray`) with the same result byte for byte."""
     ray_actors: Count = 1

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ import polars as pl
 
 from illmrec.columns import IMAGE_OK, ITEM_ID
 from illmrec.data.catalog import Catalog
+from illmrec.seeds import derive_seed_of_each
 from pipelines.layout import Layout, require
 
 if TYPE_CHECKING:
@@ -69,6 +71,25 @@ def read_readable_pictures(layout: Layout, catalog: Catalog) -> ReadablePictures
         references=images["image_ref"].to_list(),
         digests=images["sha256"].to_list(),
         item_indices=indices[order],
+    )
+
+
+def hide_pictures(pictures: ReadablePictures, item_ids: Sequence[str], share: float, seed: int) -> ReadablePictures:
+    """Return the pictures that are left when those of a share of the items are hidden.
+
+    Args:
+        pictures: all of them.
+        item_ids: every item of the catalog, by index.
+        share: share of the items; a hash of seed and id decides, so a larger share holds a smaller one.
+        seed: of the hash.
+    """
+    draws = derive_seed_of_each(item_ids, seed, "hidden picture") / 2.0**64
+    kept = np.flatnonzero(draws[pictures.item_indices] >= share)
+    return replace(
+        pictures,
+        references=[pictures.references[place] for place in kept],
+        digests=[pictures.digests[place] for place in kept],
+        item_indices=pictures.item_indices[kept],
     )
 
 

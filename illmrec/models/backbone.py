@@ -239,7 +239,7 @@ def _add_adapters(model: Any, lora: Lora, folder: Path) -> dict[str, nn.Paramete
     try:
         inject_adapter_in_model(config, model)
     except ValueError as error:
-        hint = "Set train.lora_modules to names of linear layers that this model has."
+        hint = "Set train.lora.modules to names of linear layers that this model has."
         raise ModelError(f"takes no LoRA adapters: {error}", path=folder, hint=hint) from None
     model.eval()
     found = {name: value for name, value in model.named_parameters() if "lora_" in name}

@@ -72,8 +72,17 @@ def read_tensors(folder: Path) -> Checkpoint:
 
 
 def save_checkpoint(folder: Path, step: int, checkpoint: Checkpoint) -> None:
-    """Publish a checkpoint below ``folder`` and remove all but the newest two."""
-    write_tensors(folder / f"step-{step:08d}", checkpoint.tensors, checkpoint.state)
+    """Publish a checkpoint below ``folder`` and remove all but the newest two.
+
+    Raises:
+        ModelError: when it cannot be written, on a full disk for instance; older checkpoints are as they were.
+    """
+    place = folder / f"step-{step:08d}"
+    try:
+        write_tensors(place, checkpoint.tensors, checkpoint.state)
+    except (OSError, SafetensorError) as error:
+        hint = "Make free space there and give the same command again: it goes on from the checkpoint before."
+        raise ModelError(f"cannot be written: {error}.", path=place, hint=hint) from None
     for outdated in sorted(folder.glob("step-*"))[:-_KEPT]:
         shutil.rmtree(outdated, ignore_errors=True)
 

@@ -216,11 +216,17 @@ class Trainer:
         totals = objective.count(cases)
         self._seed_dropout()
         found: dict[str, float] = dict.fromkeys(self._list_losses(stage), 0.0)
-        for group in objective.split_passes(cases[rank :: self._peers.size], self.settings.pass_tokens):
-            losses = objective.compute(plan, group, totals, self.progress.step)
-            total = self.weigh(losses)
+        shares = [cases[rank :: self._peers.size] for rank in range(self._peers.size)]
+        passes = [list(objective.split_passes(share, self.settings.pass_tokens)) for share in shares]
+        most = max(map(len, passes)) if self._peers.lockstep else len(passes[rank])
+        for number in range(most):
+            idle = number >= len(passes[rank])
+            losses = objective.compute(plan, cases[:1] if idle else passes[rank][number], totals, self.progress.step)
+            total = self.weigh(losses) * (0.0 if idle else 1.0)
             if total.requires_grad:
                 total.backward()
+            if idle:  # it only kept step with the others
+                continue
             found["loss"] += float(total.detach())
             for name, value in losses.items():
                 found[name] += float(value.detach())
@@ -301,7 +307,8 @@ class Trainer:
             self._journal.log(self.progress.step, losses)
 
     def _run_validation(self) -> None:
-        score = self._peers.tell(self._validate(self.recommender) if self._peers.rank == 0 else 0.0)
+        validates = self._peers.rank == 0 or self._peers.lockstep
+        score = self._peers.tell(self._validate(self.recommender) if validates else 0.0)
         self.progress.curve.append({"step": self.progress.step, "validation": score})
         if self._peers.rank == 0:
             self._journal.log(self.progress.step, {"validation": score})

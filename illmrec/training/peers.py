@@ -15,10 +15,17 @@ from torch import Tensor
 
 
 class Peers(Protocol):
-    """The processes of one run."""
+    """The processes of one run.
+
+    Attributes:
+        rank: this one's number.
+        size: how many there are.
+        lockstep: whether all must run the language model equally often, because each holds a part of it.
+    """
 
     rank: int
     size: int
+    lockstep: bool
 
     def add_up(self, tensors: Sequence[Tensor]) -> None:
         """Replace every tensor by its sum over the processes."""
@@ -30,7 +37,7 @@ class Peers(Protocol):
 class Alone:
     """One process."""
 
-    rank, size = 0, 1
+    rank, size, lockstep = 0, 1, False
 
     def add_up(self, tensors: Sequence[Tensor]) -> None:
         """Leave the tensors as they are."""
@@ -43,12 +50,13 @@ class Alone:
 class Group:
     """The processes that ``accelerate launch`` or ``torchrun`` started."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, lockstep: bool = False) -> None:
         from torch import distributed
 
         self._distributed = distributed
         if not distributed.is_initialized():
             distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        self.lockstep = lockstep
         self.rank, self.size = distributed.get_rank(), distributed.get_world_size()
         self._device = pick_own_device() if torch.cuda.is_available() else "cpu"
 

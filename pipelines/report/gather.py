@@ -21,7 +21,7 @@ from pipelines.report.gallery import Gallery, build_gallery
 from pipelines.report.reading import Facts, Missing, read_facts, scan_table
 from pipelines.report.results import Results, build_results
 
-CURVES = ("step", "loss", "image", "cf", "text", "alignment", "validation")
+CURVES = ("step", "loss", "image", "cf", "text", "retrieval", "alignment", "validation")
 POINTER = "latest.json"
 
 

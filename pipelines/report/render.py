@@ -77,6 +77,7 @@ def draw_curves(curves: Curves) -> list[tuple[str, Markup]]:
     groups: list[tuple[str, list[Line], bool]] = [
         ("Total loss (logarithmic)", _pick_lines(curves, {"loss": "total"}, "total"), True),
         ("Retrieval loss by feature type (logarithmic)", _pick_lines(curves, names), True),
+        ("Retrieval loss of summed scores", _pick_lines(curves, {"retrieval": "retrieval"}, "total"), False),
         ("Alignment loss", _pick_lines(curves, {"alignment": "alignment"}, "alignment"), False),
         (
             "Validation NDCG@10, full catalog",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from illmrec.features.image_encoders import ImageEncoder
     from illmrec.features.matrix import MatrixWriter
     from pipelines.pictures import ReadablePictures
+
+
+log = logging.getLogger(__name__)
 
 
 @click.command()
@@ -57,12 +61,15 @@ def command(dataset: str, as_json: bool, engine: str | None) -> None:
 def embed_images(layout: Layout, config: EmbedImagesConfig) -> dict[str, Any]:
     """Write the image matrix; return how many pictures there were and how many had to be encoded."""
     from pipelines.assembly import load_catalog
-    from pipelines.pictures import read_readable_pictures
+    from pipelines.pictures import hide_pictures, read_readable_pictures
 
     catalog = load_catalog(layout)
     pictures = read_readable_pictures(layout, catalog)
     if not len(pictures):
         raise DataError("no item has a readable picture.", path=layout.prepared, hint="See images.parquet for reasons.")
+    if config.hidden_share:
+        log.warning("embed_images.hidden_share is %g: pictures are hidden to see what that costs.", config.hidden_share)
+        pictures = hide_pictures(pictures, catalog.item_ids, config.hidden_share, config.hidden_seed)
     return _Embedding(layout, config, catalog, pictures).run()
 
 
@@ -136,8 +143,8 @@ class _Embedding:
         )
 
     def refuse_empty(self, encoded: Encoded) -> None:
-        """Stop when no picture is left to build a matrix from."""
-        if all(digest in encoded.refused for digest in self.pictures.digests):
+        """Stop when no picture is left to build a matrix from, unless all are hidden on purpose."""
+        if len(self.pictures) and all(digest in encoded.refused for digest in self.pictures.digests):
             reason = next(iter(encoded.refused.values()))
             hint = "Raise embed_images.decode_memory_mb or decode_seconds, or look at the pictures."
             raise DataError(f"no picture could be decoded; the first: {reason}.", path=self.pictures.raw, hint=hint)
@@ -160,8 +167,10 @@ class _Embedding:
         from illmrec.features.assemble import write_rows, write_same
 
         absent = np.flatnonzero(~assembled.present)
+        if self.config.missing == "zero" or not len(absent):
+            return  # rows begin as zeros
         write_same(writer, assembled.mean, absent)
-        if self.config.missing == "mean" or not len(absent):
+        if self.config.missing == "mean":
             return
         texts = self.catalog.describe_items()
         told = np.array([item for item in absent.tolist() if texts[item]], dtype=np.int64)

@@ -73,7 +73,7 @@ def train(context: Context) -> dict[str, Any]:
     layout, config = context.layout, context.section(TrainConfig)
     catalog, sequences = load_catalog(layout), load_sequences(layout)
     settings = config.model_dump(mode="json")
-    peers = Group() if is_group() else Alone()
+    peers = Group(lockstep=config.shard_backbone) if is_group() else Alone()
     device = pick_own_device() if is_group() and pick_device() == "cuda" else pick_device()
     recommender = build_recommender(layout, catalog, settings, lambda: seed_everything(config.seed), device)
     if config.shard_backbone and isinstance(peers, Group):

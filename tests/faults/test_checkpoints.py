@@ -39,7 +39,7 @@ def test_every_flipped_bit_is_noticed(saved: Path) -> None:
     rng = random.Random(0)
     # All of the JSON's bytes: white space and the digits after a float's last meaningful one are the hard cases.
     places = [(0, place) for place in range(len(contents[0]))]
-    places += [(1, rng.randrange(len(contents[1]))) for _ in range(200)]
+    places += [(1, rng.randrange(len(contents[1]))) for _ in range(300)]
     for number, place in places:
         damaged = bytearray(contents[number])
         damaged[place] ^= 1 << rng.randrange(8)
@@ -121,7 +121,7 @@ def test_a_kill_at_any_moment_leaves_a_whole_checkpoint(tmp_path: Path) -> None:
     folder, rng, last = tmp_path / "checkpoints", random.Random(1), 0
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["__main__", "pytest", "illmrec.training.checkpoint"])
-    for _ in range(20):
+    for _ in range(200):
         published = context.RawValue(ctypes.c_longlong, 0)
         writer = context.Process(target=write_forever, args=(folder, published))
         writer.start()
