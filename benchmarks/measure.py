@@ -10,7 +10,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -108,26 +108,6 @@ def measure_peak_mb(run: Callable[[], object]) -> float | None:
         return None
     run()
     return (_read_status("VmHWM") - before) / 1000
-
-
-def measure_saved_mb(run: Callable[[], object], kept: Iterable[Any] = ()) -> float:
-    """Return what autograd keeps during ``run``, in MB: every storage once, weights (``kept``) left out."""
-    import torch
-
-    known = {tensor.untyped_storage().data_ptr() for tensor in kept}
-    sizes: dict[int, int] = {}
-    alive = []  # so that no address is used twice
-
-    def note(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in known:
-            sizes[storage.data_ptr()] = storage.nbytes()
-            alive.append(tensor.detach())
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        run()
-    return sum(sizes.values()) / 1e6
 
 
 def _read_status(name: str) -> float:

@@ -111,6 +111,8 @@ def _measure_all(size: Size, folder: Path) -> tuple[list[measure.Row], float]:
 
 
 def _measure_case(reference: Any, size: Size, history: str, supervision: Any, name: str) -> measure.Row:
+    from illmrec.training.cost import measure_saved_bytes
+
     recommender = reference.recommender
     plan, sequences = _draw_plan(size, history, supervision)
     trainer = _make_trainer(recommender, sequences)
@@ -132,12 +134,12 @@ def _measure_case(reference: Any, size: Size, history: str, supervision: Any, na
         max_abs_diff=max(abs(plain[name] - ours[name]) for name in plain),
         per=len(plan.targets) if supervision == "every" else 1,
     )
-    weights = [*reference.model.parameters(), *recommender.backbone._model.parameters()]
+    weights = [*reference.model.parameters(), *recommender.backbone.weights()]
     weights += [*recommender.named_parameters().values()]
     return replace(
         row,
-        reference_saved_mb=measure.measure_saved_mb(step_reference, weights),
-        ours_saved_mb=measure.measure_saved_mb(step_ours, weights),
+        reference_saved_mb=measure_saved_bytes(step_reference, weights) / 1e6,
+        ours_saved_mb=measure_saved_bytes(step_ours, weights) / 1e6,
     )
 
 

@@ -100,9 +100,24 @@ class Backbone:
             fully_shard(layer)
 
     @property
+    def layers(self) -> int:
+        """Return the number of layers."""
+        return int(self._model.config.num_hidden_layers)
+
+    @property
     def parameters_per_token(self) -> int:
         """Return how many weights a token is multiplied with on its way through the layers."""
-        return sum(value.numel() for value in self._decoder.layers.parameters())
+        tables = {id(self._table.weight), id(getattr(self._unembed, "weight", None))}
+        return sum(value.numel() for value in self._model.parameters() if id(value) not in tables)
+
+    @property
+    def weight_bytes(self) -> int:
+        """Return the memory of the model's weights."""
+        return sum(value.numel() * value.element_size() for value in self.weights())
+
+    def weights(self) -> list[Tensor]:
+        """Return the model's weights, those of adapters included."""
+        return list(self._model.parameters())
 
     def switch_training(self, *, on: bool) -> None:
         """Switch the adapters' dropout on or off; the model itself has none at work."""

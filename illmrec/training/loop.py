@@ -124,7 +124,7 @@ class Trainer:
             self._trained.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
         self.objective = Objective(recommender, sequences, settings.retrieval, settings.seed)
-        self.steps_per_epoch = math.ceil(len(self._plan(0)) / settings.batch_size)
+        self.steps_per_epoch = math.ceil(len(self.plan(0)) / settings.batch_size)
         if not self.steps_per_epoch:
             raise ModelError("no user has two training interactions.", hint="Lower prepare.user_core or add data.")
 
@@ -162,7 +162,7 @@ class Trainer:
         return self.best
 
     def _run_epoch(self, epoch: int) -> None:
-        plan, stage = self._plan(epoch), self._stage(epoch)
+        plan, stage = self.plan(epoch), self._stage(epoch)
         self._choose_trained(stage)
         first = self.progress.step - epoch * self.steps_per_epoch
         label = f"epoch {epoch + 1}/{self.total_epochs}"
@@ -198,14 +198,18 @@ class Trainer:
     def _step(self, plan: EpochPlan, rows: slice, stage: Stage = "joint") -> dict[str, float]:
         for group in self._optimizer.param_groups:
             group["lr"] = self._learning_rate(self.progress.step)
-        self._optimizer.zero_grad(set_to_none=True)
-        losses = self._accumulate(plan, rows, stage)
+        losses = self.compute_gradients(plan, rows, stage)
         if not math.isfinite(losses["loss"]):
             users = plan.users[rows].tolist()
             hint = "Lower train.learning_rate, or look at these users' items for broken features."
             raise ModelError(f"the loss at step {self.progress.step} is not finite; user_index {users}.", hint=hint)
         self._optimizer.step()
         return losses
+
+    def compute_gradients(self, plan: EpochPlan, rows: slice, stage: Stage = "joint") -> dict[str, float]:
+        """Set the gradients of a batch of windows; return its losses, weighted together as ``loss`` and one by one."""
+        self._optimizer.zero_grad(set_to_none=True)
+        return self._accumulate(plan, rows, stage)
 
     def _accumulate(self, plan: EpochPlan, rows: slice, stage: Stage) -> dict[str, float]:
         """Add up the gradients of a batch over passes and processes; return its losses."""
@@ -273,7 +277,8 @@ class Trainer:
         cases = self.objective.write_cases(plan, windows, "joint", ask=self.settings.alignment_weight > 0)
         return self.objective.compute(plan, cases, self.objective.count(cases), self.progress.step)
 
-    def _plan(self, epoch: int) -> EpochPlan:
+    def plan(self, epoch: int) -> EpochPlan:
+        """Return the windows of an epoch, a function of the seed and its number."""
         model = self.recommender
         budget = model.token_budget
         return plan_epoch(

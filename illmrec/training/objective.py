@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -150,6 +151,12 @@ class Objective:
             taken += size
         if group:
             yield group
+
+    def measure(self, plan: EpochPlan, windows: Sequence[int], *, ask: bool = True) -> npt.NDArray[np.int64]:
+        """Return ``int64 [n]``: prompt tokens of each of some windows, what all of them share left out."""
+        cases = self.write_cases(plan, windows, "joint", ask=ask)
+        head = not self.recommender.shares_prefix
+        return measure_requests(self.recommender.prompt, [case.request for case in cases], with_head=head)
 
     def compute(self, plan: EpochPlan, cases: Sequence[_Case], totals: Totals, step: int) -> dict[str, Tensor]:
         """Return this pass's part of the batch's losses: one per feature type (or one summed), and ``alignment``."""

@@ -207,14 +207,14 @@ def test_learning_rates_rise_then_fall(bench: Bench, tmp_path: Path) -> None:
 
 def test_weights_of_the_losses_are_applied(bench: Bench, tmp_path: Path) -> None:
     trainer = bench.trainer(tmp_path, replace(SETTINGS, retrieval_weight=0.5, alignment_weight=3.0))
-    values = trainer._step(trainer._plan(0), slice(0, 4))
+    values = trainer._step(trainer.plan(0), slice(0, 4))
     expected = 0.5 * (values["image"] + values["cf"] + values["text"]) + 3.0 * values["alignment"]
     assert values["loss"] == pytest.approx(expected, rel=1e-6)
 
 
 def test_without_alignment_no_question_is_asked(bench: Bench, tmp_path: Path) -> None:
     trainer = bench.trainer(tmp_path, replace(SETTINGS, alignment_weight=0.0))
-    plan = trainer._plan(0)
+    plan = trainer.plan(0)
     cases = trainer.objective.write_cases(plan, range(4), "joint", ask=False)
     assert trainer.objective.count(cases).answer_tokens == 0
     assert set(trainer.compute_losses(plan, slice(0, 4))) == {"image", "cf", "text"}
@@ -226,7 +226,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_users(bench: Benc
         trainer.recommender.parts.rec[0] = float("nan")
     with pytest.raises(ModelError, match="step 0 is not finite") as caught:
         trainer.run()
-    users = trainer._plan(0).users[:4].tolist()
+    users = trainer.plan(0).users[:4].tolist()
     assert str(users) in str(caught.value)
     assert "learning_rate" in caught.value.hint
 

@@ -18,6 +18,7 @@ from illmrec.errors import InterruptedRunError, ModelError
 from illmrec.models.backbone import Backbone, Lora
 from illmrec.models.recommender import Recommender
 from illmrec.training import checkpoint
+from illmrec.training.cost import measure_saved_bytes
 from illmrec.training.loop import LoopSettings, Trainer
 from illmrec.training.objective import RetrievalSettings
 from tests.contract.test_training_repeats import SETTINGS, Journal, StopError, validate
@@ -79,7 +80,7 @@ RETRIEVAL = {
 @pytest.mark.parametrize("name", RETRIEVAL)
 def test_every_retrieval_loss_is_lowered_by_training(name: str, bench: Bench, tmp_path: Path) -> None:
     trainer = bench.trainer(tmp_path, replace(SETTINGS, retrieval=RETRIEVAL[name], warmup_share=0.0))
-    plan = trainer._plan(0)
+    plan = trainer.plan(0)
     found = [trainer._step(plan, slice(0, 8)) for _ in range(12)]
     kinds = {"retrieval"} if RETRIEVAL[name].summed else {"image", "cf", "text"}
     assert set(found[0]) == {"loss", "alignment"} | kinds
@@ -94,7 +95,7 @@ def test_the_loss_over_the_catalog_is_that_of_the_ranking(summed: bool, bench: B
     model = trainer.recommender
     with torch.no_grad():
         model.parts.heads.log_weights.copy_(torch.tensor([0.3, -0.2, 0.5]))
-    plan = trainer._plan(0)
+    plan = trainer.plan(0)
     rows = [bench.sequences.values[start:end] for start, end in zip(plan.starts, plan.ends, strict=True)]
     users, items = model.project_users(model.represent_users(rows, 4)), model.represent_items()
     parts = [slice(0, 36)] if summed else [slice(first, first + 12) for first in (0, 12, 24)]
@@ -117,7 +118,7 @@ def test_shared_negatives_are_drawn_anew_each_step_and_never_count_as_the_target
     everything = replace(shared, negatives=500)
     objective = bench.trainer(tmp_path, replace(SETTINGS, retrieval=everything)).objective
     assert objective._draw_shared(0).tolist() == list(range(20))
-    plan = bench.trainer(tmp_path, SETTINGS)._plan(0)
+    plan = bench.trainer(tmp_path, SETTINGS).plan(0)
     whole = bench.trainer(tmp_path, replace(SETTINGS, retrieval=RetrievalSettings(loss="cross_entropy")))
     ours = bench.trainer(tmp_path, replace(SETTINGS, retrieval=everything)).compute_losses(plan, slice(0, 6))
     theirs = whole.compute_losses(plan, slice(0, 6))
@@ -164,7 +165,7 @@ def test_gradients_reach_adapters_through_the_shared_beginning_too(bench: Bench,
                 if name.endswith("lora_B.weight"):
                     value.normal_(std=0.1, generator=torch.Generator().manual_seed(1))
         model.shares_prefix = shares
-        losses = trainer.compute_losses(trainer._plan(0), slice(0, 6))
+        losses = trainer.compute_losses(trainer.plan(0), slice(0, 6))
         torch.stack(list(losses.values())).sum().backward()
         found.append({name: value.grad.clone() for name, value in model.named_parameters().items()})
     for name, value in found[0].items():
@@ -214,33 +215,30 @@ def test_recomputed_activations_give_the_same_gradients(bench: Bench, tmp_path: 
     found = []
     for again in (False, True):
         trainer = bench.trainer(tmp_path, SETTINGS, backbone={"checkpointing": again})
-        losses = trainer.compute_losses(trainer._plan(0), slice(0, 6))
+        losses = trainer.compute_losses(trainer.plan(0), slice(0, 6))
         torch.stack(list(losses.values())).sum().backward()
         found.append({name: value.grad for name, value in trainer.recommender.named_parameters().items()})
     assert all(torch.allclose(found[0][name], found[1][name], atol=1e-7) for name in found[0])
 
 
 def test_recomputing_keeps_less(bench: Bench, tmp_path: Path) -> None:
-    from benchmarks.measure import measure_saved_mb
-
     kept = []
     for again in (False, True):
         trainer = bench.trainer(tmp_path, SETTINGS, backbone={"checkpointing": again})
-        weights = [*trainer.recommender.backbone._model.parameters()]
-        plan = trainer._plan(0)
-        kept.append(measure_saved_mb(lambda t=trainer, p=plan: t.compute_losses(p, slice(0, 6)), weights))
+        plan, weights = trainer.plan(0), trainer.recommender.backbone.weights()
+        kept.append(measure_saved_bytes(lambda t=trainer, p=plan: t.compute_losses(p, slice(0, 6)), weights))
     assert kept[1] < 0.7 * kept[0]
 
 
 def test_hidden_pictures_are_those_of_the_plan(bench: Bench, tmp_path: Path) -> None:
     trainer = bench.trainer(tmp_path, replace(SETTINGS, image_dropout=0.5))
-    plan = trainer._plan(0)
+    plan = trainer.plan(0)
     cases = trainer.objective.write_cases(plan, range(len(plan)), "joint")
     shown = [case.request.hidden for case in cases]
     expected = [plan.hidden[start:end] for start, end in zip(plan.starts, plan.ends, strict=True)]
     assert all(np.array_equal(ours, theirs) for ours, theirs in zip(shown, expected, strict=True))
-    assert trainer._plan(1).hidden is not None
-    assert bench.trainer(tmp_path, SETTINGS)._plan(0).hidden is None
+    assert trainer.plan(1).hidden is not None
+    assert bench.trainer(tmp_path, SETTINGS).plan(0).hidden is None
 
 
 def test_a_token_budget_cuts_training_and_scoring_alike(bench: Bench, tmp_path: Path) -> None:
@@ -248,7 +246,7 @@ def test_a_token_budget_cuts_training_and_scoring_alike(bench: Bench, tmp_path: 
     budget = whole.prompt.constant_tokens + 60
     trainer = bench.trainer(tmp_path, replace(SETTINGS, window="last"), token_budget=budget)
     model = trainer.recommender
-    plan = trainer._plan(0)
+    plan = trainer.plan(0)
     lengths = model.prompt.items.lengths
     for user, start, end in zip(plan.users, plan.starts, plan.ends, strict=True):
         shown = bench.sequences.values[start:end]

@@ -1,0 +1,158 @@
+"""What training and scoring will take: tokens and arithmetic counted, speed and memory probed for a few seconds.
+
+Counting is exact for the windows and histories looked at, a sample where there are many. A probe runs the real thing on
+some of them, so its rate holds for this machine, this language model and these prompt lengths.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from illmrec.data.examples import EpochPlan
+from illmrec.data.histories import Indices
+from illmrec.models.recommender import Recommender
+from illmrec.seeds import generator
+from illmrec.training.loop import Trainer
+
+SAMPLE = 2000
+"""Windows or histories that are counted where there are more."""
+
+_SCORED = 64
+"""Users of one probed forward pass."""
+
+_STATES = 4
+"""Numbers kept of every trained one: itself, its gradient and two moments."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is to be computed.
+
+    Args:
+        passes: users read, over all epochs.
+        tokens: prompt tokens, the shared beginning left out where it is read once.
+        flops: floating point operations of the language model, forward, and backward where it is trained through.
+    """
+
+    passes: int
+    tokens: int
+    flops: float
+
+
+def count_training(trainer: Trainer) -> Work:
+    """Count all epochs of a run that does not stop early."""
+    plan = trainer.plan(0)
+    tokens = _measure_windows(trainer, plan)
+    windows = len(plan) * trainer.total_epochs
+    total = round(tokens.mean() * windows)
+    # Weights are frozen, so the backward pass only goes through to the inputs: as much again as the forward pass.
+    return Work(windows, total, 2 * total * _count_flops(trainer.recommender, tokens.mean()))
+
+
+def count_scoring(recommender: Recommender, histories: Sequence[Indices]) -> Work:
+    """Count one forward pass over every history."""
+    chosen = [histories[row] for row in _sample(len(histories))]
+    tokens = np.array([_measure_history(recommender, history) for history in chosen])
+    mean = float(tokens.mean()) if len(tokens) else 0.0
+    total = round(mean * len(histories))
+    return Work(len(histories), total, total * _count_flops(recommender, mean))
+
+
+def probe_training(trainer: Trainer, seconds: float) -> float:
+    """Return tokens a second of losses and gradients; the model's parameters stay as they are."""
+    plan, size = trainer.plan(0), trainer.settings.batch_size
+    tokens = _measure_windows(trainer, plan, whole=True)
+
+    def run(number: int) -> int:
+        first = number * size % max(len(plan) - size, 1)
+        trainer.compute_gradients(plan, slice(first, first + size))
+        return int(tokens[first : first + size].sum())
+
+    return _probe(run, seconds)
+
+
+def probe_scoring(recommender: Recommender, histories: Sequence[Indices], seconds: float) -> float:
+    """Return tokens a second of reading histories."""
+    chosen = [histories[row] for row in _sample(len(histories))]
+
+    def run(number: int) -> int:
+        first = number * _SCORED % max(len(chosen) - _SCORED, 1)
+        some = chosen[first : first + _SCORED]
+        recommender.represent_users(some, _SCORED)
+        return sum(_measure_history(recommender, history) for history in some)
+
+    return _probe(run, seconds)
+
+
+def estimate_memory(trainer: Trainer) -> tuple[int, int]:
+    """Return bytes of all weights with what training keeps of the trained ones, and of one pass's activations.
+
+    Activations are those that autograd keeps of a small pass, scaled to the longest that the settings allow.
+    """
+    model = trainer.recommender
+    trained = sum(value.numel() for value in model.named_parameters().values())
+    weights = model.backbone.weight_bytes + 4 * _STATES * trained
+    plan = trainer.plan(0)
+    windows = slice(0, min(len(plan), 8))
+    kept = measure_saved_bytes(lambda: trainer.compute_losses(plan, windows), model.backbone.weights())
+    tokens = _measure_windows(trainer, plan, whole=True)
+    batch = tokens[: trainer.settings.batch_size].sum()
+    longest = max(min(batch, trainer.settings.pass_tokens or batch), int(tokens.max()))
+    return weights, round(kept / int(tokens[windows].sum()) * longest)
+
+
+def measure_saved_bytes(run: Callable[[], object], left_out: Iterable[Tensor] = ()) -> int:
+    """Return what autograd keeps during ``run`` for the backward pass, in bytes; every storage counts once."""
+    known = {tensor.untyped_storage().data_ptr() for tensor in left_out}
+    sizes: dict[int, int] = {}
+    alive = []  # so that no address is used twice
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in known:
+            sizes[storage.data_ptr()] = storage.nbytes()
+            alive.append(tensor.detach())
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        run()
+    return sum(sizes.values())
+
+
+def _probe(run: Callable[[int], int], seconds: float) -> float:
+    run(0)  # buffers are made, threads start
+    tokens, number = 0, 0
+    start = time.perf_counter()
+    while number == 0 or time.perf_counter() - start < seconds:
+        number += 1
+        tokens += run(number)
+    return tokens / (time.perf_counter() - start)
+
+
+def _sample(count: int) -> np.ndarray:
+    if count <= SAMPLE:
+        return np.arange(count)
+    return np.sort(generator(0, "cost").choice(count, SAMPLE, replace=False))
+
+
+def _measure_windows(trainer: Trainer, plan: EpochPlan, *, whole: bool = False) -> np.ndarray:
+    windows = np.arange(len(plan)) if whole else _sample(len(plan))
+    return trainer.objective.measure(plan, windows.tolist(), ask=trainer.settings.alignment_weight > 0)
+
+
+def _measure_history(recommender: Recommender, history: Indices) -> int:
+    shown = recommender.cut_history(history)
+    constant = recommender.prompt.constant_tokens - (len(recommender.prompt.head) if recommender.shares_prefix else 0)
+    return int(recommender.prompt.items.lengths[shown].sum()) + constant
+
+
+def _count_flops(recommender: Recommender, context: float) -> float:
+    """Return operations of one token's forward pass: two a weight, and comparing it with its context."""
+    backbone = recommender.backbone
+    return 2.0 * backbone.parameters_per_token + 4.0 * backbone.layers * backbone.width * context

@@ -1,0 +1,90 @@
+"""``illmrec cost``: what it counts is what is computed, and it leaves no trace."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from illmrec.errors import MissingArtifactError
+from pipelines.assembly import load_recommender, load_sequences
+from pipelines.jobs.cost import describe_seconds
+from pipelines.layout import Layout
+from tests.integration.conftest import expect_error, invoke, run_ok
+
+Project = tuple[Path, dict[str, dict[str, Any]]]
+
+
+@pytest.fixture(scope="module")
+def root(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(shutil.copytree(project[0], tmp_path_factory.mktemp("cost") / "project"))
+
+
+@pytest.fixture(scope="module")
+def facts(root: Path) -> dict[str, Any]:
+    return run_ok(root, "cost", "--seconds", "0.2")
+
+
+def test_steps_and_users_are_those_of_the_commands(project: Project, facts: dict[str, Any]) -> None:
+    printed = project[1]
+    assert facts["train/steps"] == printed["train"]["steps"]
+    assert facts["recommend/users"] == facts["evaluate/users"] == printed["evaluate"]["cases/users"]
+    assert facts["evaluate/steps"] is None
+
+
+def test_tokens_of_a_night_are_those_of_its_prompts(root: Path, facts: dict[str, Any]) -> None:
+    layout = Layout(root, "shop")
+    model, sequences = load_recommender(layout, layout.model), load_sequences(layout)
+    histories = sequences.histories("test")
+    expected = 0
+    for user in range(len(sequences)):
+        shown = histories[user][-model.history_limit :]
+        expected += sum(len(model.prompt.items[int(item)]) for item in shown) + len(model.prompt.instruction) + 1
+    assert facts["recommend/tokens"] == expected
+    weights = sum(value.numel() for value in model.backbone._decoder.layers.parameters())
+    comparing = 4 * 2 * model.backbone.width * expected / len(sequences)
+    assert facts["recommend/tflop"] == pytest.approx(1e-12 * expected * (2 * weights + comparing), rel=0.02)
+
+
+def test_figures_are_positive_and_grow_with_the_work(root: Path, facts: dict[str, Any], tmp_path: Path) -> None:
+    for name in ("train", "evaluate", "recommend"):
+        assert all(facts[f"{name}/{key}"] > 0 for key in ("tokens", "tflop", "seconds", "memory_mb"))
+    params = yaml.safe_load((root / "params.yaml").read_text())
+    params["train"] |= {"epochs": 6, "title_tokens": 4}
+    other = Path(shutil.copytree(root, tmp_path / "other"))
+    (other / "params.yaml").write_text(yaml.safe_dump(params))
+    changed = run_ok(other, "cost", "--seconds", "0.1")
+    assert changed["train/steps"] == 3 * facts["train/steps"]
+    assert changed["train/tokens"] < 3 * facts["train/tokens"]
+    assert changed["recommend/tokens"] < facts["recommend/tokens"]
+
+
+def test_nothing_is_written(root: Path, facts: dict[str, Any]) -> None:
+    assert facts
+    before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
+    assert invoke(root, "cost", "--dataset", "shop", "--seconds", "0.1").exit_code == 0
+    assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before
+
+
+def test_the_table_is_for_people(root: Path) -> None:
+    lines = invoke(root, "cost", "--dataset", "shop", "--seconds", "0.1").stdout.splitlines()
+    assert lines[0].split() == ["users", "steps", "tokens", "TFLOP", "time", "memory"]
+    assert [line.split()[0] for line in lines[1:4]] == ["train", "evaluate", "recommend"]
+
+
+def test_what_must_run_before_is_named(root: Path, tmp_path: Path) -> None:
+    bare = Path(shutil.copytree(root, tmp_path / "bare"))
+    shutil.rmtree(bare / "artifacts/shop/features/cf")
+    error = expect_error(bare, "cost")
+    assert isinstance(error, MissingArtifactError)
+    assert "train-cf --dataset shop" in error.hint
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(3.4, "3 s"), (119, "119 s"), (120, "2.0 min"), (9000, "2.5 h"), (200_000, "2.3 d")]
+)
+def test_durations_read_as_people_say_them(seconds: float, text: str) -> None:
+    assert describe_seconds(seconds) == text
