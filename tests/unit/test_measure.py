@@ -63,6 +63,7 @@ def test_a_result_is_one_json_object(capsys: pytest.CaptureFixture[str]) -> None
     assert set(printed) == {"name", "machine", "settings", "rows"}
     assert set(printed["rows"][0]) == {
         "case", "reference_s", "ours_s", "speedup", "spread", "reference_peak_mb", "ours_peak_mb", "max_abs_diff",
+        "reference_saved_mb", "ours_saved_mb",
     }  # fmt: skip
 
 
