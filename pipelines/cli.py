@@ -31,6 +31,7 @@ COMMANDS = {
     "evaluate": ("pipelines.stages.evaluate", "Rank test targets: full catalog and sampled, with intervals."),
     "export": ("pipelines.stages.export", "Export the projection heads to ONNX and compare them with torch."),
     "cost": ("pipelines.jobs.cost", "Say what training, evaluation and a night will take, from a short probe."),
+    "study": ("pipelines.jobs.study", "Compare variants of one data set: what each of them buys."),
     "repro": ("pipelines.jobs.repro", "Run `dvc repro` for several data sets at a time."),
     "drift": ("pipelines.jobs.drift", "Compare the data with the champion's; stop when they are too far apart."),
     "register": ("pipelines.jobs.register", "Register the exported head in MLflow as challenger."),

@@ -109,6 +109,11 @@ class Layout:
         return self.root / "exports" / self.dataset
 
     @property
+    def studies(self) -> Path:
+        """Studies of variants: a folder each, with its results and what its cases made."""
+        return self.root / "work" / "studies" / self.dataset
+
+    @property
     def report(self) -> Path:
         """The HTML report of this data set."""
         return self.root / "work" / "reports" / f"{self.dataset}.html"

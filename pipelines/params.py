@@ -71,8 +71,8 @@ class Params:
         if dataset not in self.values["datasets"]:
             hint = f"Data sets in {self.path}: {', '.join(self.datasets)}."
             raise ParameterError(f"there is no data set {dataset!r}.", path=self.path, hint=hint)
-        merged = _merge(self.values.get(name) or {}, self.values["datasets"][dataset].get(name) or {})
-        return _validate(kind, merged, f"{name} (data set {dataset})", self.path)
+        merged = merge(self.values.get(name) or {}, self.values["datasets"][dataset].get(name) or {})
+        return validate_section(kind, merged, f"{name} (data set {dataset})", self.path)
 
     def digest(self, dataset: str) -> str:
         """Return a sha256 over every resolved section of one data set."""
@@ -130,11 +130,12 @@ def _refuse_unknown(values: dict[Any, Any], known: list[str], what: str, path: P
             raise ParameterError(f"{key} must be a mapping, got {value!r}.", path=path)
 
 
-def _merge(base: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:
+def merge(base: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:
+    """Return ``base`` with the keys of ``override``, inner mappings key by key."""
     merged = dict(base)
     for key, value in override.items():
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _merge(merged[key], value) if both else value
+        merged[key] = merge(merged[key], value) if both else value
     return merged
 
 
@@ -145,7 +146,20 @@ def _freeze_lists(value: Any) -> Any:
     return tuple(_freeze_lists(inner) for inner in value) if isinstance(value, list) else value
 
 
-def _validate(kind: type[SectionType], values: dict[str, Any], name: str, path: Path) -> SectionType:
+def validate_section(
+    kind: type[SectionType], values: dict[str, Any], name: str, path: Path | None = None
+) -> SectionType:
+    """Return a section of the values given.
+
+    Args:
+        kind: the section's class.
+        values: its keys.
+        name: what to call it in a message.
+        path: file the values are from, for the message.
+
+    Raises:
+        ParameterError: when a key is unknown, missing or wrong, or keys contradict each other.
+    """
     try:
         return kind.model_validate(_freeze_lists(values))
     except ValidationError as error:
@@ -157,6 +171,8 @@ def _validate(kind: type[SectionType], values: dict[str, Any], name: str, path: 
             hint = f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(known)}."
             raise ParameterError(f"unknown parameter {key!r} in {name}.", path=path, hint=hint) from None
         hint = "YAML reads 1e-3 as text; write 1.0e-3." if _looks_like_number(first["input"]) else ""
+        if not key:  # keys contradict each other
+            raise ParameterError(f"{name}: {first['msg'].removeprefix('Value error, ')}.", path=path) from None
         if first["type"] == "missing":
             raise ParameterError(f"{name} lacks the parameter {key!r}.", path=path) from None
         raise ParameterError(f"{name}.{key} is {first['input']!r}: {first['msg']}.", path=path, hint=hint) from None

@@ -13,7 +13,6 @@ from pipelines.context import Context, dataset_options, open_context
 if TYPE_CHECKING:
     from illmrec.models.recommender import Recommender
     from illmrec.training.cost import Work
-    from illmrec.training.loop import Trainer
 
 
 @dataclass(frozen=True)
@@ -37,8 +36,9 @@ def command(dataset: str, as_json: bool, seconds: float) -> None:
     r"""Say what training, evaluation and a night will take, before any of it is done.
 
     Prompt tokens are counted, not guessed. Speed is measured with this data set's own prompts on this machine, in a
-    short probe of training and of scoring. Training is given for all epochs; it may stop earlier. Features and CF model
-    must be there; nothing is written.
+    short probe of training and of scoring. Training is given for all epochs; it may stop earlier. Memory is that of
+    weights and activations; Python and its libraries take about half a gigabyte more. Features and CF model must be
+    there; nothing is written.
 
     \b
     Example:
@@ -62,10 +62,12 @@ def estimate(context: Context, seconds: float) -> tuple[dict[str, Price], dict[s
     """
     from illmrec.training.cost import count_scoring, count_training, estimate_memory, probe_scoring, probe_training
     from pipelines.assembly import load_sequences, pick_device
+    from pipelines.stages.train import make_trainer
 
-    trainer = _build_trainer(context)
+    layout = context.layout
+    trainer = make_trainer(layout, context.section(TrainConfig), checkpoints=layout.checkpoints / "never-written")
     model = trainer.recommender
-    sequences = load_sequences(context.layout)
+    sequences = load_sequences(layout)
     histories = sequences.histories("test")
     rows = [histories[user] for user in range(len(sequences))]
     training, scoring = count_training(trainer), count_scoring(model, rows)
@@ -106,29 +108,6 @@ def estimate(context: Context, seconds: float) -> tuple[dict[str, Price], dict[s
     return prices, facts
 
 
-def _build_trainer(context: Context) -> Trainer:
-    from illmrec.training.loop import Trainer
-    from illmrec.training.seeding import seed_everything
-    from pipelines.assembly import build_recommender, load_catalog, load_sequences
-    from pipelines.stages.train import make_loop_settings
-
-    class Silent:
-        def log(self, step: int, values: dict[str, float]) -> None:
-            """Keep nothing."""
-
-    layout, config = context.layout, context.section(TrainConfig)
-    settings = config.model_dump(mode="json")
-    recommender = build_recommender(layout, load_catalog(layout), settings, lambda: seed_everything(config.seed))
-    return Trainer(
-        recommender,
-        load_sequences(layout).train,
-        make_loop_settings(config),
-        validate=lambda _: 0.0,
-        checkpoints=layout.checkpoints / "never-written",
-        journal=Silent(),
-    )
-
-
 def _probe_search(model: Recommender) -> float:
     """Return scores a second of the exact search over the catalog."""
     import time
@@ -163,7 +142,8 @@ def _show(prices: dict[str, Price], facts: dict[str, Any]) -> None:
                              for column, (cell, width) in enumerate(zip(line, widths, strict=True))))  # fmt: skip
     click.echo()
     for key, value in facts.items():
-        click.echo(f"{key.replace('_', ' ')}: {value:,}" if isinstance(value, int | float) else f"{key}: {value}")
+        shown = ("no", "yes")[value] if isinstance(value, bool) else value if isinstance(value, str) else f"{value:,}"
+        click.echo(f"{key.replace('_', ' ')}: {shown}")
 
 
 def describe_seconds(seconds: float) -> str:

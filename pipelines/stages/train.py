@@ -26,8 +26,8 @@ from pipelines.lock import hold_lock
 if TYPE_CHECKING:
     from illmrec.data.histories import Sequences
     from illmrec.models.recommender import Recommender
-    from illmrec.training.loop import LoopSettings, Progress, Trainer
-    from illmrec.training.peers import Group
+    from illmrec.training.loop import Journal, LoopSettings, Progress, Trainer
+    from illmrec.training.peers import Group, Peers
 
 log = logging.getLogger(__name__)
 
@@ -65,46 +65,73 @@ def train(context: Context) -> dict[str, Any]:
 
     Of several processes only the first one writes, logs and returns facts.
     """
-    from illmrec.training.loop import Trainer
-    from illmrec.training.peers import Alone, Group, is_group, pick_own_device
-    from illmrec.training.seeding import seed_everything
-    from pipelines.assembly import build_recommender, load_catalog, load_sequences, pick_device
+    from illmrec.training.peers import Alone, Group, is_group
 
     layout, config = context.layout, context.section(TrainConfig)
-    catalog, sequences = load_catalog(layout), load_sequences(layout)
     settings = config.model_dump(mode="json")
     peers = Group(lockstep=config.shard_backbone) if is_group() else Alone()
-    device = pick_own_device() if is_group() and pick_device() == "cuda" else pick_device()
-    recommender = build_recommender(layout, catalog, settings, lambda: seed_everything(config.seed), device)
-    if config.shard_backbone and isinstance(peers, Group):
-        recommender.backbone.shard()
     checkpoints = layout.checkpoints / identify_run(layout, settings)
     if peers.rank == 0:
         atomic.sweep_partial(checkpoints)
     journal = _Journal()
     with _notice_sigterm() as asked:
-        trainer = Trainer(
-            recommender,
-            sequences.train,
-            make_loop_settings(config),
-            validate=lambda model: score_validation(model, sequences, config),
-            checkpoints=checkpoints,
-            journal=journal,
-            peers=peers,
-            should_stop=asked.is_set,
+        trainer = make_trainer(
+            layout, config, checkpoints=checkpoints, journal=journal, peers=peers, should_stop=asked.is_set
         )
         if isinstance(peers, Group):
-            return _train_in_group(context, trainer, peers, settings, catalog.digest, journal)
-        return _train_and_publish(context, trainer, settings, catalog.digest, journal)
+            return _train_in_group(context, trainer, peers, settings, journal)
+        return _train_and_publish(context, trainer, settings, journal)
+
+
+def make_trainer(
+    layout: Layout,
+    config: TrainConfig,
+    *,
+    checkpoints: Path,
+    journal: Journal | None = None,
+    peers: Peers | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Trainer:
+    """Put a trainer together from a data set's artifacts; it validates on the validation targets.
+
+    Args:
+        layout: where the artifacts lie.
+        config: the section.
+        checkpoints: folder of this run's checkpoints.
+        journal: where curves go; None for nowhere.
+        peers: processes that train together; None for one.
+        should_stop: see :class:`illmrec.training.loop.Trainer`.
+    """
+    from illmrec.training.loop import Trainer
+    from illmrec.training.peers import is_group, pick_own_device
+    from illmrec.training.seeding import seed_everything
+    from pipelines.assembly import build_recommender, load_catalog, load_sequences, pick_device
+
+    catalog, sequences = load_catalog(layout), load_sequences(layout)
+    device = pick_own_device() if is_group() and pick_device() == "cuda" else pick_device()
+    settings = config.model_dump(mode="json")
+    recommender = build_recommender(layout, catalog, settings, lambda: seed_everything(config.seed), device)
+    if config.shard_backbone and peers is not None and peers.size > 1:
+        recommender.backbone.shard()
+    return Trainer(
+        recommender,
+        sequences.train,
+        make_loop_settings(config),
+        validate=lambda model: score_validation(model, sequences, config),
+        checkpoints=checkpoints,
+        journal=journal or _Journal(),
+        peers=peers,
+        should_stop=should_stop,
+    )
 
 
 def _train_in_group(
-    context: Context, trainer: Trainer, peers: Group, settings: dict[str, Any], item_digest: str, journal: _Journal
+    context: Context, trainer: Trainer, peers: Group, settings: dict[str, Any], journal: _Journal
 ) -> dict[str, Any]:
     """Train in one of several processes, all of which start from the same checkpoint."""
     try:
         if peers.rank == 0:
-            return _train_and_publish(context, trainer, settings, item_digest, journal, ready=lambda: peers.tell(0.0))
+            return _train_and_publish(context, trainer, settings, journal, ready=lambda: peers.tell(0.0))
         peers.tell(0.0)  # the first process has looked at the checkpoints, and written one
         trainer.resume()
         trainer.run()
@@ -117,7 +144,6 @@ def _train_and_publish(
     context: Context,
     trainer: Trainer,
     settings: dict[str, Any],
-    item_digest: str,
     journal: _Journal,
     ready: Callable[[], object] = lambda: None,
 ) -> dict[str, Any]:
@@ -135,7 +161,7 @@ def _train_and_publish(
     trainer.save()
     ready()
     tensors = trainer.run()
-    _publish(layout, settings, item_digest, trainer, tensors)
+    _publish(layout, settings, trainer, tensors)
     run.attach(layout.curves / "train.csv", "curves")
     # The model folder itself names no run, so that equal inputs give equal bytes; the run names the model.
     run.describe({}, {MODEL_TAG: atomic.digest_file(layout.model / "tensors.safetensors")})
@@ -165,13 +191,14 @@ def _notice_sigterm() -> Iterator[threading.Event]:
 
 
 class _Journal:
-    """Hands curve values to the tracked run once it is open."""
+    """Hands curve values to the tracked run once it is open; without one they go nowhere."""
 
     def __init__(self) -> None:
         self.run: Any = None
 
     def log(self, step: int, values: dict[str, float]) -> None:
-        self.run.log(step, values)
+        if self.run is not None:
+            self.run.log(step, values)
 
 
 def identify_run(layout: Layout, settings: dict[str, Any]) -> str:
@@ -235,13 +262,13 @@ def score_validation(model: Recommender, sequences: Sequences, config: TrainConf
     return float(ndcg(rank_users(scorer, pack_rows(histories), sequences.valid[users])["full"], 10).mean())
 
 
-def _publish(layout: Layout, settings: dict[str, Any], item_digest: str, trainer: Trainer, tensors: Any) -> None:
+def _publish(layout: Layout, settings: dict[str, Any], trainer: Trainer, tensors: Any) -> None:
     from illmrec.training.checkpoint import write_tensors
-    from pipelines.assembly import read_encoder
+    from pipelines.assembly import load_catalog, read_encoder
 
     state = {
         "settings": settings,
-        "item_digest": item_digest,
+        "item_digest": load_catalog(layout).digest,
         "backbone": read_encoder(layout, "backbone"),
         "image_encoder": read_encoder(layout, "image"),
         "text_encoder": read_encoder(layout, "text"),

@@ -1,0 +1,1 @@
+"""Studies: one data set, several variants, one table."""
