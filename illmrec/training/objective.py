@@ -181,18 +181,18 @@ class Objective:
         heads = model.parts.heads
         targets = self.sequences.values[plan.targets[asked]]
         positives = model.project_items_by_type(np.repeat(targets[:, None], len(heads.kinds), axis=1))
-        positive = heads.split_scores(users, positives)
         ignored = None
         if settings.own_negatives == settings.negatives and settings.loss != "cross_entropy":
             drawn = plan.negatives[asked]
             projected = model.project_items_by_type(drawn.reshape(-1, len(heads.kinds))).unflatten(0, drawn.shape[:2])
-            negative = heads.split_scores(users[:, None], projected)
+            negative = self._score(users[:, None], projected)
         else:
             shared = self._draw_shared(step)
-            negative = heads.split_all_scores(users, heads.project_items(model.item_features(shared)))
+            items = heads.project_items(model.item_features(shared))
+            # One matrix product for summed scores: the types' scores need not be told apart.
+            negative = (users @ items.T)[:, :, None] if settings.summed else heads.split_all_scores(users, items)
             ignored = torch.from_numpy(targets[:, None] == shared[None, :]).to(negative.device)
-        if settings.summed:
-            positive, negative = positive.sum(-1, keepdim=True), negative.sum(-1, keepdim=True)
+        positive = self._score(users, positives)
         return retrieval_losses(
             positive,
             negative,
@@ -201,6 +201,12 @@ class Objective:
             n_items=model.n_items,
             calibration=settings.calibration,
         )
+
+    def _score(self, users: Tensor, items: Tensor) -> Tensor:
+        """Return ``float32 [..., F]``: the scores of users and items by type, or ``[..., 1]`` summed."""
+        if self.retrieval.summed:
+            return (users * items).sum(-1, keepdim=True)
+        return self.recommender.parts.heads.split_scores(users, items)
 
     def _draw_shared(self, step: int) -> Indices:
         """Return the items that all targets of a step are compared with."""

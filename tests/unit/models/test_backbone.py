@@ -7,11 +7,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 import torch
+import transformers
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from illmrec.errors import ModelError
 from illmrec.models.backbone import Backbone
+from illmrec.models.prefix import PrefixCache
 from illmrec.training.language import LanguageSettings, train_language, train_tokenizer, write_documents
 
 
@@ -123,3 +125,58 @@ def test_documents_hold_catalog_texts_and_repeat(tiny_items: pl.DataFrame) -> No
     assert documents != write_documents(tiny_items, 50, seed=2)
     titles = [title for title in tiny_items["title"] if title]
     assert all(any(title in document for title in titles) or "without a title" in document for document in documents)
+
+
+FAMILIES = {
+    "Mistral": {},
+    "Qwen2": {},
+    "Qwen3": {},
+    "Gemma": {},
+    "Gemma2": {},
+    "Gemma3": {"config": "Gemma3TextConfig"},
+    "Phi3": {},
+    "SmolLM3": {},
+    "Olmo2": {"narrows": False},
+}
+"""Families of models that a backbone may be of; in OLMo 2 the order inside a layer leaves no room for narrowing."""
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_other_families_take_the_shortcuts_too(family: str, tiny_model_folder: Path, tmp_path: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model_folder)
+    config = getattr(transformers, FAMILIES[family].get("config", f"{family}Config"))(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, head_dim=8, max_position_embeddings=256, pad_token_id=0, bos_token_id=1, eos_token_id=2,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model = getattr(transformers, f"{family}ForCausalLM")(config).eval()
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    backbone = Backbone(tmp_path)
+    assert backbone.shares_prefix
+    assert backbone.narrows is FAMILIES[family].get("narrows", True)
+    tokens, queries = torch.arange(3, 43).reshape(2, 20), torch.tensor([[9, 2], [13, 5]])
+    positions = torch.arange(6, 20).expand(2, -1)
+    mask = torch.ones(14, 20, dtype=torch.bool).tril(6).expand(2, 1, -1, -1)
+    with torch.inference_mode():
+        expected = model(tokens, output_hidden_states=True).hidden_states[-1][:, 6:]
+        tokens[1, :6] = tokens[0, :6]
+        whole = model(tokens, output_hidden_states=True).hidden_states[-1][:, 6:]
+        prefix = backbone.read_prefix(tokens[0, :6].tolist())
+        found = backbone.run(backbone.embed(tokens[:, 6:]), positions, mask, prefix=prefix, queries=queries)
+    rows = torch.arange(2)[:, None]
+    assert torch.allclose(found, whole[rows, queries], atol=2e-5)
+    assert not torch.allclose(found[1], expected[1, queries[1]], atol=1e-3), "the beginning must matter"
+
+
+def test_a_shortcut_that_gives_something_else_is_not_taken(
+    tiny_model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forget(self: PrefixCache, keys: torch.Tensor, values: torch.Tensor, *_: object, **__: object) -> object:
+        return keys.repeat(1, 1, 2, 1)[:, :, : keys.shape[2] + 4], values.repeat(1, 1, 2, 1)[:, :, : keys.shape[2] + 4]
+
+    monkeypatch.setattr(PrefixCache, "update", forget)
+    assert not Backbone(tiny_model_folder).shares_prefix
+    monkeypatch.undo()
+    monkeypatch.setattr("illmrec.models.prefix._take", lambda values, columns: values[:, : columns.shape[1]])
+    assert not Backbone(tiny_model_folder).narrows
