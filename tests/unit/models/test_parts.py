@@ -48,3 +48,38 @@ def test_a_score_is_the_sum_over_types() -> None:
         expected = (heads.user[kind](hidden) * heads.item[kind](features[kind])).sum(-1)
         assert torch.allclose(shares[:, column], expected, atol=1e-6)
     assert torch.allclose(shares.sum(-1), (users * items).sum(-1), atol=1e-6)
+
+
+def test_learned_weights_multiply_each_types_score_in_torch_and_in_onnx() -> None:
+    import numpy as np
+    import onnxruntime
+
+    from illmrec.models.onnx_export import export_heads
+
+    torch.manual_seed(0)
+    heads = ProjectionHeads(8, {"image": 5, "cf": 3}, 4, learned_weights=True)
+    plain = ProjectionHeads(8, {"image": 5, "cf": 3}, 4)
+    plain.load_state_dict({name: value for name, value in heads.state_dict().items() if name != "log_weights"})
+    hidden, features = torch.randn(6, 8), {"cf": torch.randn(6, 3), "image": torch.randn(6, 5)}
+
+    def score(model: ProjectionHeads) -> torch.Tensor:
+        return model.split_scores(model.project_users(hidden), model.project_items(features)).detach()
+
+    assert torch.equal(score(heads), score(plain)), "they begin equal"
+    with torch.no_grad():
+        heads.log_weights.copy_(torch.tensor([0.5, -1.0]))
+    assert torch.allclose(score(heads), score(plain) * torch.tensor([0.5, -1.0]).exp(), atol=1e-6)
+    session = onnxruntime.InferenceSession(export_heads(heads, 8), providers=["CPUExecutionProvider"])
+    given = {"hidden": hidden.numpy()} | {kind: value.numpy() for kind, value in features.items()}
+    users, items = session.run(["users", "items"], given)
+    assert np.abs(users - heads.project_users(hidden).detach().numpy()).max() < 1e-6
+    assert np.abs(items - heads.project_items(features).detach().numpy()).max() < 1e-6
+
+
+def test_all_pairs_score_as_each_pair_does() -> None:
+    torch.manual_seed(0)
+    heads = ProjectionHeads(8, {"image": 5, "cf": 3}, 4)
+    users, items = torch.randn(3, 8), torch.randn(7, 8)
+    together = heads.split_all_scores(users, items)
+    assert together.shape == (3, 7, 2)
+    assert torch.allclose(together[2, 5], heads.split_scores(users[2], items[5]), atol=1e-6)
