@@ -7,18 +7,34 @@ from typing import Any
 from pipelines.studies.cases import Case
 
 TITLE = "Variants of training"
-CATALOG = {"retrieval_loss": "cross_entropy", "retrieval_scores": "sum"}
+PAPER = {
+    "supervision": "last",
+    "instruction": "after_history",
+    "retrieval_loss": "bce",
+    "retrieval_scores": "each_type",
+    "negatives": 1,
+    "negative_sharing": "target",
+    "learning_rate": 1e-3,
+    "warmup_share": 0.0,
+    "schedule": "constant",
+}
+"""The paper's training, whatever the parameters file says."""
+
+FALLING = {"learning_rate": 3e-4, "warmup_share": 0.1, "schedule": "linear"}
+EVERY = {**PAPER, "supervision": "every", "instruction": "before_history"}
+SHARED = {"retrieval_scores": "sum", "negatives": 256, "negative_sharing": "step"}
+CATALOG = {**EVERY, **FALLING, "retrieval_loss": "cross_entropy", "retrieval_scores": "sum"}
+
 VARIANTS: dict[str, dict[str, Any]] = {
     "as-set": {},
-    "softmax-shared": {
-        "retrieval_loss": "softmax",
-        "retrieval_scores": "sum",
-        "negatives": 256,
-        "negative_sharing": "step",
-    },
-    "gbce-shared": {"retrieval_loss": "gbce", "retrieval_scores": "sum", "negatives": 256, "negative_sharing": "step"},
-    "catalog-each-type": {"retrieval_loss": "cross_entropy"},
+    "paper": PAPER,
+    "every": EVERY,
+    "every-falling-rate": {**EVERY, **FALLING},
+    "softmax-shared": {**EVERY, **FALLING, **SHARED, "retrieval_loss": "softmax"},
+    "gbce-shared": {**EVERY, **FALLING, **SHARED, "retrieval_loss": "gbce"},
+    "catalog-each-type": {**CATALOG, "retrieval_scores": "each_type"},
     "catalog": CATALOG,
+    "catalog-constant-rate": {**CATALOG, "learning_rate": 1e-3, "warmup_share": 0.0, "schedule": "constant"},
     "catalog-learned-weights": {**CATALOG, "type_weights": "learned"},
     "catalog-no-alignment": {**CATALOG, "alignment_weight": 0.0},
     "catalog-no-titles": {**CATALOG, "title_tokens": 0},
@@ -27,7 +43,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "catalog-image-dropout": {**CATALOG, "image_dropout": 0.2},
     "catalog-taste-token": {**CATALOG, "representation": "cf"},
     "catalog-lora": {**CATALOG, "lora": {"rank": 8}},
-    "catalog-longer-history": {**CATALOG, "title_tokens": 0, "history_limit": 30},
+    "catalog-longer-history": {**CATALOG, "title_tokens": 0, "history_limit": 50},
 }
 """Name -> changed keys of section ``train``, beside those the parameters file sets."""
 
