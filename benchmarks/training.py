@@ -44,14 +44,12 @@ FULL = Size(
     512,
     8,
     8,
-    5,
+    3,
     (
         ("authors' windows", "last", "authors"),
         ("authors' windows", "last", "plain"),
         *((length, "last", "plain") for length in ("5", "10", "20", "50")),
-        ("10", "last", "authors"),
         ("5", "every", "plain"),
-        ("10", "every", "plain"),
     ),
 )
 AUTHORS_WINDOWS = "authors' windows"
