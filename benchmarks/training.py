@@ -6,8 +6,9 @@ computes activations again in the backward pass, and opens one file for each fea
 language model with RANDOM weights, the same users, one process and one thread, so the figures tell about time and
 memory only. The vocabulary is small, which favours the references: with a real one logits at every position cost more.
 
-``Saved`` is what autograd keeps for the backward pass, weights left out. With ``every item asked`` the time is per
-target: a history of L items asks for L targets in one pass, where the references write a prompt for each.
+``Saved`` is the most that autograd keeps for the backward pass at any moment, weights left out. With ``every item
+asked`` the time is per target: a history of L items asks for L targets in one pass, where the references write a prompt
+for each.
 
 \b
 Example:
@@ -56,6 +57,8 @@ AUTHORS_WINDOWS = "authors' windows"
 LONGEST = 50
 ITEMS = 200
 SHARED_WIDTH = 128
+PASS_TOKENS = 16_384
+"""As in :class:`illmrec.config.TrainConfig`."""
 
 
 @click.command(help=__doc__)
@@ -119,7 +122,7 @@ def _measure_case(reference: Any, size: Size, history: str, supervision: Any, na
         return _backward(recommender, reference.compute_losses(plan, range(len(plan)), sequences))
 
     def step_ours() -> dict[str, float]:
-        return _backward(recommender, trainer.compute_losses(plan, slice(0, len(plan))))
+        return trainer.compute_gradients(plan, slice(0, len(plan)))
 
     plain, ours = step_reference(), step_ours()
     row = measure.compare(
@@ -192,6 +195,7 @@ def _make_trainer(recommender: Any, sequences: Any) -> Any:
         patience=1,
         checkpoint_steps=1,
         seed=0,
+        pass_tokens=PASS_TOKENS,
     )
     return Trainer(
         recommender, sequences, settings, validate=lambda _: 0.0, checkpoints=Path("unused"), journal=Silent()

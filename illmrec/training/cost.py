@@ -7,6 +7,7 @@ some of them, so its rate holds for this machine, this language model and these 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -108,21 +109,54 @@ def estimate_memory(trainer: Trainer) -> tuple[int, int]:
 
 
 def measure_saved_bytes(run: Callable[[], object], left_out: Iterable[Tensor] = ()) -> int:
-    """Return what autograd keeps during ``run`` for the backward pass, in bytes; every storage counts once."""
-    known = {tensor.untyped_storage().data_ptr() for tensor in left_out}
-    sizes: dict[int, int] = {}
-    alive = []  # so that no address is used twice
+    """Return the most that autograd keeps for the backward pass at any moment of ``run``, in bytes.
 
-    def note(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in known:
-            sizes[storage.data_ptr()] = storage.nbytes()
-            alive.append(tensor.detach())
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+    A storage counts once, however many tensors share it; the storages of ``left_out`` do not count.
+    """
+    kept = _Kept({tensor.untyped_storage().data_ptr() for tensor in left_out})
+    with torch.autograd.graph.saved_tensors_hooks(kept.pack, lambda saved: saved.tensor):
         run()
-    return sum(sizes.values())
+    return kept.most
+
+
+class _Kept:
+    """Counts what autograd keeps at the moment, and the most it ever did."""
+
+    def __init__(self, left_out: set[int]) -> None:
+        self._left_out = left_out
+        self._holders: Counter[int] = Counter()
+        self._now = self.most = 0
+
+    def pack(self, tensor: Tensor) -> _Saved:
+        """Return what autograd shall keep in place of a tensor."""
+        storage = tensor.untyped_storage()
+        place = storage.data_ptr()
+        if place in self._left_out:
+            return _Saved(tensor, None)
+        if not self._holders[place]:
+            self._now += storage.nbytes()
+            self.most = max(self.most, self._now)
+        self._holders[place] += 1
+        return _Saved(tensor, self)
+
+    def release(self, tensor: Tensor) -> None:
+        """Note that one holder of a tensor's storage is gone."""
+        storage = tensor.untyped_storage()
+        self._holders[storage.data_ptr()] -= 1
+        if not self._holders[storage.data_ptr()]:
+            self._now -= storage.nbytes()
+
+
+class _Saved:
+    """A tensor that autograd keeps; it lives as long as autograd wants it."""
+
+    def __init__(self, tensor: Tensor, counter: _Kept | None) -> None:
+        self.tensor, self._counter = tensor, counter
+
+    def __del__(self) -> None:
+        """Tell the counter, while the tensor is still there."""
+        if self._counter is not None:
+            self._counter.release(self.tensor)
 
 
 def _probe(run: Callable[[int], int], seconds: float) -> float:

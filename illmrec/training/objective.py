@@ -25,8 +25,11 @@ from illmrec.training.losses import RetrievalLoss, alignment_losses, retrieval_l
 Stage = Literal["joint", "alignment", "retrieval"]
 Sharing = Literal["target", "step"]
 
-_SHORTER = 0.75
-"""A case this much shorter than a pass's longest begins another pass, where both are of some size."""
+_SHORTER = 0.8
+"""A case this much shorter than a pass's longest begins another pass."""
+
+_BUSY = 512
+"""Tokens from which on a pass takes time in proportion to its tokens."""
 
 SUMMED = "retrieval"
 """Name of the retrieval loss where it is taken of the summed scores; else there is one per feature type."""
@@ -125,7 +128,7 @@ class Objective:
     def split_passes(self, cases: Sequence[_Case], token_limit: int) -> Iterator[list[_Case]]:
         """Yield groups of cases of similar length with at most ``token_limit`` tokens each; single cases may have more.
 
-        A group that has an eighth of the limit also ends where much shorter cases follow, which would be padded.
+        A group that keeps a processor busy also ends where shorter cases follow, which would be padded.
 
         Args:
             cases: of one batch.
@@ -141,7 +144,7 @@ class Objective:
         taken = longest = 0
         for number in np.argsort(-sizes, kind="stable").tolist():
             size = int(sizes[number])
-            shorter = taken >= token_limit // 8 and size < _SHORTER * longest
+            shorter = taken >= min(_BUSY, token_limit) and size < _SHORTER * longest
             if group and (taken + size > token_limit or shorter):
                 yield group
                 group, taken = [], 0
