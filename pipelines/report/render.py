@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -75,8 +75,8 @@ def draw_curves(curves: Curves) -> list[tuple[str, Markup]]:
     """Return (caption, chart) of each training curve that has points."""
     names = {"image": "image", "cf": "CF", "text": "text"}
     groups: list[tuple[str, list[Line], bool]] = [
-        ("Total loss (logarithmic)", _pick_lines(curves, {"loss": "total"}, "total"), True),
-        ("Retrieval loss by feature type (logarithmic)", _pick_lines(curves, names), True),
+        ("Total loss", _pick_lines(curves, {"loss": "total"}, "total"), True),
+        ("Retrieval loss by feature type", _pick_lines(curves, names), True),
         ("Retrieval loss of summed scores", _pick_lines(curves, {"retrieval": "retrieval"}, "total"), False),
         ("Alignment loss", _pick_lines(curves, {"alignment": "alignment"}, "alignment"), False),
         (
@@ -86,10 +86,21 @@ def draw_curves(curves: Curves) -> list[tuple[str, Markup]]:
         ),
     ]
     return [
-        (caption, draw_lines(lines, caption, "training step", log=log, mark=curves.best_step))
-        for caption, lines, log in groups
+        _draw_group(caption, lines, curves.best_step, log=may_span and _spans_decades(lines))
+        for caption, lines, may_span in groups
         if lines
     ]
+
+
+def _draw_group(caption: str, lines: list[Line], best_step: int | None, *, log: bool) -> tuple[str, Markup]:
+    named = f"{caption} (logarithmic)" if log else caption
+    return named, draw_lines(lines, named, "training step", log=log, mark=best_step)
+
+
+def _spans_decades(lines: Sequence[Line]) -> bool:
+    """Return whether values are positive and so far apart that a logarithmic axis has several ticks."""
+    values = [value for line in lines for _, value in line.points]
+    return min(values) > 0 and max(values) > 30 * min(values)
 
 
 def _pick_lines(curves: Curves, names: Mapping[str, str], colour: str = "", *, dots: bool = False) -> list[Line]:

@@ -17,7 +17,9 @@ from pipelines.pictures import Picture
 from pipelines.report.charts import Line, draw_funnel_bar, draw_lines, draw_shares, measure_reach, thin_points
 from pipelines.report.funnel import build_funnel
 from pipelines.report.gallery import choose_users, shorten
+from pipelines.report.gather import Curves
 from pipelines.report.reading import Facts
+from pipelines.report.render import draw_curves
 from pipelines.report.results import Interval, MetricRow, judge_rows, signed
 from pipelines.report.svg import Axis, element, linear_ticks, log_ticks, make_axis
 from pipelines.report.thumbnails import make_thumbnails
@@ -209,3 +211,20 @@ def test_bars_show_small_counts_and_no_empty_ones() -> None:
     assert 'width="0.6"' in draw_funnel_bar(1, 1_000_000, "dropped")
     assert 'width="0"' in draw_funnel_bar(0, 10, "dropped")
     assert 'width="0"' in draw_funnel_bar(0, 0, "dropped")
+
+
+@pytest.mark.parametrize(("highest", "logarithmic"), [(29.0, False), (60.0, True)])
+def test_an_axis_is_logarithmic_where_values_are_far_apart(highest: float, logarithmic: bool) -> None:
+    points = tuple((float(step), highest / step) for step in (1, 5, 29))
+    points += ((30.0, 1.0),)
+    charts = dict(draw_curves(Curves({"loss": points, "retrieval": points, "validation": points}, None)))
+    assert list(charts) == [
+        "Total loss (logarithmic)" if logarithmic else "Total loss",
+        "Retrieval loss of summed scores",
+        "Validation NDCG@10, full catalog",
+    ]
+
+
+def test_zeros_and_negative_values_need_a_plain_axis() -> None:
+    charts = draw_curves(Curves({"loss": ((1.0, 500.0), (2.0, 0.0), (3.0, -1.0))}, None))
+    assert [caption for caption, _ in charts] == ["Total loss"]
