@@ -410,7 +410,7 @@ class TrainConfig(Section):
     """Longest description or summary in tokens, and longest property in an answer."""
     instruction: Literal["after_history", "before_history"] = "after_history"
     """Where the retrieval instruction stands: after the history (paper), or before it, which leaves one token to ask
-    each question with and makes ``supervision: every`` about twice as fast."""
+    each question with."""
     alignment_prompt: Literal["shared", "chat"] = "shared"
     """Whether alignment asks about the very history that retrieval reads (paper), or in a chat turn with a history of
     its own (authors' code), which has to be read too."""
@@ -449,7 +449,7 @@ class TrainConfig(Section):
     """Most prompt tokens of one forward and backward pass. A larger batch is read in several, whose gradients add up to
     the same; this bounds the memory."""
     checkpointing: bool = False
-    """Compute activations again in the backward pass instead of keeping them: less memory, about a third more time."""
+    """Compute activations again in the backward pass instead of keeping them: less memory, more time."""
     shard_backbone: bool = False
     """With several processes: spread the language model's layers over them (FSDP), for one that fits no single GPU."""
     epochs: Count = 10

@@ -179,8 +179,7 @@ def build_recommender(
 
     form = read_form(settings)
     kinds = tuple(settings["features"])
-    slot = () if form.slot_kind is None else (form.slot_kind,)
-    features = load_features(layout, catalog, tuple(dict.fromkeys((*kinds, *slot, "image"))))
+    features = load_features(layout, catalog, list_feature_types(settings))
     if seed is not None:
         seed()
     backbone = load_backbone(layout, settings, device or pick_device())
@@ -214,6 +213,12 @@ def build_recommender(
         slot_kind=form.slot_kind,
         token_budget=settings["token_budget"],
     )
+
+
+def list_feature_types(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the feature types that a model needs: for retrieval, for its slots, and to know who has a picture."""
+    slot = read_form(settings).slot_kind
+    return tuple(dict.fromkeys((*settings["features"], *([] if slot is None else [slot]), "image")))
 
 
 def read_form(settings: Mapping[str, Any]) -> PromptForm:

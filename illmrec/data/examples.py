@@ -65,7 +65,7 @@ def plan_epoch(
     n_negatives: int = 1,
     hide_share: float = 0.0,
     item_tokens: npt.NDArray[np.integer] | None = None,
-    token_room: int = 0,
+    token_room: int | None = None,
 ) -> EpochPlan:
     """Draw the windows of one epoch: every user with at least two training interactions once.
 
@@ -84,14 +84,14 @@ def plan_epoch(
         epoch: number of the epoch.
         n_negatives: negatives of each target and type.
         hide_share: share of a history's pictures that are hidden, drawn anew each epoch.
-        item_tokens: ``int [n_items]``: tokens of each item in a prompt, where histories are bounded in tokens.
-        token_room: most tokens of a history's items; the oldest ones beyond it are left out.
+        item_tokens: ``int [n_items]``: tokens of each item in a prompt; needed where ``token_room`` is given.
+        token_room: most tokens of a history's items; the oldest ones beyond it are left out. None for no bound.
     """
     rng = generator(seed, "epoch", epoch)
     users = np.flatnonzero(sequences.lengths >= 2).astype(np.int32)
     users = users[rng.permutation(len(users))]
     starts, ends = _draw_windows(rng, sequences, users, history_limit, window)
-    if item_tokens is not None:
+    if item_tokens is not None and token_room is not None:
         starts = _fit_tokens(sequences, starts, ends, item_tokens, token_room)
     counts = np.ones(len(users), dtype=np.int64) if supervision == "last" else ends - starts
     offsets = np.concatenate([[0], np.cumsum(counts)])

@@ -49,7 +49,7 @@ def pack_rows(rows: Sequence[Sequence[int] | Indices]) -> Ragged:
 
 
 def sort_distinct(values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Return the different values in order; on millions of nearly sorted ones many times faster than ``np.unique``."""
+    """Return the different values in order, by sorting: ``np.unique`` hashes, which is slow on millions of them."""
     ordered = np.sort(values)
     return ordered[np.append(True, ordered[1:] != ordered[:-1])] if len(ordered) else ordered
 

@@ -46,9 +46,14 @@ class SummaryWriter:
     def __init__(
         self, folder: Path, *, max_words: int, max_new_tokens: int, precision: Precision = "fp32", device: str = "cpu"
     ) -> None:
+        import torch
         from transformers import GenerationConfig
 
-        model, self._tokenizer = _load(folder, precision)
+        from illmrec.features.language_models import load_language_model
+
+        hint = "summarize.name must name a causal language model with its tokenizer, weights as safetensors."
+        dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
+        model, self._tokenizer = load_language_model(folder, dtype, hint)
         self._model: Any = model.eval().requires_grad_(requires_grad=False).to(device)
         end = self._model.generation_config.eos_token_id
         end = self._tokenizer.eos_token_id if end is None else end
@@ -101,33 +106,6 @@ class SummaryWriter:
             hint = f"Lower summarize.max_new_tokens ({max_new_tokens} now), or name a model that reads more."
             raise ModelError(f"{message} at least {MIN_INPUT_TOKENS} are needed.", path=folder, hint=hint)
         return min(room, MAX_INPUT_TOKENS)
-
-
-def _load(folder: Path, precision: Precision) -> tuple[Any, Any]:
-    import torch
-    from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    local = {"local_files_only": True, "trust_remote_code": False}
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
-    loader: Any = AutoModelForCausalLM
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, **local)
-        model, report = loader.from_pretrained(
-            folder, dtype=dtype, use_safetensors=True, output_loading_info=True, **local
-        )
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        hint = "summarize.name must name a causal language model with its tokenizer, weights as safetensors."
-        raise ModelError(f"is not a readable causal language model: {error}", path=folder, hint=hint) from None
-    # transformers fills absent weights with random numbers and only warns.
-    absent = sorted({*report["missing_keys"], *(entry[0] for entry in report["mismatched_keys"])})
-    if absent:
-        hint = "Fetch the model's files again, or name another."
-        message = f"{len(absent)} weights are absent or of another shape, {absent[0]} first."
-        raise ModelError(message, path=folder, hint=hint)
-    return model, tokenizer
 
 
 def _clean(written: str) -> str:

@@ -15,6 +15,7 @@ from torch.func import functional_call
 from torch.utils.checkpoint import checkpoint
 
 from illmrec.errors import ModelError
+from illmrec.features.language_models import load_language_model
 from illmrec.models.prefix import LastLayer, Prefix, PrefixCache
 
 _PROBE_TOKENS = 8
@@ -65,7 +66,7 @@ class Backbone:
         train_tokens: bool = False,
         checkpointing: bool = False,
     ) -> None:
-        model, self.tokenizer = _load(folder, dtype)
+        model, self.tokenizer = load_language_model(folder, dtype)
         self._model: Any = model.eval().requires_grad_(requires_grad=False).to(device)
         self.device = torch.device(device)
         self.dtype = dtype
@@ -172,7 +173,7 @@ class Backbone:
         self,
         embeddings: Tensor,
         positions: Tensor,
-        mask: Tensor | None,
+        mask: Tensor,
         *,
         prefix: Prefix | None = None,
         queries: Tensor | None = None,
@@ -182,8 +183,7 @@ class Backbone:
         Args:
             embeddings: ``dtype [R, T, d_llm]``.
             positions: ``int64 [R, T]``, counted from the prefix's first token.
-            mask: ``bool [R, 1, T, H + T]``, True where attention is allowed, the prefix's H tokens first; None for
-                plain causal attention, without a prefix only.
+            mask: ``bool [R, 1, T, H + T]``, True where attention is allowed, the prefix's H tokens first.
             prefix: keys and values before every row; None where rows hold the whole prompt.
             queries: ``int64 [R, Q]``: columns of each row whose states are wanted; None for all.
 
@@ -208,9 +208,9 @@ class Backbone:
         logits: Tensor = self._unembed(hidden).float()
         return logits
 
-    def _prepare(self, mask: Tensor | None) -> Tensor | None:
+    def _prepare(self, mask: Tensor) -> Tensor:
         """Return the mask in the form that the model's attention takes; eager attention adds it to the scores."""
-        if mask is None or not self._additive_mask:
+        if not self._additive_mask:
             return mask
         return torch.zeros(mask.shape, dtype=self.dtype, device=mask.device).masked_fill(
             ~mask, torch.finfo(self.dtype).min
@@ -262,29 +262,3 @@ def _add_adapters(model: Any, lora: Lora, folder: Path) -> dict[str, nn.Paramete
         value.data = value.data.float()
         value.requires_grad_(requires_grad=True)
     return {name.replace(".default", ""): value for name, value in found.items()}
-
-
-def _load(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
-    """Return the model and the tokenizer of a folder."""
-    from safetensors import SafetensorError
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    local = {"local_files_only": True, "trust_remote_code": False}
-    loader: Any = AutoModelForCausalLM
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, **local)
-        # Scores that are capped before the softmax (Gemma 2) cannot be had from fused attention.
-        capped = getattr(AutoConfig.from_pretrained(folder, **local), "attn_logit_softcapping", None) is not None
-        attention = "eager" if capped else "sdpa"
-        model, report = loader.from_pretrained(
-            folder, dtype=dtype, use_safetensors=True, attn_implementation=attention, output_loading_info=True, **local
-        )
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise ModelError(f"is not a readable causal language model: {error}", path=folder) from None
-    # transformers fills absent weights with random numbers and only warns.
-    absent = sorted({*report["missing_keys"], *(entry[0] for entry in report["mismatched_keys"])})
-    if absent:
-        raise ModelError(f"{len(absent)} weights are absent or of another shape, {absent[0]} first.", path=folder)
-    return model, tokenizer

@@ -175,8 +175,8 @@ def fill_rows(lengths: Sequence[int], width: int) -> tuple[list[int], list[int]]
 
 _ROW_FACTORS = (1.25, 1.5, 2.0)
 _COMPARING = 0.5
-"""Cost of comparing a token with one of its row, in units of a layer's other work on it per coordinate of the width;
-measured on CPU at a width of 512 and rows of 300."""
+"""Cost of comparing a token with one of its row, in units of a layer's other work on it per coordinate of the width. A
+rough figure, which only decides between rows of different lengths."""
 
 
 def _weigh_rows(found: tuple[list[int], list[int]], lengths: Sequence[int], width: int) -> float:

@@ -37,7 +37,6 @@ class _Cache:
     """What transformers' attention asks of a cache: keys and values in, keys and values to attend to out."""
 
     is_sliding: tuple[bool, ...] = ()
-    is_compileable = False
 
     def get_seq_length(self, *_: Any) -> int:
         """Return 0: positions are always given, so nobody counts from here."""
@@ -114,7 +113,7 @@ class LastLayer:
         keys, values = self._compute_keys(layer, hidden, named)
         narrowed = named | {"past_key_values": _Given(keys, values), "hidden_states": _take(hidden, queries)}
         narrowed["position_embeddings"] = tuple(_take(part, queries) for part in named["position_embeddings"])
-        narrowed["attention_mask"] = _take_mask(named["attention_mask"], queries, hidden.shape[1])
+        narrowed["attention_mask"] = _take(named["attention_mask"].squeeze(1), queries)[:, None]
         if named.get("position_ids") is not None:
             narrowed["position_ids"] = _take(named["position_ids"], queries)
         return (), narrowed
@@ -133,10 +132,3 @@ def _take(values: Tensor, columns: Tensor) -> Tensor:
     """Return the values at ``int64 [R, Q]`` of ``[R or 1, T, ...]``."""
     rows = torch.arange(len(columns), device=columns.device)[:, None] if len(values) > 1 else 0
     return values[rows, columns]
-
-
-def _take_mask(mask: Tensor | None, columns: Tensor, size: int) -> Tensor:
-    """Return ``bool or dtype [R, 1, Q, S]``: the queries' rows of a mask, or of the causal one."""
-    if mask is None:
-        return (torch.arange(size, device=columns.device) <= columns[:, :, None])[:, None]
-    return _take(mask.squeeze(1), columns)[:, None]

@@ -109,6 +109,11 @@ class Recommender:
         """Number of items in the catalog."""
         return len(self.prompt.items)
 
+    @property
+    def token_room(self) -> int | None:
+        """Return how many tokens the budget leaves for a history's items; None without a budget."""
+        return None if self.token_budget is None else self.token_budget - self.prompt.constant_tokens
+
     def named_parameters(self) -> dict[str, nn.Parameter]:
         """Return all that is trained, by name: the parts, and adapters and tokens of the backbone."""
         inside = {f"backbone.{name}": value for name, value in self.backbone.trained.items()}
@@ -173,9 +178,9 @@ class Recommender:
     def cut_history(self, history: Indices) -> Indices:
         """Return the most recent items that the limit and the token budget leave; at least one."""
         recent = history[-self.history_limit :]
-        if self.token_budget is None:
+        room = self.token_room
+        if room is None:
             return recent
-        room = self.token_budget - self.prompt.constant_tokens
         total = np.cumsum(self.prompt.items.lengths[recent[::-1]])
         return recent[-max(int(np.searchsorted(total, room, side="right")), 1) :]
 

@@ -27,8 +27,8 @@ SAMPLE = 2000
 _SCORED = 64
 """Users of one probed forward pass."""
 
-_STATES = 4
-"""Numbers kept of every trained one: itself, its gradient and two moments."""
+_STATES = 5
+"""Numbers kept of every trained one: itself, its gradient, two moments, and its value in the best state so far."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,16 @@ class Work:
 def count_training(trainer: Trainer) -> Work:
     """Count all epochs of a run that does not stop early."""
     plan = trainer.plan(0)
-    tokens = _measure_windows(trainer, plan)
-    windows = len(plan) * trainer.total_epochs
-    total = round(tokens.mean() * windows)
-    # Weights are frozen, so the backward pass only goes through to the inputs: as much again as the forward pass.
-    return Work(windows, total, 2 * total * _count_flops(trainer.recommender, tokens.mean()))
+    chosen = _sample(len(plan)).tolist()
+    ask = trainer.settings.alignment_weight > 0
+    total = flops = 0.0
+    for stage, epochs in Counter(map(trainer.stage, range(trainer.total_epochs))).items():
+        tokens = trainer.objective.measure(plan, chosen, stage, ask=ask)
+        in_stage = tokens.sum() / len(chosen) * len(plan) * epochs
+        total += in_stage
+        # Weights are frozen, so the backward pass only goes through to the inputs: as much again as the forward pass.
+        flops += 2 * in_stage * _count_flops(trainer.recommender, tokens.mean() if len(tokens) else 0.0)
+    return Work(len(plan) * trainer.total_epochs, round(total), flops)
 
 
 def count_scoring(recommender: Recommender, histories: Sequence[Indices]) -> Work:
@@ -68,7 +73,7 @@ def count_scoring(recommender: Recommender, histories: Sequence[Indices]) -> Wor
 def probe_training(trainer: Trainer, seconds: float) -> float:
     """Return tokens a second of losses and gradients; the model's parameters stay as they are."""
     plan, size = trainer.plan(0), trainer.settings.batch_size
-    tokens = _measure_windows(trainer, plan, whole=True)
+    tokens = _measure_windows(trainer, plan)
 
     def run(number: int) -> int:
         first = number * size % max(len(plan) - size, 1)
@@ -102,7 +107,7 @@ def estimate_memory(trainer: Trainer) -> tuple[int, int]:
     plan = trainer.plan(0)
     windows = slice(0, min(len(plan), 8))
     kept = measure_saved_bytes(lambda: trainer.compute_losses(plan, windows), model.backbone.weights())
-    tokens = _measure_windows(trainer, plan, whole=True)
+    tokens = _measure_windows(trainer, plan)
     batch = tokens[: trainer.settings.batch_size].sum()
     longest = max(min(batch, trainer.settings.pass_tokens or batch), int(tokens.max()))
     return weights, round(kept / int(tokens[windows].sum()) * longest)
@@ -175,9 +180,9 @@ def _sample(count: int) -> np.ndarray:
     return np.sort(generator(0, "cost").choice(count, SAMPLE, replace=False))
 
 
-def _measure_windows(trainer: Trainer, plan: EpochPlan, *, whole: bool = False) -> np.ndarray:
-    windows = np.arange(len(plan)) if whole else _sample(len(plan))
-    return trainer.objective.measure(plan, windows.tolist(), ask=trainer.settings.alignment_weight > 0)
+def _measure_windows(trainer: Trainer, plan: EpochPlan) -> np.ndarray:
+    """Return ``int64 [n]``: tokens of each window; retrieval asks about every one, so none is left out."""
+    return trainer.objective.measure(plan, range(len(plan)), ask=trainer.settings.alignment_weight > 0)
 
 
 def _measure_history(recommender: Recommender, history: Indices) -> int:

@@ -22,7 +22,7 @@ from illmrec.models.recommender import Recommender
 from illmrec.progress import track
 from illmrec.seeds import derive_seed
 from illmrec.training.checkpoint import Checkpoint, load_latest, pack_optimizer, save_checkpoint, unpack_optimizer
-from illmrec.training.objective import Objective, RetrievalSettings, Stage
+from illmrec.training.objective import SUMMED, Objective, RetrievalSettings, Stage
 from illmrec.training.peers import Alone, Peers
 
 
@@ -162,7 +162,7 @@ class Trainer:
         return self.best
 
     def _run_epoch(self, epoch: int) -> None:
-        plan, stage = self.plan(epoch), self._stage(epoch)
+        plan, stage = self.plan(epoch), self.stage(epoch)
         self._choose_trained(stage)
         first = self.progress.step - epoch * self.steps_per_epoch
         label = f"epoch {epoch + 1}/{self.total_epochs}"
@@ -184,7 +184,8 @@ class Trainer:
                     f"stopped as asked after step {self.progress.step}, which is saved.", hint=hint
                 )
 
-    def _stage(self, epoch: int) -> Stage:
+    def stage(self, epoch: int) -> Stage:
+        """Return what an epoch trains."""
         if not self.settings.alignment_epochs:
             return "joint"
         return "alignment" if epoch < self.settings.alignment_epochs else "retrieval"
@@ -207,12 +208,12 @@ class Trainer:
         return losses
 
     def compute_gradients(self, plan: EpochPlan, rows: slice, stage: Stage = "joint") -> dict[str, float]:
-        """Set the gradients of a batch of windows; return its losses, weighted together as ``loss`` and one by one."""
-        self._optimizer.zero_grad(set_to_none=True)
-        return self._accumulate(plan, rows, stage)
+        """Set the gradients of a batch of windows, added up over passes and processes.
 
-    def _accumulate(self, plan: EpochPlan, rows: slice, stage: Stage) -> dict[str, float]:
-        """Add up the gradients of a batch over passes and processes; return its losses."""
+        Returns:
+            The batch's losses, weighted together as ``loss`` and one by one.
+        """
+        self._optimizer.zero_grad(set_to_none=True)
         objective, rank = self.objective, self._peers.rank
         windows = range(rows.start, min(rows.stop, len(plan)))
         ask = self.settings.alignment_weight > 0
@@ -226,7 +227,7 @@ class Trainer:
         for number in range(most):
             idle = number >= len(passes[rank])
             losses = objective.compute(plan, cases[:1] if idle else passes[rank][number], totals, self.progress.step)
-            total = self.weigh(losses) * (0.0 if idle else 1.0)
+            total = self._weigh(losses) * (0.0 if idle else 1.0)
             if total.requires_grad:
                 total.backward()
             if idle:  # it only kept step with the others
@@ -252,7 +253,7 @@ class Trainer:
         return dict(zip(found, figures[:-1].tolist(), strict=True))
 
     def _list_losses(self, stage: Stage) -> list[str]:
-        kinds = ["retrieval"] if self.settings.retrieval.summed else [*self.recommender.parts.heads.kinds]
+        kinds = [SUMMED] if self.settings.retrieval.summed else [*self.recommender.parts.heads.kinds]
         asked = ["alignment"] if self.settings.alignment_weight > 0 else []
         parts = {"joint": kinds + asked, "alignment": asked, "retrieval": kinds}
         return ["loss", *parts[stage]]
@@ -262,7 +263,7 @@ class Trainer:
         if self.recommender.backbone.trained:
             torch.manual_seed(derive_seed(self.settings.seed, "dropout", self.progress.step, self._peers.rank) % 2**63)
 
-    def weigh(self, losses: dict[str, Tensor]) -> Tensor:
+    def _weigh(self, losses: dict[str, Tensor]) -> Tensor:
         """Return the weighted sum of losses, or 0 of none."""
         settings, total = self.settings, torch.zeros(())
         for name, value in losses.items():
@@ -280,7 +281,6 @@ class Trainer:
     def plan(self, epoch: int) -> EpochPlan:
         """Return the windows of an epoch, a function of the seed and its number."""
         model = self.recommender
-        budget = model.token_budget
         return plan_epoch(
             self.sequences,
             n_items=model.n_items,
@@ -293,8 +293,8 @@ class Trainer:
             epoch=epoch,
             n_negatives=self.settings.retrieval.own_negatives,
             hide_share=self.settings.image_dropout,
-            item_tokens=None if budget is None else model.prompt.items.lengths,
-            token_room=0 if budget is None else budget - model.prompt.constant_tokens,
+            item_tokens=model.prompt.items.lengths,
+            token_room=model.token_room,
         )
 
     def _learning_rate(self, step: int) -> float:

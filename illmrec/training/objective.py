@@ -29,7 +29,7 @@ _SHORTER = 0.8
 """A case this much shorter than a pass's longest begins another pass."""
 
 _BUSY = 512
-"""Tokens from which on a pass takes time in proportion to its tokens."""
+"""A pass with fewer tokens is not ended for the sake of padding."""
 
 SUMMED = "retrieval"
 """Name of the retrieval loss where it is taken of the summed scores; else there is one per feature type."""
@@ -54,9 +54,14 @@ class RetrievalSettings:
     calibration: float = 0.75
 
     @property
+    def are_shared(self) -> bool:
+        """Whether all targets of a step are compared with the same items."""
+        return self.sharing == "step" or self.loss == "cross_entropy"
+
+    @property
     def own_negatives(self) -> int:
-        """Negatives that an epoch's plan draws for each target."""
-        return self.negatives if self.sharing == "target" and self.loss != "cross_entropy" else 1
+        """Negatives that an epoch's plan draws for each target; one, which is not looked at, where they are shared."""
+        return 1 if self.are_shared else self.negatives
 
 
 @dataclass(frozen=True)
@@ -128,7 +133,7 @@ class Objective:
     def split_passes(self, cases: Sequence[_Case], token_limit: int) -> Iterator[list[_Case]]:
         """Yield groups of cases of similar length with at most ``token_limit`` tokens each; single cases may have more.
 
-        A group that keeps a processor busy also ends where shorter cases follow, which would be padded.
+        A group of some size also ends where shorter cases follow, which would be padded.
 
         Args:
             cases: of one batch.
@@ -155,9 +160,14 @@ class Objective:
         if group:
             yield group
 
-    def measure(self, plan: EpochPlan, windows: Sequence[int], *, ask: bool = True) -> npt.NDArray[np.int64]:
-        """Return ``int64 [n]``: prompt tokens of each of some windows, what all of them share left out."""
-        cases = self.write_cases(plan, windows, "joint", ask=ask)
+    def measure(
+        self, plan: EpochPlan, windows: Sequence[int], stage: Stage = "joint", *, ask: bool = True
+    ) -> npt.NDArray[np.int64]:
+        """Return ``int64 [n]``: prompt tokens of each of some windows, what all of them share left out.
+
+        Windows that a stage has nothing to ask about have no entry.
+        """
+        cases = self.write_cases(plan, windows, stage, ask=ask)
         head = not self.recommender.shares_prefix
         return measure_requests(self.recommender.prompt, [case.request for case in cases], with_head=head)
 
@@ -185,7 +195,7 @@ class Objective:
         targets = self.sequences.values[plan.targets[asked]]
         positives = model.project_items_by_type(np.repeat(targets[:, None], len(heads.kinds), axis=1))
         ignored = None
-        if settings.own_negatives == settings.negatives and settings.loss != "cross_entropy":
+        if not settings.are_shared:
             drawn = plan.negatives[asked]
             projected = model.project_items_by_type(drawn.reshape(-1, len(heads.kinds))).unflatten(0, drawn.shape[:2])
             negative = self._score(users[:, None], projected)

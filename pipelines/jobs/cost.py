@@ -37,8 +37,8 @@ def command(dataset: str, as_json: bool, seconds: float) -> None:
 
     Prompt tokens are counted, not guessed. Speed is measured with this data set's own prompts on this machine, in a
     short probe of training and of scoring. Training is given for all epochs; it may stop earlier. Memory is that of
-    weights and activations; Python and its libraries take about half a gigabyte more. Features and CF model must be
-    there; nothing is written.
+    weights and activations; Python and its libraries come on top. Features and CF model must be there; nothing is
+    written.
 
     \b
     Example:
@@ -74,7 +74,7 @@ def estimate(context: Context, seconds: float) -> tuple[dict[str, Price], dict[s
     weights, activations = estimate_memory(trainer)
     train_rate = probe_training(trainer, seconds / 2)
     score_rate = probe_scoring(model, rows, seconds / 2)
-    search_rate = _probe_search(model)
+    search_rate = _probe_search(model, context.section(RecommendConfig))
     heads = model.parts.heads
     vectors = 4.0 * (len(rows) + model.n_items) * heads.shared_width * len(heads.kinds)
     loaded = model.backbone.weight_bytes
@@ -108,7 +108,7 @@ def estimate(context: Context, seconds: float) -> tuple[dict[str, Price], dict[s
     return prices, facts
 
 
-def _probe_search(model: Recommender) -> float:
+def _probe_search(model: Recommender, config: RecommendConfig) -> float:
     """Return scores a second of the exact search over the catalog."""
     import time
 
@@ -117,7 +117,6 @@ def _probe_search(model: Recommender) -> float:
     from illmrec.data.histories import pack_rows
     from illmrec.scoring.topk import ExactSearch
 
-    config = RecommendConfig()
     items = model.represent_items()
     users = np.random.default_rng(0).standard_normal((256, items.shape[1])).astype(np.float32)
     search = ExactSearch(items, block_items=config.score_block_items, block_users=config.score_block_users)

@@ -206,11 +206,13 @@ def identify_run(layout: Layout, settings: dict[str, Any]) -> str:
 
     A checkpoint is continued only by the run it belongs to.
     """
+    from pipelines.assembly import list_feature_types
+
     files = [
         require(layout.split / "sequences.parquet", f"split --dataset {layout.dataset}"),
         require(layout.encoders / "encoders.json", f"encoders --dataset {layout.dataset}"),
         layout.prepared / "items.parquet",
-        *(layout.features(kind) / "values.npy" for kind in dict.fromkeys((*settings["features"], "image", "cf"))),
+        *(layout.features(kind) / "values.npy" for kind in list_feature_types(settings)),
         *([layout.summaries / "summaries.parquet"] if settings["representation"] == "summary" else []),
     ]
     facts = {"settings": settings, "files": [atomic.digest_file(path) for path in files]}
@@ -264,11 +266,11 @@ def score_validation(model: Recommender, sequences: Sequences, config: TrainConf
 
 def _publish(layout: Layout, settings: dict[str, Any], trainer: Trainer, tensors: Any) -> None:
     from illmrec.training.checkpoint import write_tensors
-    from pipelines.assembly import load_catalog, read_encoder
+    from pipelines.assembly import read_encoder
 
     state = {
         "settings": settings,
-        "item_digest": load_catalog(layout).digest,
+        "item_digest": trainer.recommender.features["image"].header.item_digest,
         "backbone": read_encoder(layout, "backbone"),
         "image_encoder": read_encoder(layout, "image"),
         "text_encoder": read_encoder(layout, "text"),

@@ -17,7 +17,7 @@ from typing import Any
 from illmrec import atomic
 from illmrec.config import EmbedImagesConfig, EvaluateConfig, TrainConfig
 from pipelines.context import Context
-from pipelines.layout import Layout, require
+from pipelines.layout import Layout
 from pipelines.params import merge, validate_section
 
 METRICS = ("hit@10", "ndcg@10", "mrr")
@@ -83,13 +83,14 @@ def _change(section: Any, changes: Mapping[str, Any]) -> Any:
 def _identify(
     layout: Layout, train: TrainConfig, embed: EmbedImagesConfig, evaluation: EvaluateConfig, *, apart: bool
 ) -> str:
-    """Return a digest of all that a case's result depends on."""
-    features = [layout.features(kind) / "values.npy" for kind in ("text", "cf", *(() if apart else ("image",)))]
-    files = [layout.prepared / "items.parquet", layout.split / "sequences.parquet", *features]
-    files.append(layout.encoders / "encoders.json")
-    sections = [section.model_dump(mode="json") for section in (train, evaluation)]
-    facts = {"files": [atomic.digest_file(require(path, f"repro {layout.dataset}")) for path in files]}
-    facts |= {"sections": sections, "embed": embed.model_dump(mode="json") if apart else None}
+    """Return a digest of all that a case's result depends on: what identifies its training, and how it is judged."""
+    from pipelines.stages.train import identify_run
+
+    facts = {
+        "run": identify_run(layout, train.model_dump(mode="json")),
+        "evaluation": evaluation.model_dump(mode="json"),
+        "embed": embed.model_dump(mode="json") if apart else None,
+    }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 

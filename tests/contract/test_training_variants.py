@@ -127,6 +127,15 @@ def test_shared_negatives_are_drawn_anew_each_step_and_never_count_as_the_target
     }
 
 
+def test_a_single_negative_can_be_shared_too(bench: Bench, tmp_path: Path) -> None:
+    shared = RetrievalSettings(sharing="step")
+    trainer = bench.trainer(tmp_path, replace(SETTINGS, retrieval=shared, alignment_weight=0.0))
+    plan = trainer.plan(0)
+    other = replace(plan, negatives=(plan.negatives + 1) % 20)
+    ours, theirs = (trainer.compute_losses(drawn, slice(0, 6)) for drawn in (plan, other))
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours), "the plan's own negatives are not looked at"
+
+
 def test_adapters_are_all_that_is_trained_inside_the_language_model(bench: Bench, tmp_path: Path) -> None:
     trainer = bench.trainer(tmp_path, SETTINGS, backbone={"lora": LORA})
     model = trainer.recommender

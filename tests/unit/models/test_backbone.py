@@ -22,7 +22,8 @@ def test_it_runs_as_transformers_does(tiny_backbone: Backbone, tiny_model_folder
     tokens = torch.arange(3, 40)[None]
     with torch.inference_mode():
         expected = model(tokens, output_hidden_states=True)
-        states = tiny_backbone.run(tiny_backbone.embed(tokens), torch.arange(37)[None], None)
+        causal = torch.ones(1, 1, 37, 37, dtype=torch.bool).tril()
+        states = tiny_backbone.run(tiny_backbone.embed(tokens), torch.arange(37)[None], causal)
     assert torch.allclose(states, expected.hidden_states[-1], atol=1e-6)
     assert torch.allclose(tiny_backbone.predict_tokens(states[0]), expected.logits[0], atol=1e-5)
     assert tiny_backbone.width == 32
