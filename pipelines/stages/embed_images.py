@@ -84,14 +84,17 @@ class _Embedding:
 
     @functools.cached_property
     def encoder(self) -> ImageEncoder:
+        """Load the picture encoder, once."""
         from pipelines.assembly import load_image_encoder
 
         return load_image_encoder(self.layout)[0]
 
     def read_with_tower(self, texts: list[str]) -> npt.NDArray[np.float32]:
+        """Return ``float32 [n, width]``: the text tower on some texts."""
         return self.encoder.encode_texts(texts)
 
     def run(self) -> dict[str, Any]:
+        """Write the matrix; return what was there and what had to be encoded."""
         from illmrec.features.cache import FeatureCache, find_width
         from illmrec.features.matrix import write_blocks
         from pipelines.assembly import name_image_cache
@@ -116,6 +119,7 @@ class _Embedding:
         }
 
     def encode_pictures(self, cache: FeatureCache) -> Encoded:
+        """Encode the pictures that the cache lacks."""
         from illmrec.features.decoding import DecodeLimits, PictureFile
         from illmrec.features.encode import encode_missing, encode_pictures_here
 
@@ -150,6 +154,7 @@ class _Embedding:
             raise DataError(f"no picture could be decoded; the first: {reason}.", path=self.pictures.raw, hint=hint)
 
     def write_pictures(self, writer: MatrixWriter, cache: FeatureCache, encoded: Encoded) -> Assembled:
+        """Write the rows of items with a picture: the mean of its pictures."""
         import numpy as np
 
         from illmrec.features.assemble import write_means
@@ -197,6 +202,7 @@ class _Embedding:
         return keys
 
     def describe(self, width: int, missing: int) -> Any:
+        """Return the header of the matrix."""
         from illmrec.features.matrix import MatrixHeader
 
         return MatrixHeader(

@@ -62,6 +62,17 @@ def test_figures_are_positive_and_grow_with_the_work(root: Path, facts: dict[str
     assert changed["recommend/tokens"] < facts["recommend/tokens"]
 
 
+def test_each_of_two_stages_is_priced_by_its_own_prompts(root: Path, facts: dict[str, Any], tmp_path: Path) -> None:
+    params = yaml.safe_load((root / "params.yaml").read_text())
+    params["train"] |= {"epochs": 1, "alignment_epochs": 1}
+    other = Path(shutil.copytree(root, tmp_path / "other"))
+    (other / "params.yaml").write_text(yaml.safe_dump(params))
+    changed = run_ok(other, "cost", "--seconds", "0.1")
+    assert changed["train/steps"] == facts["train/steps"], "one epoch of each, in place of two of both"
+    # The history is read in both stages, but each asks only half of the questions.
+    assert 0.4 * facts["train/tokens"] < changed["train/tokens"] < facts["train/tokens"]
+
+
 def test_nothing_is_written(root: Path, facts: dict[str, Any]) -> None:
     assert facts
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}

@@ -69,6 +69,16 @@ def test_cases_are_kept_until_something_they_depend_on_changes(root: Path) -> No
     assert run_study(root, "training-variants", *only)[0]["ndcg@10"] != first[0]["ndcg@10"]
 
 
+def test_pictures_that_changed_are_looked_at_again(root: Path) -> None:
+    only = ("--only", "mean-050")
+    first = run_study(root, "missing-images", *only)
+    features = root / "artifacts/shop/features/image/values.npy"
+    values = np.load(features)
+    values[0] += 1
+    np.save(features, values)
+    assert run_study(root, "missing-images", *only)[0]["seconds"] != first[0]["seconds"]
+
+
 def test_a_case_as_set_is_what_the_commands_make(root: Path) -> None:
     metrics = json.loads((root / "artifacts/shop/evaluation/metrics.json").read_text())
     row = run_ok(root, "study", "training-variants", "--only", "as-set")["rows"][0]
