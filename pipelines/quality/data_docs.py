@@ -63,8 +63,8 @@ INDEX = """<!DOCTYPE html>
 <tr><th>suite</th><th>check</th><th>severity</th><th>result</th><th>observed</th><th>expected</th>
 <th>offending rows</th><th>first of them</th></tr>
 {% for check in verdict.checks %}
-<tr><td>{{ check.suite }}</td><td>{{ check.name }}</td><td>{{ check.severity }}</td>
-<td><i class="{{ "fa-check-circle" if check.passed else "fa-times" }}"></i></td>
+<tr><td>{{ check.suite | replace("_", " ") }}</td><td>{{ check.name | replace("_", " ") }}</td>
+<td>{{ check.severity }}</td><td><i class="{{ "fa-check-circle" if check.passed else "fa-times" }}"></i></td>
 <td>{{ "nothing" if check.observed is none else check.observed }}</td><td>{{ check.expected }}</td>
 <td>{{ check.offending_count }}</td>
 <td>{% for row in check.offending %}{% for key, value in row.items() %}{{ key }} {{ value }} {% endfor %}<br>
