@@ -95,11 +95,11 @@ class Reference:
             if hidden is not None and hidden[place]:
                 parts.append(self._embed(prompt.bare_items[int(item)]))
                 continue
-            adaptor, kind = self.recommender.parts.adaptor, self.recommender.slot_kind
-            if slot < 0 or adaptor is None or kind is None:
+            adaptor, kinds = self.recommender.parts.adaptor, self.recommender.slot_kinds
+            if slot < 0 or adaptor is None:
                 parts.append(self._embed(segment))
                 continue
-            shown = adaptor(self._feature(kind, int(item))[None]).to(self.model.dtype)
+            shown = adaptor(torch.cat([self._feature(kind, int(item)) for kind in kinds])[None]).to(self.model.dtype)
             shown = shown.reshape(prompt.slots, -1)
             parts += [self._embed(segment[:slot]), shown, self._embed(segment[slot + prompt.slots :])]
         return parts

@@ -148,7 +148,7 @@ def build_recommender(
     seed_everything(seed)
     parts = TrainedParts(
         llm_width=backbone.width,
-        slot_width=WIDTHS[form.slot_kind] if form.slot_kind else None,
+        slot_width=sum(WIDTHS[kind] for kind in form.slot_kinds) or None,
         widths={kind: WIDTHS[kind] for kind in kinds},
         adaptor_hidden=20,
         shared_width=shared_width,
@@ -165,6 +165,6 @@ def build_recommender(
         write_prompt(backbone, items, shown, form),
         make_features(shown),
         history_limit,
-        slot_kind=form.slot_kind,
+        slot_kinds=form.slot_kinds,
         token_budget=token_budget,
     )

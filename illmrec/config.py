@@ -376,11 +376,12 @@ class TrainConfig(Section):
 
     preset: Literal["paper", "authors"] = "paper"
     """Architecture of the adaptor and weighting of the losses; see docs/method.md for each difference."""
-    representation: Literal["image", "image+description", "attribute", "cf", "summary", "description", "title"] = (
-        "image"
-    )
+    representation: Literal[
+        "image", "image+description", "image+cf", "attribute", "cf", "summary", "description", "title"
+    ] = "image"
     """What an item of a history is written as, beside its title: a picture token (I-LLMRec), that and its description
-    (I-LLMRec+), brand and category (TALLRec), a CF token (A-LLMRec), a summary (TRSR), its description, or nothing."""
+    (I-LLMRec+), one token of picture and CF embedding together, brand and category (TALLRec), a CF token (A-LLMRec), a
+    summary (TRSR), its description, or nothing."""
     features: tuple[FeatureType, ...] = Field(default=("image", "cf", "text"), min_length=1)
     """Feature types whose scores are summed."""
     type_weights: Literal["equal", "learned"] = "equal"
@@ -406,6 +407,9 @@ class TrainConfig(Section):
     """Targets of a training window: its last item (paper), or every item after the first, asked in one pass."""
     title_tokens: int = Field(default=32, ge=0)
     """Longest title in tokens; 0 for no titles in the history."""
+    item_marks: Literal["words", "none"] = "words"
+    """Whether words stand before the parts of an item, as in the paper. `none` with `title_tokens: 0` leaves one token
+    an item."""
     description_tokens: Count = 96
     """Longest description or summary in tokens, and longest property in an answer."""
     instruction: Literal["after_history", "before_history"] = "after_history"
@@ -474,11 +478,11 @@ class TrainConfig(Section):
             raise ValueError("alignment_epochs needs an alignment_weight above 0")
         if (
             self.alignment_epochs
-            and self.representation not in ("image", "image+description", "cf")
+            and self.representation not in ("image", "image+description", "image+cf", "cf")
             and not self.lora.rank
         ):
             raise ValueError(f"alignment_epochs train the adaptor, and representation {self.representation} has none")
-        if self.image_dropout and self.representation not in ("image", "image+description"):
+        if self.image_dropout and "image" not in self.representation:
             raise ValueError(f"image_dropout needs pictures, and representation {self.representation} has none")
         return self
 

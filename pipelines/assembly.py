@@ -196,7 +196,7 @@ def build_recommender(
         seed()
     parts = TrainedParts(
         llm_width=backbone.width,
-        slot_width=features[form.slot_kind].header.width if form.slot_kind else None,
+        slot_width=sum(features[kind].header.width for kind in form.slot_kinds) or None,
         widths={kind: features[kind].header.width for kind in kinds},
         adaptor_hidden=settings["adaptor_hidden"],
         shared_width=settings["shared_width"],
@@ -210,15 +210,14 @@ def build_recommender(
         prompt,
         features,
         settings["history_limit"],
-        slot_kind=form.slot_kind,
+        slot_kinds=form.slot_kinds,
         token_budget=settings["token_budget"],
     )
 
 
 def list_feature_types(settings: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the feature types that a model needs: for retrieval, for its slots, and to know who has a picture."""
-    slot = read_form(settings).slot_kind
-    return tuple(dict.fromkeys((*settings["features"], *([] if slot is None else [slot]), "image")))
+    return tuple(dict.fromkeys((*settings["features"], *read_form(settings).slot_kinds, "image")))
 
 
 def read_form(settings: Mapping[str, Any]) -> PromptForm:
@@ -228,6 +227,7 @@ def read_form(settings: Mapping[str, Any]) -> PromptForm:
     return PromptForm(
         representation=settings["representation"],
         title_tokens=settings["title_tokens"],
+        marks=settings["item_marks"] == "words",
         description_tokens=settings["description_tokens"],
         missing_image=settings["missing_image"],
         slots=settings["image_tokens"],

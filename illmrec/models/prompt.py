@@ -8,7 +8,8 @@ the retrieval branch is the [REC] slot alone, and everything constant is one pre
 
 How an item is written is its representation; by changing nothing else, the paper compares language-model recommenders
 (paper, 4.1): ``image`` is I-LLMRec, ``image+description`` I-LLMRec+, ``attribute`` TALLRec, ``cf`` A-LLMRec,
-``summary`` TRSR, ``description`` and ``title`` are controls.
+``summary`` TRSR, ``description`` and ``title`` are controls. ``image+cf`` is beyond the paper: the one token is made
+of the picture and the CF embedding together.
 """
 
 from __future__ import annotations
@@ -27,12 +28,17 @@ from illmrec.models import templates
 Tokenize = Callable[[list[str]], list[list[int]]]
 """Texts to token ids, without special tokens."""
 
-Representation = Literal["image", "image+description", "attribute", "cf", "summary", "description", "title"]
+Representation = Literal["image", "image+description", "image+cf", "attribute", "cf", "summary", "description", "title"]
 MissingImage = Literal["description", "feature", "drop"]
 Layout = Literal["shared", "chat"]
 
-SLOT_KINDS: dict[Representation, str] = {"image": "image", "image+description": "image", "cf": "cf"}
-"""Representation -> feature type that fills its slot; the others have none."""
+SLOT_KINDS: dict[Representation, tuple[str, ...]] = {
+    "image": ("image",),
+    "image+description": ("image",),
+    "image+cf": ("image", "cf"),
+    "cf": ("cf",),
+}
+"""Representation -> feature types that fill its slot, one after the other; the others have no slot."""
 
 SLOT = 0
 """Token id under an image or [REC] slot; its embedding is never read."""
@@ -47,6 +53,8 @@ class PromptForm:
     Args:
         representation: what an item is written as; see the module.
         title_tokens: longest title; 0 for no titles.
+        marks: whether words stand before an item's parts and a line ends after it (paper). Without them and without
+            titles an item is its slot alone.
         description_tokens: longest description or summary, and longest value in an answer.
         missing_image: what an item without a picture has in place of its slot: its ``description`` (paper, E.8), the
             slot all the same with the ``feature`` that stands in for its picture, or nothing (``drop``).
@@ -59,6 +67,7 @@ class PromptForm:
 
     representation: Representation = "image"
     title_tokens: int = 32
+    marks: bool = True
     description_tokens: int = 96
     missing_image: MissingImage = "description"
     slots: int = 1
@@ -66,9 +75,9 @@ class PromptForm:
     layout: Layout = "shared"
 
     @property
-    def slot_kind(self) -> str | None:
-        """Return the feature type that fills the slots; None for a representation in words alone."""
-        return SLOT_KINDS.get(self.representation)
+    def slot_kinds(self) -> tuple[str, ...]:
+        """Return the feature types that fill the slots; none for a representation in words alone."""
+        return SLOT_KINDS.get(self.representation, ())
 
 
 @dataclass(frozen=True)
@@ -200,7 +209,7 @@ def _write_items(
     texts: _Texts, has_image: npt.NDArray[np.bool_], tokenize: Tokenize, form: PromptForm
 ) -> tuple[list[list[int]], list[list[int]], Indices]:
     """Return each item's segment, its segment without a slot, and where its slots begin."""
-    mark = _Marks(tokenize)
+    mark = _Marks(tokenize, written=form.marks)
     starts = np.full(len(has_image), NO_SLOT, dtype=np.int32)
     segments, bare = [], []
     for item, pictured in enumerate(has_image.tolist()):
@@ -208,22 +217,22 @@ def _write_items(
         words = _write_words(texts, item, form, mark)
         fallback = [*title, *_write_fallback(texts, item, form, mark), *words, *mark.end]
         bare.append(fallback)
-        if form.slot_kind is None or (form.slot_kind == "image" and not pictured and form.missing_image != "feature"):
+        if not form.slot_kinds or ("image" in form.slot_kinds and not pictured and form.missing_image != "feature"):
             segments.append(fallback)
             continue
-        opening = [*title, *(mark.image if form.slot_kind == "image" else mark.cf)]
+        opening = [*title, *(mark.image if "image" in form.slot_kinds else mark.cf)]
         starts[item] = len(opening)
         segments.append([*opening, *[SLOT] * form.slots, *words, *mark.end])
     return segments, bare, starts
 
 
 class _Marks:
-    """The constant texts around the parts of an item."""
+    """The constant texts around the parts of an item; empty where they are not written."""
 
-    def __init__(self, tokenize: Tokenize) -> None:
+    def __init__(self, tokenize: Tokenize, *, written: bool) -> None:
         texts = [templates.ITEM_BEFORE_TITLE, templates.ITEM_BEFORE_IMAGE, templates.ITEM_BEFORE_CF]
         texts += [templates.ITEM_BEFORE_BRAND, templates.ITEM_BEFORE_CATEGORY, templates.ITEM_BEFORE_TEXT]
-        tokens = tokenize([*texts, templates.ITEM_END])
+        tokens = tokenize([*texts, templates.ITEM_END]) if written else [[] for _ in range(len(texts) + 1)]
         self.title, self.image, self.cf, self.brand, self.category, self.text, self.end = tokens
 
     def name(self, title: list[int]) -> list[int]:
@@ -244,7 +253,7 @@ def _write_words(texts: _Texts, item: int, form: PromptForm, mark: _Marks) -> li
 
 def _write_fallback(texts: _Texts, item: int, form: PromptForm, mark: _Marks) -> list[int]:
     """Return what stands in place of a picture; nothing where the words hold the description already."""
-    if form.representation == "image" and form.missing_image == "description":
+    if form.representation in ("image", "image+cf") and form.missing_image == "description":
         return [*mark.image, *texts.descriptions[item]]
     return []
 

@@ -76,9 +76,9 @@ class Recommender:
         backbone: the language model.
         parts: what is trained around it.
         prompt: tokenized texts of the catalog.
-        features: feature type -> matrix; the one of ``slot_kind`` is needed even where retrieval leaves it out.
+        features: feature type -> matrix; those of ``slot_kinds`` are needed even where retrieval leaves them out.
         history_limit: most recent items shown.
-        slot_kind: feature type that fills the items' slots; None for items in words alone.
+        slot_kinds: feature types that fill the items' slots, side by side; none for items in words alone.
         token_budget: most tokens of a retrieval prompt: older items are left out; None for no bound.
     """
 
@@ -90,7 +90,7 @@ class Recommender:
         features: Mapping[str, FeatureMatrix],
         history_limit: int,
         *,
-        slot_kind: str | None = "image",
+        slot_kinds: tuple[str, ...] = ("image",),
         token_budget: int | None = None,
     ) -> None:
         self.backbone = backbone
@@ -98,7 +98,7 @@ class Recommender:
         self.prompt = prompt
         self.features = features
         self.history_limit = history_limit
-        self.slot_kind = slot_kind
+        self.slot_kinds = slot_kinds
         self.token_budget = token_budget
         # A question with a history of its own begins differently, so there is no beginning that all share.
         self.shares_prefix = backbone.shares_prefix and prompt.question_head is None and len(prompt.head) > 0
@@ -231,7 +231,8 @@ class Recommender:
         return self._prefix
 
     def _slot_rows(self, items: Tensor) -> Tensor:
-        if self.slot_kind is None:
+        if not self.slot_kinds:
             raise ModelError("items are written in words alone, but the model has an adaptor.")
-        rows = self.features[self.slot_kind].rows(items.cpu().numpy())
-        return torch.from_numpy(rows).to(self.backbone.device)
+        wanted = items.cpu().numpy()
+        rows = [torch.from_numpy(self.features[kind].rows(wanted)) for kind in self.slot_kinds]
+        return torch.cat(rows, dim=-1).to(self.backbone.device)

@@ -23,6 +23,8 @@ PAPER = {
 FALLING = {"learning_rate": 3e-4, "warmup_share": 0.1, "schedule": "linear"}
 EVERY = {**PAPER, "supervision": "every", "instruction": "before_history"}
 SHARED = {"retrieval_scores": "sum", "negatives": 256, "negative_sharing": "step"}
+ALONE = {"title_tokens": 0, "item_marks": "none"}
+"""An item is one token: its slot."""
 CATALOG = {**EVERY, **FALLING, "retrieval_loss": "cross_entropy", "retrieval_scores": "sum"}
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -42,8 +44,19 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "catalog-two-image-tokens": {**CATALOG, "image_tokens": 2},
     "catalog-image-dropout": {**CATALOG, "image_dropout": 0.2},
     "catalog-taste-token": {**CATALOG, "representation": "cf"},
+    "catalog-image-and-taste": {**CATALOG, "representation": "image+cf"},
     "catalog-lora": {**CATALOG, "lora": {"rank": 8}},
-    "catalog-longer-history": {**CATALOG, "title_tokens": 0, "history_limit": 50},
+    "catalog-slots-alone": {**CATALOG, **ALONE},
+    "catalog-longer-history": {**CATALOG, **ALONE, "history_limit": 50},
+    "catalog-longer-taste": {**CATALOG, **ALONE, "history_limit": 50, "representation": "cf"},
+    "catalog-longer-both": {**CATALOG, **ALONE, "history_limit": 50, "representation": "image+cf"},
+    "catalog-longer-both-lora": {
+        **CATALOG,
+        **ALONE,
+        "history_limit": 50,
+        "representation": "image+cf",
+        "lora": {"rank": 16, "modules": ["q_proj", "k_proj", "v_proj", "o_proj"]},
+    },
 }
 """Name -> changed keys of section ``train``, beside those the parameters file sets."""
 

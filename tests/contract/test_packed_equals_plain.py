@@ -171,6 +171,8 @@ VARIANTS: dict[str, dict[str, object]] = {
     "missing pictures leave nothing": {"missing_image": "drop"},
     "three tokens a picture": {"slots": 3},
     "no titles": {"title_tokens": 0},
+    "slots alone": {"title_tokens": 0, "marks": False},
+    "picture and taste in one token": {"representation": "image+cf", "slots": 2},
     "a chat of its own": {"layout": "chat"},
 }
 
