@@ -6,7 +6,7 @@ Defaults follow the paper where the paper names a value. A section is turned int
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -255,6 +255,9 @@ class EmbedImagesConfig(Section):
     seed and item id chooses them, so a larger share holds a smaller one."""
     hidden_seed: int = 0
     """Seed of that choice."""
+    shrunk_side: Count | None = None
+    """Longest side in pixels that pictures are shrunk to before they are encoded, to measure what low resolution costs
+    (paper, table 9); nothing in use."""
     engine: EngineName = "local"
     """Where encoding runs: in this process, or on Ray Data (extra `ray`) with the same result byte for byte."""
     ray_actors: Count = 1
@@ -265,6 +268,13 @@ class EmbedImagesConfig(Section):
     """A picture that takes more memory while it is decoded is recorded as undecodable."""
     decode_seconds: float = Field(default=30.0, gt=0.0)
     """A picture that takes longer to decode is recorded as undecodable."""
+
+    @model_validator(mode="after")
+    def _check_together(self) -> EmbedImagesConfig:
+        """Refuse settings that contradict each other."""
+        if self.shrunk_side is not None and self.engine == "ray":
+            raise ValueError("shrunk_side works with the engine `local` only")
+        return self
 
 
 class EmbedTextConfig(Section):
@@ -485,6 +495,13 @@ class TrainConfig(Section):
         if self.image_dropout and "image" not in self.representation:
             raise ValueError(f"image_dropout needs pictures, and representation {self.representation} has none")
         return self
+
+
+class StudyConfig(Section):
+    """What studies compare that cannot be known beforehand."""
+
+    alternatives: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Study `backbones-and-encoders`: a name, and the keys of section `encoders` that differ from it."""
 
 
 class EvaluateConfig(Section):

@@ -110,13 +110,22 @@ class Layout:
 
     @property
     def studies(self) -> Path:
-        """Studies of variants: a folder each, with its results and what its cases made."""
+        """What studies work on: their cases, a folder each, named by a digest."""
         return self.root / "work" / "studies" / self.dataset
+
+    def study(self, name: str) -> Path:
+        """Result of a study: results.json, results.csv, plot.svg."""
+        return self.artifacts / "studies" / name
 
     @property
     def report(self) -> Path:
         """The HTML report of this data set."""
         return self.root / "work" / "reports" / f"{self.dataset}.html"
+
+    @property
+    def results(self) -> Path:
+        """The HTML page of all studies, of all data sets."""
+        return self.root / "work" / "reports" / "studies.html"
 
     def lock(self, name: str) -> Path:
         """Lock file of a stage or job."""

@@ -47,6 +47,7 @@ JOBS: dict[str, type[config.Section]] = {
     "promote": config.PromoteConfig,
     "recommend": config.RecommendConfig,
     "report": config.ReportConfig,
+    "study": config.StudyConfig,
 }
 SECTIONS = STAGES | JOBS
 

@@ -36,6 +36,8 @@ class Preparation:
     """Filter of the resizing."""
     fill: int = 0
     """Grey value of the padding."""
+    shrunk_side: int | None = None
+    """Pictures whose longer side has more pixels are first shrunk to so many; None to take them as they are."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -58,6 +60,9 @@ class Preparation:
 
     def fit_picture(self, picture: Image.Image) -> Image.Image:
         """Return the picture at exactly ``width`` x ``height`` pixels."""
+        if self.shrunk_side is not None and max(picture.size) > self.shrunk_side:
+            picture = picture.copy()
+            picture.thumbnail((self.shrunk_side, self.shrunk_side), Image.Resampling.BOX)
         if self.fit == "squash":
             return picture.resize((self.width, self.height), RESAMPLING[self.resampling])
         return self._crop_or_pad(picture.resize(self._measure(picture), self._pick_filter()))

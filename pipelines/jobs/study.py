@@ -1,9 +1,7 @@
-"""Job ``study``: variants of one data set, trained and evaluated one after the other."""
+"""Job ``study``: a table or figure of the paper, in form, on one data set."""
 
 from __future__ import annotations
 
-import importlib
-import re
 from typing import Any
 
 import click
@@ -14,12 +12,8 @@ from illmrec import atomic
 from illmrec.errors import ParameterError
 from pipelines.context import dataset_options, open_context
 from pipelines.lock import hold_lock
-
-STUDIES = {
-    "missing-images": "pipelines.studies.missing_images",
-    "training-variants": "pipelines.studies.training_variants",
-}
-SHOWN = ("hit@10", "ndcg@10", "ndcg@10.low", "ndcg@10.high", "best_epoch", "tokens_per_item", "seconds")
+from pipelines.studies.catalogue import STUDIES, load_study
+from pipelines.studies.study import Row, Study
 
 
 @click.command()
@@ -32,47 +26,46 @@ SHOWN = ("hit@10", "ndcg@10", "ndcg@10.low", "ndcg@10.high", "best_epoch", "toke
 def command(name: str, dataset: str, as_json: bool, only: str, changes: tuple[str, ...]) -> None:
     r"""Compare variants of a data set: each is trained and ranked on the full catalog, with intervals over users.
 
-    Stages up to train-cf must have run. Every case is kept, so a study that was stopped goes on, and one whose
-    parameters have not changed ends at once. Results lie in work/studies/DATASET/NAME/results.csv and .json. Nothing is
-    registered, and the data set's own model stays as it is.
+    Stages up to train-cf must have run. Every case is kept and shared between studies, so a study that was stopped goes
+    on, and one whose parameters have not changed ends at once. Results lie in artifacts/DATASET/studies/NAME as
+    results.json, results.csv and plot.svg. Nothing is registered, and the data set's own model stays as it is.
 
     \b
     Example:
-      illmrec study missing-images --dataset amazon
+      illmrec study overall --dataset amazon
       illmrec study training-variants --dataset amazon --only catalog --set epochs=2
     """
-    from pipelines.studies.cases import run_case
+    from pipelines.studies.plots import render_svg
+    from pipelines.studies.study import Bench
 
     context = open_context(dataset, as_json)
     extra = dict(_read_change(change) for change in changes)
-    folder = context.layout.studies / name
-    cases = [case for case in importlib.import_module(STUDIES[name]).list_cases() if _match(only, case.name)]
-    if not cases:
-        raise ParameterError(f"no case of {name} matches {only!r}.", hint="Leave --only out to run all of them.")
-    rows: list[dict[str, Any]] = []
+    study, folder = load_study(name), context.layout.study(name)
     with hold_lock(context.layout.lock(f"study-{name}")):
-        for number, case in enumerate(cases, start=1):
-            click.echo(f"case {number} of {len(cases)}: {case.name}", err=True)
-            rows.append(run_case(context, case, folder, extra))
-            table = pl.from_dicts(rows, infer_schema_length=None)
-            atomic.write_json(folder / "results.json", {"study": name, "set": extra, "rows": rows})
-            with atomic.write_file(folder / "results.csv") as file:
+        atomic.sweep_partial(folder.parent, name)
+        rows = study.measure(Bench(context, extra, only))
+        facts = {"study": name, "title": study.title, "question": study.question, "paper": study.paper,
+                 "dataset": dataset, "set": extra, "only": only, "shown": list(study.shown), "rows": rows}  # fmt: skip
+        table = pl.from_dicts(rows, infer_schema_length=None)
+        with atomic.write_folder(folder) as partial:
+            atomic.write_json(partial / "results.json", facts)
+            with atomic.write_file(partial / "results.csv") as file:
                 table.write_csv(file)
+            with atomic.write_file(partial / "plot.svg") as file:
+                file.write(render_svg(study.draw(rows)))
     if as_json:
-        context.emit({"study": name, "set": extra, "rows": rows})
+        context.emit(facts)
         return
-    labels = [column for column in table.columns if column in cases[0].labels]
-    with pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True,
-                   tbl_width_chars=200, float_precision=4):  # fmt: skip
-        click.echo(str(table.select(*labels, *SHOWN)))
+    _show(study, rows)
     click.echo(f"{folder / 'results.csv'}")
 
 
-def _match(pattern: str, name: str) -> bool:
-    try:
-        return re.match(pattern, name) is not None
-    except re.error as error:
-        raise ParameterError(f"--only {pattern!r} is no regular expression: {error}.") from None
+def _show(study: Study, rows: list[Row]) -> None:
+    """Print the columns that the study shows, as far as any row has them."""
+    table = pl.from_dicts(rows, infer_schema_length=None)
+    with pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True,
+                   tbl_width_chars=200, float_precision=4, fmt_str_lengths=60):  # fmt: skip
+        click.echo(str(table.select(column for column in study.shown if column in table.columns)))
 
 
 def _read_change(text: str) -> tuple[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import logging
 from typing import TYPE_CHECKING, Any
@@ -87,7 +88,9 @@ class _Embedding:
         """Load the picture encoder, once."""
         from pipelines.assembly import load_image_encoder
 
-        return load_image_encoder(self.layout)[0]
+        encoder = load_image_encoder(self.layout)[0]
+        encoder.preparation = dataclasses.replace(encoder.preparation, shrunk_side=self.config.shrunk_side)
+        return encoder
 
     def read_with_tower(self, texts: list[str]) -> npt.NDArray[np.float32]:
         """Return ``float32 [n, width]``: the text tower on some texts."""
@@ -100,6 +103,8 @@ class _Embedding:
         from pipelines.assembly import name_image_cache
 
         name, revision = name_image_cache(self.record)
+        if self.config.shrunk_side is not None:
+            name += f" of pictures shrunk to {self.config.shrunk_side}"
         width = find_width(self.layout.feature_cache, name, revision) or self.encoder.width
         with FeatureCache(self.layout.feature_cache, name, revision, width) as cache:
             encoded = self.encode_pictures(cache)

@@ -43,10 +43,16 @@ def command(dataset: str, as_json: bool) -> None:
         os.environ["HF_HUB_OFFLINE"] = "0"
     with hold_lock(layout.lock("encoders")):
         atomic.sweep_partial(layout.artifacts, layout.encoders.name)
-        with atomic.write_folder(layout.encoders) as folder:
-            records = _resolve(layout, config, folder)
-            atomic.write_json(folder / "encoders.json", records)
+        records = make_encoders(layout, config)
     context.emit({role: f"{record['name']} ({record['revision'][:19]})" for role, record in records.items()})
+
+
+def make_encoders(layout: Layout, config: EncodersConfig) -> dict[str, dict[str, Any]]:
+    """Locate or train the encoders; publish their folder and return a record of each role."""
+    with atomic.write_folder(layout.encoders) as folder:
+        records = _resolve(layout, config, folder)
+        atomic.write_json(folder / "encoders.json", records)
+    return records
 
 
 def _resolve(layout: Layout, config: EncodersConfig, folder: Path) -> dict[str, dict[str, Any]]:

@@ -161,7 +161,7 @@ def _train_and_publish(
     trainer.save()
     ready()
     tensors = trainer.run()
-    _publish(layout, settings, trainer, tensors)
+    publish_model(layout, settings, trainer, tensors)
     run.attach(layout.curves / "train.csv", "curves")
     # The model folder itself names no run, so that equal inputs give equal bytes; the run names the model.
     run.describe({}, {MODEL_TAG: atomic.digest_file(layout.model / "tensors.safetensors")})
@@ -264,7 +264,8 @@ def score_validation(model: Recommender, sequences: Sequences, config: TrainConf
     return float(ndcg(rank_users(scorer, pack_rows(histories), sequences.valid[users])["full"], 10).mean())
 
 
-def _publish(layout: Layout, settings: dict[str, Any], trainer: Trainer, tensors: Any) -> None:
+def publish_model(layout: Layout, settings: dict[str, Any], trainer: Trainer, tensors: Any) -> None:
+    """Write the model folder and the training curve."""
     from illmrec.training.checkpoint import write_tensors
     from pipelines.assembly import read_encoder
 

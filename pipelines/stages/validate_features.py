@@ -63,7 +63,7 @@ def run_feature_gate(layout: Layout, bounds: ValidateFeaturesConfig) -> tuple[li
 
     catalog = load_catalog(layout)
     matrices = load_features(layout, catalog, KINDS)
-    pairs = _Comparison(layout, bounds, catalog, matrices["image"])
+    pairs = PictureTextComparison(layout, bounds, catalog, matrices["image"])
     frames, absent = _gather_frames(catalog, matrices, pairs, bounds)
 
     from pipelines.quality.feature_suite import build_feature_checks
@@ -93,7 +93,10 @@ def run_feature_gate(layout: Layout, bounds: ValidateFeaturesConfig) -> tuple[li
 
 
 def _gather_frames(
-    catalog: Catalog, matrices: dict[str, FeatureMatrix], compared: _Comparison, bounds: ValidateFeaturesConfig
+    catalog: Catalog,
+    matrices: dict[str, FeatureMatrix],
+    compared: PictureTextComparison,
+    bounds: ValidateFeaturesConfig,
 ) -> tuple[dict[str, pl.DataFrame], dict[str, str]]:
     """Return the frames to judge, and why others could not be made."""
     import polars as pl
@@ -119,7 +122,7 @@ def _gather_frames(
     return frames, absent
 
 
-class _Comparison:
+class PictureTextComparison:
     """Pictures beside texts. After :meth:`run` either ``pairs`` or ``reason`` is set."""
 
     def __init__(self, layout: Layout, bounds: ValidateFeaturesConfig, catalog: Catalog, images: FeatureMatrix) -> None:
@@ -136,6 +139,7 @@ class _Comparison:
         self.reason = ""
 
     def run(self) -> None:
+        """Compare, or find out why it cannot be done."""
         if self.record["source"] != "open_clip":
             self.reason = f"the picture encoder ({self.record['source']}) has no text tower"
         elif len(self.items) < 2:

@@ -1,7 +1,8 @@
-"""A case of a study: one data set's artifacts with some parameters changed, trained and evaluated apart.
+"""A case of a study: one data set's artifacts with some parameters changed, trained and ranked apart.
 
 A case has a project folder of its own below ``work/studies``, in which all that it shares with the data set is a link.
-What it found is written last; a case with that is not computed again.
+The folder is named by a digest of everything its result depends on, so studies that ask for the same case share it, and
+a case that is there is not computed again. What it found is written last.
 """
 
 from __future__ import annotations
@@ -12,16 +13,25 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
 
 from illmrec import atomic
-from illmrec.config import EmbedImagesConfig, EvaluateConfig, TrainConfig
+from illmrec.columns import USER_INDEX
+from illmrec.config import EmbedImagesConfig, EncodersConfig, EvaluateConfig, TrainConfig
 from pipelines.context import Context
 from pipelines.layout import Layout
-from pipelines.params import merge, validate_section
+from pipelines.params import SectionType, merge, validate_section
 
-METRICS = ("hit@10", "ndcg@10", "mrr")
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+METRICS = ("hit@5", "ndcg@5", "hit@10", "ndcg@10", "mrr")
 RESULT = "result.json"
+PROTOCOL_PREFIX = {"full": "", "sampled": "sampled/"}
+"""Protocol -> what its metrics' names begin with."""
 
 
 @dataclass(frozen=True)
@@ -29,138 +39,221 @@ class Case:
     """One variant.
 
     Args:
-        name: unique within its study; also the name of its folder.
-        labels: what the table says about it.
+        name: unique within its study.
+        labels: what the table says about it, beside its name.
         train: changed keys of section ``train``.
-        embed_images: changed keys of section ``embed_images``; empty to share the data set's features.
+        embed_images: changed keys of section ``embed_images``; empty to share the data set's picture features.
+        encoders: changed keys of section ``encoders``; empty to share the data set's encoders.
     """
 
     name: str
-    labels: Mapping[str, Any]
+    labels: Mapping[str, Any] = field(default_factory=dict)
     train: Mapping[str, Any] = field(default_factory=dict)
     embed_images: Mapping[str, Any] = field(default_factory=dict)
+    encoders: Mapping[str, Any] = field(default_factory=dict)
 
 
-def run_case(context: Context, case: Case, folder: Path, extra: Mapping[str, Any]) -> dict[str, Any]:
-    """Train and evaluate one case, or return what it found before.
+@dataclass(frozen=True)
+class Found:
+    """What a case found.
+
+    Args:
+        case: the case.
+        facts: metrics with intervals, epochs, tokens; flat.
+        layout: the case's own project, in which its model lies.
+    """
+
+    case: Case
+    facts: Mapping[str, Any]
+    layout: Layout
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """Return the case's line in a table."""
+        return {"case": self.case.name, **self.case.labels, **self.facts}
+
+    def ranks(self) -> dict[str, npt.NDArray[np.float64]]:
+        """Return ``float64 [n_users]`` per protocol: the test targets' ranks."""
+        table = pl.read_parquet(self.layout.evaluation / "ranks.parquet")
+        return {protocol: table[protocol].to_numpy() for protocol in PROTOCOL_PREFIX}
+
+
+@dataclass(frozen=True)
+class _Sections:
+    """The resolved sections of a case."""
+
+    train: TrainConfig
+    embed: EmbedImagesConfig
+    encoders: EncodersConfig
+    evaluation: EvaluateConfig
+
+
+def run_case(context: Context, case: Case, extra: Mapping[str, Any]) -> Found:
+    """Train and rank one case, or return what it found before.
 
     Args:
         context: the data set; its stages up to ``train-cf`` must have run.
         case: the variant.
-        folder: of the study.
         extra: keys of section ``train`` that every case of the study changes.
 
-    Returns:
-        Labels, metrics on the test targets with intervals, epochs and tokens; flat.
-    """
-    train = _change(context.section(TrainConfig), {**extra, **case.train})
-    embed = _change(context.section(EmbedImagesConfig), case.embed_images)
-    evaluation = context.section(EvaluateConfig)
-    own = folder / case.name
-    digest = _identify(context.layout, train, embed, evaluation, apart=bool(case.embed_images))
-    found = _read_result(own / RESULT, digest)
-    if found is None:
-        layout = _make_project(context.layout, own, apart=bool(case.embed_images))
-        if case.embed_images:
-            from pipelines.stages.embed_images import embed_images
-
-            embed_images(layout, embed)
-        found = _train_and_rank(layout, train, evaluation)
-        atomic.write_json(own / RESULT, {"digest": digest, "found": found})
-        shutil.rmtree(layout.checkpoints, ignore_errors=True)
-    return {"case": case.name, **case.labels, **found}
-
-
-def _change(section: Any, changes: Mapping[str, Any]) -> Any:
-    """Return a section with some keys changed, validated as a whole.
-
     Raises:
-        ParameterError: when a key is unknown or a value is not allowed.
+        ParameterError: when the case names an unknown key or a value that is not allowed.
+        MissingArtifactError: when a stage before has not run.
     """
+    sections = _Sections(
+        _change(context.section(TrainConfig), {**extra, **case.train}),
+        _change(context.section(EmbedImagesConfig), case.embed_images),
+        _change(context.section(EncodersConfig), case.encoders),
+        context.section(EvaluateConfig),
+    )
+    digest = _identify(context.layout, case, sections)
+    own = context.layout.studies / "cases" / digest
+    layout = Layout(own, context.layout.dataset)
+    facts = _read_result(own / RESULT)
+    if facts is None:
+        _make_project(context.layout, layout, case)
+        _make_features(layout, case, sections)
+        facts = {**_train_and_rank(layout, sections), "run": digest}
+        atomic.write_json(own / RESULT, facts)
+        shutil.rmtree(layout.checkpoints, ignore_errors=True)
+    return Found(case, facts, layout)
+
+
+def _change(section: SectionType, changes: Mapping[str, Any]) -> SectionType:
+    """Return a section with some keys changed, validated as a whole."""
     return validate_section(type(section), merge(section.model_dump(), dict(changes)), "a case's parameters")
 
 
-def _identify(
-    layout: Layout, train: TrainConfig, embed: EmbedImagesConfig, evaluation: EvaluateConfig, *, apart: bool
-) -> str:
+def _identify(layout: Layout, case: Case, sections: _Sections) -> str:
     """Return a digest of all that a case's result depends on: what identifies its training, and how it is judged."""
     from pipelines.stages.train import identify_run
 
     facts = {
-        "run": identify_run(layout, train.model_dump(mode="json")),
-        "evaluation": evaluation.model_dump(mode="json"),
-        "embed": embed.model_dump(mode="json") if apart else None,
+        "run": identify_run(layout, sections.train.model_dump(mode="json")),
+        "evaluation": sections.evaluation.model_dump(mode="json"),
+        "embed": sections.embed.model_dump(mode="json") if case.embed_images or case.encoders else None,
+        "encoders": sections.encoders.model_dump(mode="json") if case.encoders else None,
     }
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _read_result(path: Path, digest: str) -> dict[str, Any] | None:
+def _read_result(path: Path) -> dict[str, Any] | None:
     try:
-        body = json.loads(path.read_text(encoding="utf-8"))
-        found: dict[str, Any] = body["found"]
-    except (OSError, ValueError, KeyError, TypeError):
+        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         return None
-    return found if body.get("digest") == digest else None
+    return facts if isinstance(facts, dict) else None
 
 
-def _make_project(shared: Layout, own: Path, *, apart: bool) -> Layout:
-    """Return a project in which all is linked that the case shares; what it made before is removed."""
-    shutil.rmtree(own / "artifacts", ignore_errors=True)
-    layout = Layout(own, shared.dataset)
-    layout.features("image").parent.mkdir(parents=True)
-    kinds = ("text", "cf") if apart else ("image", "text", "cf")
-    linked = [shared.prepared, shared.split, shared.encoders, shared.summaries, *map(shared.features, kinds)]
+def _make_project(shared: Layout, own: Layout, case: Case) -> None:
+    """Make a project in which all is linked that the case shares; what it made before is removed."""
+    shutil.rmtree(own.root / "artifacts", ignore_errors=True)
+    own.features("image").parent.mkdir(parents=True)
+    linked = [shared.prepared, shared.split, shared.cf_model, shared.summaries, shared.features("cf")]
+    if not case.encoders:
+        linked += [shared.encoders, shared.features("text")]
+    if not case.encoders and not case.embed_images:
+        linked.append(shared.features("image"))
     for place in linked:
         if place.exists():
-            (own / place.relative_to(shared.root)).symlink_to(place, target_is_directory=True)
-    layout.feature_cache.parent.mkdir(parents=True, exist_ok=True)
+            (own.root / place.relative_to(shared.root)).symlink_to(place, target_is_directory=True)
+    own.feature_cache.parent.mkdir(parents=True, exist_ok=True)
     for place in (shared.root / "data", shared.feature_cache):
-        target = own / place.relative_to(shared.root)
+        target = own.root / place.relative_to(shared.root)
         if place.exists() and not target.exists():
             target.symlink_to(place, target_is_directory=True)
-    return layout
 
 
-def _train_and_rank(layout: Layout, train: TrainConfig, evaluation: EvaluateConfig) -> dict[str, Any]:
+def _make_features(layout: Layout, case: Case, sections: _Sections) -> None:
+    """Run the stages before training that the case changes."""
+    from illmrec.config import EmbedTextConfig
+    from pipelines.stages.embed_images import embed_images
+    from pipelines.stages.embed_text import embed_text
+    from pipelines.stages.encoders import make_encoders
+
+    if case.encoders:
+        make_encoders(layout, sections.encoders)
+        embed_text(layout, EmbedTextConfig())
+    if case.encoders or case.embed_images:
+        embed_images(layout, sections.embed)
+
+
+def _train_and_rank(layout: Layout, sections: _Sections) -> dict[str, Any]:
     import time
 
-    from pipelines.stages.train import make_trainer
+    from illmrec.training.cost import count_scoring
+    from pipelines.assembly import load_sequences
+    from pipelines.stages.train import make_trainer, publish_model
 
     start = time.perf_counter()
-    trainer = make_trainer(layout, train, checkpoints=layout.checkpoints / "case")
+    trainer = make_trainer(layout, sections.train, checkpoints=layout.checkpoints / "case")
     trainer.resume()
-    trainer.run()
+    tensors = trainer.run()
     seconds = time.perf_counter() - start
+    publish_model(layout, sections.train.model_dump(mode="json"), trainer, tensors)
     model = trainer.recommender
+    sequences = load_sequences(layout)
+    histories = sequences.histories("test")
+    work = count_scoring(model, [histories[user] for user in range(len(sequences))])
     return {
-        **_rank(layout, model, evaluation),
+        **rank_model(layout, model, sections.evaluation),
         "validation_ndcg@10": trainer.progress.best_score,
         "best_epoch": round(trainer.progress.best_step / trainer.steps_per_epoch, 2),
         "tokens_per_item": float(model.prompt.items.lengths.mean()),
+        "prompt_tokens": work.tokens / max(work.passes, 1) + len(model.prompt.head),
+        "gflop_per_user": work.flops / max(work.passes, 1) / 1e9,
         "missing_images": int((~model.features["image"].present).sum()),
         "seconds": seconds,
     }
 
 
-def _rank(layout: Layout, model: Any, evaluation: EvaluateConfig) -> dict[str, float]:
-    """Return metrics of the test targets among the full catalog, with intervals over users."""
+def rank_model(layout: Layout, model: Any, evaluation: EvaluateConfig, *, keep: bool = True) -> dict[str, float]:
+    """Rank the test targets by a recommender; see :func:`rank_scorer`."""
+    from illmrec.evaluation.protocol import DotScorer
+    from pipelines.assembly import load_sequences
+
+    histories = load_sequences(layout).histories("test")
+    rows = [histories[user] for user in range(len(histories))]
+    users = model.project_users(model.represent_users(rows, evaluation.batch_size))
+    return rank_scorer(layout, DotScorer(users, model.represent_items()), evaluation, keep=keep)
+
+
+def rank_scorer(layout: Layout, scorer: Any, evaluation: EvaluateConfig, *, keep: bool = True) -> dict[str, float]:
+    """Rank the test targets by a scorer under both protocols; return metrics with intervals over users.
+
+    Args:
+        layout: where split and, if ``keep``, ranks.parquet lie.
+        scorer: a :class:`illmrec.evaluation.protocol.Scorer`.
+        evaluation: confidence, resamples and their seed.
+        keep: write ranks.parquet.
+    """
+    from illmrec.evaluation.protocol import rank_users
+    from pipelines.assembly import load_negatives, load_sequences
+
+    sequences = load_sequences(layout)
+    ranks = rank_users(scorer, sequences.histories("test"), sequences.test, load_negatives(layout))
+    if keep:
+        table = pl.DataFrame({USER_INDEX: range(len(sequences)), **{name: ranks[name] for name in PROTOCOL_PREFIX}})
+        layout.evaluation.mkdir(parents=True, exist_ok=True)
+        atomic.write_parquet(layout.evaluation / "ranks.parquet", table.cast({USER_INDEX: pl.Int32}))
+    facts: dict[str, float] = {}
+    for protocol, prefix in PROTOCOL_PREFIX.items():
+        facts |= {f"{prefix}{name}": value for name, value in summarise(ranks[protocol], evaluation).items()}
+    return facts
+
+
+def summarise(ranks: npt.NDArray[np.float64], evaluation: EvaluateConfig) -> dict[str, float]:
+    """Return :data:`METRICS` of ``float64 [n]`` ranks, each with ``.low`` and ``.high``; NaN-free only for n > 0."""
     import numpy as np
 
     from illmrec.evaluation.intervals import bootstrap_means, interval
     from illmrec.evaluation.metrics import compute_metrics
-    from illmrec.evaluation.protocol import DotScorer, rank_users
-    from pipelines.assembly import load_sequences
 
-    sequences = load_sequences(layout)
-    histories = sequences.histories("test")
-    rows = [histories[user] for user in range(len(sequences))]
-    users = model.project_users(model.represent_users(rows, evaluation.batch_size))
-    ranks = rank_users(DotScorer(users, model.represent_items()), histories, sequences.test)["full"]
-    metrics = compute_metrics(ranks, (10,))
+    metrics = compute_metrics(ranks, (5, 10))
     values = np.stack([metrics[name] for name in METRICS], axis=1)
     means = bootstrap_means(values, evaluation.bootstrap_samples, evaluation.seed)
-    found: dict[str, float] = {}
+    facts: dict[str, float] = {}
     for column, name in enumerate(METRICS):
-        found[name] = float(values[:, column].mean())
-        found[f"{name}.low"], found[f"{name}.high"] = interval(means[:, column], evaluation.confidence)
-    return found
+        facts[name] = float(values[:, column].mean())
+        facts[f"{name}.low"], facts[f"{name}.high"] = interval(means[:, column], evaluation.confidence)
+    return facts

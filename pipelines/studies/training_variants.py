@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from pipelines.studies.cases import Case
+from pipelines.studies.overall import METRIC_COLUMNS
+from pipelines.studies.plots import bars
+from pipelines.studies.study import Bench, Row, Study
 
-TITLE = "Variants of training"
 PAPER = {
     "supervision": "last",
     "instruction": "after_history",
@@ -61,6 +63,21 @@ VARIANTS: dict[str, dict[str, Any]] = {
 """Name -> changed keys of section ``train``, beside those the parameters file sets."""
 
 
-def list_cases() -> list[Case]:
+def make_cases() -> list[Case]:
     """Return a case per variant."""
     return [Case(name=name, labels={"variant": name}, train=changes) for name, changes in VARIANTS.items()]
+
+
+def measure(bench: Bench) -> list[Row]:
+    """Train every variant."""
+    return [found.row for found in bench.run(make_cases())]
+
+
+STUDY = Study(
+    title="Variants of training",
+    question="What each departure from the paper's training buys, one at a time and together; see docs/training.md.",
+    paper="",
+    measure=measure,
+    shown=("variant", *METRIC_COLUMNS, "best_epoch", "tokens_per_item", "seconds"),
+    draw=bars("variant", "ndcg@10", "NDCG@10, full catalog"),
+)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -58,3 +60,15 @@ def test_a_hair_thin_picture_keeps_a_pixel() -> None:
     prepared = preparation.prepare_all([Image.new("RGB", (4000, 1))])
     assert (prepared[0, 0] == 0.0).sum() == 16
     assert (prepared == 1.0).sum() == 3 * 15 * 16
+
+
+def test_shrinking_loses_detail_and_only_shrinks() -> None:
+    picture = make_picture((128, 64))
+    whole = Preparation(32, 32, (0.0,) * 3, (1.0,) * 3)
+    shrunk = dataclasses.replace(whole, shrunk_side=2)
+    assert len(np.unique(shrunk.prepare_all([picture])[0, 0].round(4))) <= 64, "two pixels, blended over the width"
+    assert shrunk.prepare_all([picture])[0, 0].std() < 0.3 * whole.prepare_all([picture])[0, 0].std()
+    assert dataclasses.replace(whole, shrunk_side=128).prepare_all([picture]).tobytes() == whole.prepare_all(
+        [picture]
+    ).tobytes()
+    assert picture.size == (128, 64), "the picture handed in stays as it is"

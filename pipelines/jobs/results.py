@@ -1,0 +1,48 @@
+"""Job ``results``: one page with every study that has been run."""
+
+from __future__ import annotations
+
+import datetime
+
+import click
+
+from illmrec import atomic
+from illmrec.errors import ParameterError
+from pipelines.context import print_facts
+from pipelines.layout import Layout
+from pipelines.lock import hold_lock
+from pipelines.params import read_params
+
+
+@click.command()
+@click.option("--dataset", "wanted", multiple=True, help="Only this data set; may be repeated. Default: all.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@click.pass_context
+def command(ctx: click.Context, wanted: tuple[str, ...], as_json: bool) -> None:
+    r"""Build the results page: tables with intervals and a picture of each study, from their files alone.
+
+    The page is one file that loads nothing and runs no script. Where users and items agree with a data set of the
+    paper, the paper's figures stand below ours.
+
+    \b
+    Example:
+      illmrec results
+      illmrec results --dataset amazon
+    """
+    from pipelines.studies.page import gather_chapter, render_page
+
+    root, params_path = ctx.find_root().obj
+    known = read_params(params_path).datasets
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        raise ParameterError(f"there is no data set {unknown[0]!r}.", hint=f"Data sets: {', '.join(known)}.")
+    layouts = [Layout(root, name) for name in wanted or known]
+    place = layouts[0].results
+    with hold_lock(layouts[0].lock("results")):
+        chapters = [gather_chapter(layout) for layout in layouts]
+        page = render_page(chapters, datetime.datetime.now(datetime.UTC)).encode()
+        atomic.sweep_partial(place.parent, place.name)
+        with atomic.write_file(place) as file:
+            file.write(page)
+    studies = sum(len(chapter.tables) for chapter in chapters)
+    print_facts({"page": str(place), "bytes": len(page), "datasets": len(chapters), "studies": studies}, as_json)

@@ -1,0 +1,46 @@
+"""What each part of the model adds: alignment (RISA), and the feature types of retrieval (RERI)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipelines.studies.cases import Case
+from pipelines.studies.overall import METRIC_COLUMNS
+from pipelines.studies.plots import bars
+from pipelines.studies.study import Bench, Row, Study
+
+
+def make_case(features: tuple[str, ...], *, alignment: bool = True, **train: Any) -> Case:
+    """Return the case of some feature types, with or without alignment."""
+    name = "+".join(features) + ("" if alignment else "-unaligned")
+    changes: dict[str, Any] = {"features": list(features), **train}
+    if not alignment:
+        changes |= {"alignment_weight": 0.0, "alignment_epochs": 0}
+    label = " + ".join({"cf": "CF"}.get(feature, feature) for feature in features)
+    return Case(name, {"parts": f"{label}{' + alignment' if alignment else ''}", "alignment": alignment}, changes)
+
+
+CASES = [
+    make_case(("image",), alignment=False),
+    make_case(("image",)),
+    make_case(("cf",)),
+    make_case(("text",)),
+    make_case(("image", "cf")),
+    make_case(("image", "cf", "text"), alignment=False),
+    make_case(("image", "cf", "text")),
+]
+
+
+def measure(bench: Bench) -> list[Row]:
+    """Train every combination."""
+    return [found.row for found in bench.run(CASES)]
+
+
+STUDY = Study(
+    title="Ablation",
+    question="What alignment and each feature type of retrieval add.",
+    paper="Table 2",
+    measure=measure,
+    shown=("parts", *METRIC_COLUMNS, "seconds"),
+    draw=bars("parts", "ndcg@10", "NDCG@10, full catalog"),
+)

@@ -1,0 +1,38 @@
+"""The list of studies: name on the command line, and where each is written."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipelines.studies.study import Study
+
+STUDIES = {
+    "overall": "pipelines.studies.overall",
+    "cost-and-quality": "pipelines.studies.cost_and_quality",
+    "ablation": "pipelines.studies.ablation",
+    "lora": "pipelines.studies.lora",
+    "visual-centric": "pipelines.studies.visual_centric",
+    "missing-images": "pipelines.studies.missing_images",
+    "image-quality": "pipelines.studies.image_quality",
+    "training-strategy": "pipelines.studies.training_strategy",
+    "backbones-and-encoders": "pipelines.studies.backbones_and_encoders",
+    "similarity": "pipelines.studies.similarity",
+    "inference-time": "pipelines.studies.inference_time",
+    "context-budget": "pipelines.studies.context_budget",
+    "summaries": "pipelines.studies.summaries",
+    "item-popularity": "pipelines.studies.item_popularity",
+    "history-length": "pipelines.studies.history_length",
+    "unseen-items": "pipelines.studies.unseen_items",
+    "catalog-growth": "pipelines.studies.catalog_growth",
+    "helpful-pictures": "pipelines.studies.helpful_pictures",
+    "training-variants": "pipelines.studies.training_variants",
+}
+"""Name -> module, which holds the study as ``STUDY``."""
+
+
+def load_study(name: str) -> Study:
+    """Return a study by its name."""
+    study: Study = importlib.import_module(STUDIES[name]).STUDY
+    return study

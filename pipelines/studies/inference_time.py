@@ -1,0 +1,67 @@
+"""Time to read a user, by the length of the history and by what an item is written as."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from typing import TYPE_CHECKING
+
+from illmrec.config import TrainConfig
+from pipelines.studies.overall import REPRESENTATIONS
+from pipelines.studies.plots import lines
+from pipelines.studies.study import Bench, Row, Study
+
+if TYPE_CHECKING:
+    from illmrec.models.recommender import Recommender
+
+LENGTHS = (5, 10, 20, 50)
+WRITTEN = ("image", "image+description", "summary", "attribute", "description")
+USERS = 32
+"""Users of one forward pass."""
+PASSES = 5
+
+
+def measure(bench: Bench) -> list[Row]:
+    """Read made-up histories of each length with untrained parts: time does not depend on what was learned."""
+    from pipelines.assembly import build_recommender, load_catalog
+
+    settings = bench.context.section(TrainConfig).model_dump(mode="json") | {"token_budget": None}
+    catalog = load_catalog(bench.layout)
+    rows = []
+    for name in WRITTEN:
+        own = settings | {"representation": name, "history_limit": max(LENGTHS), "image_dropout": 0.0}
+        model = build_recommender(bench.layout, catalog, own)
+        for length in LENGTHS:
+            tokens = float(model.prompt.items.lengths.mean()) * length + model.prompt.constant_tokens
+            rows.append(
+                {"model": REPRESENTATIONS[name], "items": length, "tokens": tokens, "ms_per_user": _time(model, length)}
+            )
+    return rows
+
+
+def _time(model: Recommender, length: int) -> float:
+    """Return the median milliseconds to read a user, over several passes."""
+    import numpy as np
+
+    from illmrec.seeds import generator
+
+    rng = generator(0, "inference time", length)
+    histories = [rng.integers(0, model.n_items, length).astype(np.int32) for _ in range(USERS)]
+    model.represent_users(histories, USERS)
+    took = []
+    for _ in range(PASSES):
+        start = time.perf_counter()
+        model.represent_users(histories, USERS)
+        took.append((time.perf_counter() - start) / USERS * 1e3)
+    return statistics.median(took)
+
+
+STUDY = Study(
+    title="Inference time",
+    question="Milliseconds to read one user on this machine, by the number of items in the history and by what an "
+    "item is written as. Histories are drawn at random from the catalog; features are cached, as in the paper.",
+    paper="Figure 3",
+    measure=measure,
+    shown=("model", "items", "tokens", "ms_per_user"),
+    draw=lines("items", "ms_per_user", "model", "items of the history", "ms per user"),
+)

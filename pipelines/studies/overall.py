@@ -1,0 +1,91 @@
+"""Recommenders with a language model, told apart by what an item is written as, beside collaborative filtering."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from illmrec.config import EvaluateConfig
+from pipelines.layout import require
+from pipelines.studies.cases import Case, rank_scorer
+from pipelines.studies.plots import bars
+from pipelines.studies.study import Bench, Row, Study
+
+REPRESENTATIONS = {
+    "image": "I-LLMRec",
+    "image+description": "I-LLMRec+",
+    "summary": "summary + retrieval (as TRSR)",
+    "cf": "CF token + retrieval (as A-LLMRec)",
+    "attribute": "attributes + retrieval (as TALLRec)",
+    "description": "full description + retrieval",
+    "title": "title alone + retrieval",
+}
+"""Representation -> what the tables call it. The rivals are these representations with this project's retrieval, as in
+the paper, and say nothing about those systems as published."""
+
+METRIC_COLUMNS = (
+    "hit@5",
+    "ndcg@5",
+    "hit@10",
+    "ndcg@10",
+    "ndcg@10.low",
+    "ndcg@10.high",
+    "sampled/hit@5",
+    "sampled/ndcg@5",
+)
+
+
+def make_case(representation: str, **train: Any) -> Case:
+    """Return the case of one representation, otherwise as set."""
+    labels = {"model": REPRESENTATIONS[representation], "kind": "language model"}
+    return Case(representation, labels, {"representation": representation, **train})
+
+
+def measure(bench: Bench) -> list[Row]:
+    """Train every representation, and rank by them, by SASRec and by popularity."""
+    rows = [found.row for found in bench.run(make_case(name) for name in REPRESENTATIONS)]
+    return rows + rank_rivals(bench)
+
+
+def rank_rivals(bench: Bench) -> list[Row]:
+    """Return the rows of popularity and of the SASRec that gives the CF features."""
+    from illmrec.evaluation.protocol import PopularityScorer
+    from pipelines.assembly import load_catalog, load_sequences
+
+    layout, evaluation = bench.layout, bench.context.section(EvaluateConfig)
+    catalog, sequences = load_catalog(layout), load_sequences(layout)
+    scorers = {
+        "SASRec": load_sasrec(bench),
+        "popularity": PopularityScorer(sequences.train, len(catalog)),
+    }
+    return [
+        {"case": name, "model": name, "kind": "collaborative filtering"}
+        | rank_scorer(layout, scorer, evaluation, keep=False)
+        for name, scorer in scorers.items()
+    ]
+
+
+def load_sasrec(bench: Bench) -> Any:
+    """Return the scorer of the SASRec of stage ``train-cf``, for the test targets."""
+    from illmrec.evaluation.protocol import DotScorer
+    from illmrec.models.sasrec import SasRec
+    from illmrec.training.checkpoint import read_tensors
+    from pipelines.assembly import load_sequences
+
+    layout = bench.layout
+    saved = read_tensors(require(layout.cf_model, f"train-cf --dataset {layout.dataset}"))
+    model = SasRec(**saved.state["shape"])
+    model.load_state_dict(dict(saved.tensors))
+    histories = load_sequences(layout).histories("test")
+    users = model.represent_users([histories[user] for user in range(len(histories))])
+    return DotScorer(users, model.represent_items())
+
+
+STUDY = Study(
+    title="Overall",
+    question="The same language model and the same retrieval, with items written in different ways, beside "
+    "collaborative filtering. Rivals are these ways of writing, not those systems as published.",
+    paper="Table 1; on other data sets tables 5 to 7",
+    measure=measure,
+    shown=("model", *METRIC_COLUMNS, "tokens_per_item", "seconds"),
+    draw=bars("model", "ndcg@10", "NDCG@10, full catalog", colour="kind"),
+)

@@ -1,0 +1,85 @@
+"""What a study is, and the bench on which it runs its cases."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from illmrec.errors import ParameterError
+from pipelines.context import Context
+from pipelines.layout import Layout
+from pipelines.studies.cases import Case, Found, run_case
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Row = dict[str, Any]
+
+
+class Bench:
+    """Where a study runs: one data set, what every case changes, and which cases are wanted.
+
+    Args:
+        context: the data set.
+        extra: keys of section ``train`` that every case changes.
+        only: pattern of the cases' names, matched from their beginning; empty for all.
+    """
+
+    def __init__(self, context: Context, extra: Mapping[str, Any], only: str = "") -> None:
+        self.context = context
+        self.extra = extra
+        self._only = only
+
+    @property
+    def layout(self) -> Layout:
+        """Return the data set's own project."""
+        return self.context.layout
+
+    def choose(self, cases: Iterable[Case]) -> list[Case]:
+        """Return the cases that are wanted.
+
+        Raises:
+            ParameterError: when there is none, or the pattern is no regular expression.
+        """
+        try:
+            chosen = [case for case in cases if re.match(self._only, case.name)]
+        except re.error as error:
+            raise ParameterError(f"--only {self._only!r} is no regular expression: {error}.") from None
+        if not chosen:
+            hint = "Leave --only out to run all of them."
+            raise ParameterError(f"no case matches {self._only!r}.", hint=hint)
+        return chosen
+
+    def run(self, cases: Iterable[Case]) -> list[Found]:
+        """Run the wanted cases one after the other; those that are there are not run again."""
+        chosen = self.choose(cases)
+        found = []
+        for number, case in enumerate(chosen, start=1):
+            click.echo(f"case {number} of {len(chosen)}: {case.name}", err=True)
+            found.append(run_case(self.context, case, self.extra))
+        return found
+
+
+@dataclass(frozen=True)
+class Study:
+    """A question, how it is answered, and how the answer is shown.
+
+    Args:
+        title: heading of the page.
+        question: one or two sentences: what is compared, and what is not.
+        paper: the table or figure of the paper that it repeats in form; empty where there is none.
+        measure: runs on a bench, returns the table's rows. Rows may lack columns.
+        shown: columns shown on the terminal and on the page, in order; the rest is in the files.
+        draw: makes the picture of the rows.
+    """
+
+    title: str
+    question: str
+    paper: str
+    measure: Callable[[Bench], list[Row]]
+    shown: tuple[str, ...]
+    draw: Callable[[list[Row]], Figure]
