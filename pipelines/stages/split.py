@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,14 +16,20 @@ from pipelines.context import dataset_options, open_context
 from pipelines.layout import require
 from pipelines.lock import hold_lock
 
+if TYPE_CHECKING:
+    import polars as pl
+
+    from illmrec.data.catalog import Catalog
+    from illmrec.data.split import Split
+
 
 @click.command()
 @dataset_options
 def command(dataset: str, as_json: bool) -> None:
-    r"""Split histories leave-one-out and draw sampled candidates.
+    r"""Split histories into what is learned from and what is tested, and draw sampled candidates.
 
-    Per user the last interaction is the test target and the second last the validation target. Refuses data that the
-    quality gate refused.
+    Leave-one-out: per user the last interaction is the test target and the second last the validation target. By global
+    time (split.method): all interactions from one day on are test targets. Refuses data that the quality gate refused.
 
     \b
     Example:
@@ -30,7 +38,6 @@ def command(dataset: str, as_json: bool) -> None:
     import polars as pl
 
     from illmrec.data.catalog import Catalog
-    from illmrec.data.split import draw_negatives, split_leave_one_out
 
     context = open_context(dataset, as_json)
     config, layout = context.section(SplitConfig), context.layout
@@ -39,15 +46,43 @@ def command(dataset: str, as_json: bool) -> None:
         items = require(layout.prepared / "items.parquet", f"prepare --dataset {dataset}")
         check_gate(require(layout.quality / "gate.json", f"validate --dataset {dataset}"))
         atomic.sweep_partial(layout.artifacts, layout.split.name)
-        catalog = Catalog(pl.read_parquet(items))
-        split = split_leave_one_out(pl.read_parquet(interactions), catalog)
-        negatives, counts = draw_negatives(split.sequences, len(catalog), config.negatives, seed=config.seed)
-        summary = split.counts | counts | split.shares
+        tables, summary = make_split(pl.read_parquet(interactions), Catalog(pl.read_parquet(items)), config)
         with atomic.write_folder(layout.split) as folder:
-            atomic.write_parquet(folder / "sequences.parquet", split.sequences)
-            atomic.write_parquet(folder / "negatives.parquet", negatives)
+            for name, table in tables.items():
+                atomic.write_parquet(folder / f"{name}.parquet", table)
             atomic.write_json(folder / "summary.json", summary)
     context.emit(summary)
+
+
+def make_split(
+    interactions: pl.DataFrame, catalog: Catalog, config: SplitConfig
+) -> tuple[dict[str, pl.DataFrame], dict[str, Any]]:
+    """Return the tables (sequences, targets, negatives, popular_negatives) and the summary."""
+    from illmrec.data.split import draw_negatives, draw_popular_negatives
+
+    split, facts = _split(interactions, catalog, config)
+    options: dict[str, Any] = {"seed": config.seed, "targets": split.targets}
+    uniform, counts = draw_negatives(split.sequences, len(catalog), config.negatives, **options)
+    popular, popular_counts = draw_popular_negatives(split.sequences, len(catalog), config.negatives, **options)
+    tables = {"sequences": split.sequences, "targets": split.targets}
+    return (
+        tables | {"negatives": uniform, "popular_negatives": popular},
+        facts | split.counts | counts | popular_counts | split.shares,
+    )
+
+
+def _split(interactions: pl.DataFrame, catalog: Catalog, config: SplitConfig) -> tuple[Split, dict[str, Any]]:
+    from illmrec.data.global_time import choose_cutoff, name_moment, split_global_time
+    from illmrec.data.split import split_leave_one_out
+
+    if config.method == "leave_one_out":
+        return split_leave_one_out(interactions, catalog), {"method": config.method}
+    if config.cutoff is None:
+        cutoff = choose_cutoff(interactions, config.test_share)
+    else:
+        cutoff = int(datetime.datetime.fromisoformat(config.cutoff).replace(tzinfo=datetime.UTC).timestamp())
+    facts = {"method": config.method, "cutoff": name_moment(cutoff)}
+    return split_global_time(interactions, catalog, cutoff), facts
 
 
 def check_gate(path: Path) -> None:

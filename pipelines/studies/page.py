@@ -23,6 +23,14 @@ TEMPLATE = "results.html"
 
 
 @dataclass(frozen=True)
+class Cell:
+    """A value as it is written, and its interval, empty where it has none."""
+
+    text: str
+    interval: str = ""
+
+
+@dataclass(frozen=True)
 class Table:
     """One study of one data set as it is shown.
 
@@ -39,7 +47,7 @@ class Table:
     facts: dict[str, Any]
     plot: str
     columns: tuple[str, ...]
-    rows: list[list[str]]
+    rows: list[list[Cell]]
     published: dict[str, dict[str, float]]
 
 
@@ -79,13 +87,20 @@ def _read_table(name: str, folder: Path, known_as: str | None) -> Table:
     except (OSError, ValueError, KeyError, TypeError) as error:
         hint = f"Run `illmrec study {name}` again."
         raise ModelError(f"results of a study cannot be read: {error}", path=folder, hint=hint) from None
-    columns = [column for column in shown if any(row.get(column) is not None for row in rows)]
+    filled = [column for column in shown if any(row.get(column) is not None for row in rows)]
+    columns = [column for column in filled if not column.endswith((".low", ".high"))]
     if any("run" in row for row in rows):
         columns.append("run")
-    written = [[_write(row.get(column)) for column in columns] for row in rows]
+    written = [[_write_cell(row, column) for column in columns] for row in rows]
     published = look_up(name, known_as) if known_as else {}
     picture = "data:image/svg+xml;base64," + base64.b64encode(plot).decode("ascii")
     return Table(name, facts, picture, tuple(columns), written, published)
+
+
+def _write_cell(row: dict[str, Any], column: str) -> Cell:
+    low, high = row.get(f"{column}.low"), row.get(f"{column}.high")
+    interval = "" if low is None or high is None else f"{_write(low)} to {_write(high)}"
+    return Cell(_write(row.get(column)), interval)
 
 
 def _write(value: object) -> str:

@@ -32,7 +32,7 @@ def bars(label: str, value: str, axis: str, *, colour: str = "") -> Callable[[li
         groups = list(dict.fromkeys(str(row.get(colour, "")) for row in shown))
         for place, row in enumerate(shown):
             tint = COLOURS[groups.index(str(row.get(colour, ""))) % len(COLOURS)]
-            axes.barh(place, row[value], color=tint, height=0.68, zorder=2)
+            axes.barh(place, row[value], color=tint, alpha=0.6, height=0.68, zorder=2)
             _draw_interval(axes, row, value, place)
         axes.set_yticks(range(len(shown)), [_shorten(str(row[label])) for row in shown])
         axes.invert_yaxis()
@@ -145,7 +145,7 @@ def _draw_interval(axes: Axes, row: Row, value: str, place: int) -> None:
 def _patch(colour: str, label: str) -> Any:
     from matplotlib.patches import Patch
 
-    return Patch(color=colour, label=label)
+    return Patch(color=colour, alpha=0.6, label=label)
 
 
 def _shorten(text: str, limit: int = 42) -> str:

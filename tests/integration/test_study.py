@@ -1,8 +1,9 @@
-"""``illmrec study``: cases differ by what they say, are kept, and leave the data set alone."""
+"""``illmrec study`` and ``illmrec results``: cases differ by what they say, are kept, shared, and leave the data alone."""
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,8 @@ import polars as pl
 import pytest
 import yaml
 
-from illmrec.errors import ParameterError
-from pipelines.studies import missing_images, training_variants
-from pipelines.studies.cases import Case
+from illmrec.errors import ModelError, ParameterError
+from pipelines.studies.catalogue import STUDIES, load_study
 from tests.integration.conftest import expect_error, invoke, run_ok
 
 Project = tuple[Path, dict[str, dict[str, Any]]]
@@ -30,8 +30,14 @@ def run_study(root: Path, name: str, *options: str) -> list[dict[str, Any]]:
     return rows
 
 
-def read_present(root: Path, case: str) -> np.ndarray:
-    return np.load(root / f"work/studies/shop/missing-images/{case}/artifacts/shop/features/image/present.npy")
+def open_case(root: Path, row: dict[str, Any]) -> Path:
+    return root / "work/studies/shop/cases" / row["run"] / "artifacts/shop"
+
+
+def change_params(root: Path, section: str, **values: Any) -> None:
+    params = yaml.safe_load((root / "params.yaml").read_text())
+    params[section] = (params.get(section) or {}) | values
+    (root / "params.yaml").write_text(yaml.safe_dump(params))
 
 
 def test_missing_pictures_are_hidden_as_the_case_says(root: Path) -> None:
@@ -40,20 +46,31 @@ def test_missing_pictures_are_hidden_as_the_case_says(root: Path) -> None:
     assert [row["case"] for row in rows] == [
         f"{policy}-{share}" for share in ("000", "050", "100") for policy in ("description", "zero")
     ]
-    none, half, all_of_them = (read_present(root, f"zero-{share}") for share in ("000", "050", "100"))
+    by_case = {row["case"]: row for row in rows}
+    none, half, all_of_them = (
+        np.load(open_case(root, by_case[f"zero-{share}"]) / "features/image/present.npy")
+        for share in ("000", "050", "100")
+    )
     assert not all_of_them.any()
     assert not (half & ~none).any(), "a larger share holds a smaller one"
     assert 0.3 < half.sum() / none.sum() < 0.7
-    items = root / "work/studies/shop/missing-images"
-    zero = np.load(items / "zero-050/artifacts/shop/features/image/values.npy")
-    told = np.load(items / "description-050/artifacts/shop/features/image/values.npy")
+    zero, told = (
+        np.load(open_case(root, by_case[f"{name}-050"]) / "features/image/values.npy")
+        for name in ("zero", "description")
+    )
     assert not zero[~half].any()
     assert np.abs(told[~half]).sum(1).all()
     assert np.array_equal(zero[half], told[half])
-    by_case = {row["case"]: row for row in rows}
     assert by_case["zero-050"]["missing_images"] == int((~half).sum())
     assert by_case["description-050"]["tokens_per_item"] > by_case["zero-050"]["tokens_per_item"]
     assert {path: path.read_bytes() for path in (root / "artifacts").rglob("*.npy")} == before
+
+
+def test_shrunk_pictures_have_other_features(root: Path) -> None:
+    rows = {row["case"]: row for row in run_study(root, "image-quality", "--only", "(whole|8)-1")}
+    whole, shrunk = (np.load(open_case(root, rows[name]) / "features/image/values.npy") for name in ("whole-1", "8-1"))
+    assert np.array_equal(whole, np.load(root / "artifacts/shop/features/image/values.npy"))
+    assert not np.array_equal(whole, shrunk)
 
 
 def test_cases_are_kept_until_something_they_depend_on_changes(root: Path) -> None:
@@ -62,11 +79,17 @@ def test_cases_are_kept_until_something_they_depend_on_changes(root: Path) -> No
     again = run_study(root, "training-variants", *only)
     assert again == first, "seconds included: nothing was computed again"
     other = run_ok(root, "study", "training-variants", "--set", "epochs=2", *only)["rows"]
-    assert other[0]["seconds"] != first[0]["seconds"]
-    params = yaml.safe_load((root / "params.yaml").read_text())
-    params["train"]["seed"] = 3
-    (root / "params.yaml").write_text(yaml.safe_dump(params))
+    assert other[0]["run"] != first[0]["run"]
+    change_params(root, "train", seed=3)
     assert run_study(root, "training-variants", *only)[0]["ndcg@10"] != first[0]["ndcg@10"]
+
+
+def test_studies_share_the_cases_that_are_the_same(root: Path) -> None:
+    (as_set,) = run_study(root, "training-variants", "--only", "as-set")
+    (frozen,) = run_study(root, "lora", "--only", "rank-0")
+    (everything,) = run_study(root, "ablation", "--only", r"image\+cf\+text$")
+    assert frozen["seconds"] == as_set["seconds"] == everything["seconds"], "trained once"
+    assert frozen["run"] == as_set["run"] == everything["run"]
 
 
 def test_pictures_that_changed_are_looked_at_again(root: Path) -> None:
@@ -76,15 +99,114 @@ def test_pictures_that_changed_are_looked_at_again(root: Path) -> None:
     values = np.load(features)
     values[0] += 1
     np.save(features, values)
-    assert run_study(root, "missing-images", *only)[0]["seconds"] != first[0]["seconds"]
+    assert run_study(root, "missing-images", *only)[0]["run"] != first[0]["run"]
 
 
 def test_a_case_as_set_is_what_the_commands_make(root: Path) -> None:
     metrics = json.loads((root / "artifacts/shop/evaluation/metrics.json").read_text())
     row = run_ok(root, "study", "training-variants", "--only", "as-set")["rows"][0]
     for name in ("hit@10", "ndcg@10", "mrr"):
-        assert row[name] == pytest.approx(metrics[f"illmrec/full/{name}"], abs=1e-9)
+        for protocol, prefix in (("full", ""), ("sampled", "sampled/")):
+            assert row[f"{prefix}{name}"] == pytest.approx(metrics[f"illmrec/{protocol}/{name}"], abs=1e-9)
         assert row[f"{name}.low"] <= row[name] <= row[f"{name}.high"]
+    rivals = run_study(root, "overall", "--only", "title")
+    sasrec = next(line for line in rivals if line["model"] == "SASRec")
+    assert sasrec["ndcg@10"] == pytest.approx(metrics["sasrec/full/ndcg@10"], abs=1e-9)
+
+
+def test_budgets_that_hold_the_whole_prompt_change_nothing(root: Path) -> None:
+    rows = run_study(root, "context-budget", "--only", "image$")
+    (whole,) = run_study(root, "overall", "--only", "image$")[:1]
+    by_budget = {row["budget"]: row["ndcg@10"] for row in rows}
+    assert by_budget[4096] == pytest.approx(whole["ndcg@10"], abs=1e-9)
+    assert len(set(by_budget.values())) > 1, "the smallest budget leaves items out"
+
+
+def test_groups_hold_every_user_once(root: Path) -> None:
+    users = pl.read_parquet(root / "artifacts/shop/split/sequences.parquet").height
+    for name in ("item-popularity", "history-length", "unseen-items"):
+        rows = run_study(root, name, "--only", "image$")
+        assert sum(row["users"] for row in rows) == users, name
+        assert len({row["group"] for row in rows}) == len(rows) > 1, name
+    whole = run_study(root, "ablation", "--only", "image$")[0]
+    mean = sum(row["users"] * row["ndcg@10"] for row in rows if row["users"]) / users
+    assert mean == pytest.approx(whole["ndcg@10"], abs=1e-9)
+
+
+def test_alternatives_get_encoders_of_their_own(root: Path) -> None:
+    error = expect_error(root, "study", "backbones-and-encoders")
+    assert "study.alternatives" in error.hint
+    change_params(root, "study", alternatives={"wider": {"backbone": {"small": {"width": 64}}}})
+    as_set, wider = run_study(root, "backbones-and-encoders")
+    config = json.loads((open_case(root, wider) / "encoders/backbone/config.json").read_text())
+    assert config["hidden_size"] == 64
+    assert as_set["run"] != wider["run"]
+
+
+def test_every_other_study_ends_with_rows_and_a_picture(root: Path) -> None:
+    for name in ("similarity", "inference-time", "helpful-pictures", "training-strategy", "visual-centric"):
+        rows = run_study(root, name)
+        study, folder = load_study(name), root / "artifacts/shop/studies" / name
+        assert rows, name
+        assert any(column in rows[0] for column in study.shown), name
+        assert (folder / "plot.svg").read_bytes().startswith(b"<?xml"), name
+        assert pl.read_csv(folder / "results.csv", infer_schema_length=None).height == len(rows), name
+    bins = [row for row in run_study(root, "similarity") if row["pairs"] == "own"]
+    assert sum(row["share"] for row in bins) == pytest.approx(1.0)
+
+
+def test_the_same_rows_give_the_same_picture() -> None:
+    from pipelines.studies.plots import bars, render_svg
+
+    rows = [{"name": "a <b>", "v": 0.5, "v.low": 0.4, "v.high": 0.6}, {"name": "c", "v": 0.1}]
+    first, again = (render_svg(bars("name", "v", "value")(rows)) for _ in range(2))
+    assert first == again
+    assert b"a &lt;b&gt;" in first
+    assert render_svg(bars("name", "v", "value")(rows[:1])) != first
+
+
+def test_the_page_shows_what_was_run_and_loads_nothing(root: Path) -> None:
+    empty = run_results(root)
+    assert "No study has been run" in empty
+    run_study(root, "training-variants", "--only", "as-set")
+    page = run_results(root)
+    assert "Variants of training" in page
+    assert "as-set" in page
+    assert "Synthetic data set" in page
+    assert not re.search(r"<script|https?://|src=\"(?!data:)", page)
+    assert "default-src 'none'" in page
+    (root / "artifacts/shop/studies/training-variants/results.json").write_text("{")
+    result = invoke(root, "results")
+    assert isinstance(result.exception, ModelError)
+    assert "illmrec study training-variants" in result.exception.hint
+
+
+def test_titles_cannot_break_out_of_the_page(root: Path) -> None:
+    run_study(root, "training-variants", "--only", "as-set")
+    path = root / "artifacts/shop/studies/training-variants/results.json"
+    facts = json.loads(path.read_text())
+    facts["rows"][0]["variant"] = "</td><script>alert(1)</script>"
+    path.write_text(json.dumps(facts))
+    page = run_results(root)
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+
+
+def run_results(root: Path) -> str:
+    result = invoke(root, "results", "--json")
+    if result.exception is not None:
+        raise result.exception
+    return Path(json.loads(result.stdout)["page"]).read_text()
+
+
+def test_the_papers_figures_stand_beside_its_data_sets_only(root: Path) -> None:
+    run_study(root, "overall", "--only", "title")
+    assert "The paper's figures" not in run_results(root).replace("&#39;", "'")
+    path = root / "artifacts/shop/prepared/summary.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"users": 24_700, "items": 9_900}))
+    page = run_results(root).replace("&#39;", "'")
+    assert "The paper's figures on Sport" in page
+    assert "0.3711" in page
 
 
 def test_results_are_a_table_and_files(root: Path) -> None:
@@ -92,7 +214,7 @@ def test_results_are_a_table_and_files(root: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "catalog" in result.stdout
     assert "ndcg@10" in result.stdout
-    table = pl.read_csv(root / "work/studies/shop/training-variants/results.csv")
+    table = pl.read_csv(root / "artifacts/shop/studies/training-variants/results.csv")
     assert table["variant"].to_list() == ["catalog"]
     assert table["ndcg@10.low"][0] <= table["ndcg@10"][0]
 
@@ -113,11 +235,21 @@ def test_wrong_options_are_named(root: Path, options: tuple[str, str], message: 
     assert message in str(error)
 
 
-@pytest.mark.parametrize("module", [missing_images, training_variants])
-def test_cases_have_names_of_their_own_and_known_keys(module: Any) -> None:
+@pytest.mark.parametrize("name", STUDIES)
+def test_studies_say_what_they_are(name: str) -> None:
+    study = load_study(name)
+    assert study.title
+    assert study.question.endswith(".")
+    assert study.shown
+
+
+@pytest.mark.parametrize("name", ["missing-images", "training-variants", "image-quality", "lora"])
+def test_cases_have_names_of_their_own_and_known_keys(name: str) -> None:
+    import importlib
+
     from illmrec.config import EmbedImagesConfig, TrainConfig
 
-    cases: list[Case] = module.list_cases()
+    cases = importlib.import_module(STUDIES[name]).make_cases()
     assert len({case.name for case in cases}) == len(cases)
     for case in cases:
         TrainConfig.model_validate(dict(case.train))
