@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from typing import TYPE_CHECKING
 
@@ -40,7 +39,7 @@ def measure(bench: Bench) -> list[Row]:
 
 
 def _time(model: Recommender, length: int) -> float:
-    """Return the median milliseconds to read a user, over several passes."""
+    """Return the milliseconds to read a user in the fastest of several passes, which other work disturbs least."""
     import numpy as np
 
     from illmrec.seeds import generator
@@ -53,7 +52,7 @@ def _time(model: Recommender, length: int) -> float:
         start = time.perf_counter()
         model.represent_users(histories, USERS)
         took.append((time.perf_counter() - start) / USERS * 1e3)
-    return statistics.median(took)
+    return min(took)
 
 
 STUDY = Study(

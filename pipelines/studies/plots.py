@@ -40,7 +40,9 @@ def bars(label: str, value: str, axis: str, *, colour: str = "") -> Callable[[li
         axes.grid(axis="x", color="#dddddd", zorder=0)
         if colour and len(groups) > 1:
             handles = [_patch(COLOURS[n % len(COLOURS)], group) for n, group in enumerate(groups)]
-            axes.legend(handles=handles, title=colour.replace("_", " "), loc="best", fontsize=8, frameon=False)
+            # Beside the bars: inside, it would hide one of them sooner or later.
+            axes.legend(handles=handles, title=colour.replace("_", " "), loc="upper left", bbox_to_anchor=(1.0, 1.0),
+                        fontsize=8, frameon=False)  # fmt: skip
         return figure
 
     return draw
