@@ -20,6 +20,8 @@ from pipelines.studies.catalogue import STUDIES
 from pipelines.studies.published import look_up, recognise
 
 TEMPLATE = "results.html"
+COARSE = {"seconds", "ms_per_user", "tokens", "tokens_per_item", "prompt_tokens", "best_epoch"}
+"""Columns written with one decimal instead of four."""
 
 
 @dataclass(frozen=True)
@@ -100,14 +102,14 @@ def _read_table(name: str, folder: Path, known_as: str | None) -> Table:
 def _write_cell(row: dict[str, Any], column: str) -> Cell:
     low, high = row.get(f"{column}.low"), row.get(f"{column}.high")
     interval = "" if low is None or high is None else f"{_write(low)} to {_write(high)}"
-    return Cell(_write(row.get(column)), interval)
+    return Cell(_write(row.get(column), column), interval)
 
 
-def _write(value: object) -> str:
+def _write(value: object, column: str = "") -> str:
     if value is None:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.4f}" if abs(value) < 10 else f"{value:,.1f}"
+        return f"{value:,.1f}" if column in COARSE else f"{value:.4f}"
     return f"{value:,}" if isinstance(value, int) else str(value)
