@@ -10,10 +10,23 @@ from tqdm import tqdm
 
 Item = TypeVar("Item")
 
+_silent = False
+
+
+def silence() -> None:
+    """Show no bars from now on, on a terminal either."""
+    global _silent  # noqa: PLW0603 - one process has one terminal
+    _silent = True
+
+
+def _hide() -> bool | None:
+    """Return tqdm's ``disable``: True for never, None for on a terminal only."""
+    return True if _silent else None
+
 
 def track(items: Iterable[Item], label: str, *, total: int | None = None, unit: str = "it") -> Iterator[Item]:
     """Yield ``items`` while a bar named ``label`` shows how many ``unit`` have passed, the rate and the time left."""
-    yield from tqdm(items, desc=label, total=total, unit=unit, disable=None, leave=False, dynamic_ncols=True)
+    yield from tqdm(items, desc=label, total=total, unit=unit, disable=_hide(), leave=False, dynamic_ncols=True)
 
 
 @contextlib.contextmanager
@@ -32,7 +45,7 @@ def track_bytes(label: str, *, total: int | None, done: int = 0) -> Iterator[Cal
         unit="B",
         unit_scale=True,
         unit_divisor=1024,
-        disable=None,
+        disable=_hide(),
         leave=False,
         dynamic_ncols=True,
     ) as bar:
@@ -42,5 +55,5 @@ def track_bytes(label: str, *, total: int | None, done: int = 0) -> Iterator[Cal
 @contextlib.contextmanager
 def track_items(label: str, *, total: int, unit: str) -> Iterator[Callable[[int], object]]:
     """Yield a function that takes how many ``unit`` were just done, for work that ends in no particular order."""
-    with tqdm(desc=label, total=total, unit=unit, disable=None, leave=False, dynamic_ncols=True) as bar:
+    with tqdm(desc=label, total=total, unit=unit, disable=_hide(), leave=False, dynamic_ncols=True) as bar:
         yield bar.update

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import logging
 import os
@@ -40,8 +41,25 @@ COMMANDS = {
     "recommend": ("pipelines.jobs.recommend", "Write the nightly recommendations of the champion."),
     "release": ("pipelines.jobs.release", "Register, promote, recommend and report: all data sets, or some."),
     "report": ("pipelines.jobs.report", "Build the HTML report."),
-    "preset": ("pipelines.jobs.preset", "List the committed parameter files or put one into use."),
+    "preset": ("pipelines.jobs.preset", "List the committed parameter files, compare them, or put one into use."),
+    "config": ("pipelines.jobs.config", "Show every parameter of a data set and where its value comes from."),
+    "doctor": ("pipelines.jobs.doctor", "Check the environment, the project and the store; say what to mend."),
+    "completion": ("pipelines.jobs.completion", "Print what makes a shell complete commands and options."),
 }
+
+
+SECTIONS = {
+    "Raw data": ("fetch", "sample"),
+    "Stages, run by `dvc repro` in this order": (
+        *("prepare", "validate", "split", "encoders", "embed-images", "embed-text", "summarize", "validate-features"),
+        *("train-cf", "train", "evaluate", "export"),
+    ),
+    "Around training": ("cost", "repro", "study", "rivals", "results", "report"),
+    "Model registry": ("register", "promote", "rollback", "registry", "release"),
+    "Operation": ("recommend", "recommendations", "catalog", "drift", "growth-check", "retrain"),
+    "Project": ("preset", "config", "doctor", "completion"),
+}
+"""How ``--help`` groups the commands; one that no section names stands at the end."""
 
 
 class LazyGroup(click.Group):
@@ -60,9 +78,26 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands from the table instead of importing each of them."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+        """List the commands by section, from the table instead of importing each of them."""
+        named = {name for names in SECTIONS.values() for name in names}
+        rest = {"More": tuple(name for name in COMMANDS if name not in named)}
+        for title, names in (SECTIONS | rest).items():
+            rows = [(name, COMMANDS[name][1]) for name in names if name in COMMANDS]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; a name that is close to a known one is suggested."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            close = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            if close:
+                error.message = f"{error.message.rstrip('.')}. Did you mean {close[0]!r}?"
+            raise
 
 
 def unescape_marks(text: str | None) -> str | None:
@@ -86,8 +121,9 @@ def unescape_marks(text: str | None) -> str | None:
     help="Parameters file; default: params.yaml in the project folder.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="Log details to stderr.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress bars and no warnings on stderr.")
 @click.pass_context
-def cli(ctx: click.Context, root: Path, params_path: Path | None, verbose: bool) -> None:
+def cli(ctx: click.Context, root: Path, params_path: Path | None, verbose: bool, quiet: bool) -> None:
     r"""Image-based LLM recommendation: from raw catalogs to registered models and nightly recommendations.
 
     \b
@@ -96,8 +132,14 @@ def cli(ctx: click.Context, root: Path, params_path: Path | None, verbose: bool)
       illmrec register --dataset amazon && illmrec promote --dataset amazon
       illmrec recommend --dataset amazon --date 2026-01-31
     """
+    if verbose and quiet:
+        raise click.UsageError("--verbose and --quiet contradict each other.")
+    if quiet:
+        from illmrec.progress import silence
+
+        silence()
     logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING,
+        level=logging.INFO if verbose else logging.ERROR if quiet else logging.WARNING,
         stream=sys.stderr,
         format="%(levelname)s %(name)s: %(message)s",
     )

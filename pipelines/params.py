@@ -81,6 +81,22 @@ class Params:
         return hashlib.sha256(json.dumps(resolved, sort_keys=True).encode()).hexdigest()
 
 
+def flatten(params: Params, dataset: str) -> dict[str, str]:
+    """Return section.key -> value as JSON of every parameter of one data set, defaults included."""
+    found: dict[str, str] = {}
+    for name, kind in SECTIONS.items():
+        _flatten_into(found, name, params.section(kind, dataset).model_dump(mode="json"))
+    return found
+
+
+def _flatten_into(found: dict[str, str], prefix: str, value: object) -> None:
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            _flatten_into(found, f"{prefix}.{key}", inner)
+    else:
+        found[prefix] = json.dumps(value, ensure_ascii=False)
+
+
 def read_params(path: Path) -> Params:
     """Read and validate a parameters file.
 

@@ -10,7 +10,7 @@ import click
 import pipelines
 from illmrec import atomic
 from illmrec.errors import ParameterError
-from pipelines.params import read_params
+from pipelines.params import flatten, read_params
 
 FOLDER = Path(pipelines.__file__).parent / "presets"
 
@@ -22,6 +22,7 @@ def command() -> None:
     \b
     Example:
       illmrec preset list
+      illmrec preset diff paper authors
       illmrec preset use ml-1m-posters && dvc repro
     """
 
@@ -54,6 +55,39 @@ def use(name: str, force: bool) -> None:
     with atomic.write_file(target) as file:
         file.write(chosen)
     click.echo(f"{target} now holds the preset {name}")
+
+
+@command.command()
+@click.argument("name")
+@click.argument("other", required=False)
+def diff(name: str, other: str | None) -> None:
+    r"""Print what differs between a preset and params.yaml, or between two presets: section.key, both values.
+
+    Values are those in effect, defaults included, of the first data set of each file. Exit code 0 whether they differ
+    or not.
+
+    \b
+    Example:
+      illmrec preset diff paper authors
+      illmrec preset diff sample
+    """
+    mine = find_preset(name)
+    theirs = find_preset(other) if other else click.get_current_context().find_root().obj[1]
+    rows = compare_files(mine, theirs)
+    width = max((len(key) for key, _, _ in rows), default=0)
+    click.echo(f"{'':<{width}}  {name}  |  {other or theirs.name}", err=True)
+    for key, first, second in rows:
+        click.echo(f"{key:<{width}}  {first}  |  {second}")
+    if not rows:
+        click.echo("nothing differs", err=True)
+
+
+def compare_files(first: Path, second: Path) -> list[tuple[str, str, str]]:
+    """Return (section.key, value, other value) of every parameter that differs, of the files' first data sets."""
+    values = [flatten(read_params(path), read_params(path).datasets[0]) for path in (first, second)]
+    keys = dict.fromkeys([*values[0], *values[1]])
+    pairs = [(key, values[0].get(key, "-"), values[1].get(key, "-")) for key in keys]
+    return [pair for pair in pairs if pair[1] != pair[2]]
 
 
 def find_preset(name: str) -> Path:
