@@ -1,4 +1,4 @@
-"""Job ``cost``: what training, evaluation and a nightly export will take on this machine."""
+"""Job ``cost``: what training, evaluation and a nightly export will take on this machine, at this size or another."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Price:
-    """What one command takes; ``steps`` is None where there are none."""
+    """What one command takes; ``steps`` is None where there are none, ``disk_mb`` is what it leaves behind."""
 
     users: int
     steps: int | None
@@ -25,6 +25,15 @@ class Price:
     tflop: float
     seconds: float
     memory_mb: float
+    disk_mb: float
+
+
+@dataclass(frozen=True)
+class Size:
+    """How many users and items to price; as many as the data set has, unless said otherwise."""
+
+    users: int
+    items: int
 
 
 @click.command()
@@ -32,7 +41,9 @@ class Price:
 @click.option(
     "--seconds", default=10.0, show_default=True, type=click.FloatRange(0.1, 600.0), help="Length of the probe."
 )
-def command(dataset: str, as_json: bool, seconds: float) -> None:
+@click.option("--users", type=click.IntRange(min=1), help="Price so many users; default: those of the data set.")
+@click.option("--items", type=click.IntRange(min=1), help="Price so large a catalog; default: the data set's.")
+def command(dataset: str, as_json: bool, seconds: float, users: int | None, items: int | None) -> None:
     r"""Say what training, evaluation and a night will take, before any of it is done.
 
     Prompt tokens are counted, not guessed. Speed is measured with this data set's own prompts on this machine, in a
@@ -40,13 +51,17 @@ def command(dataset: str, as_json: bool, seconds: float) -> None:
     weights and activations; Python and its libraries come on top. Features and CF model must be there; nothing is
     written.
 
+    --users and --items price another size with this data set's prompts: tokens grow with users, comparing with users
+    times items, vectors with both.
+
     \b
     Example:
       illmrec cost --dataset amazon
       illmrec cost --dataset amazon --seconds 30 --json
+      illmrec cost --dataset amazon --users 10000000 --items 500000
     """
     context = open_context(dataset, as_json)
-    prices, facts = estimate(context, seconds)
+    prices, facts = estimate(context, seconds, users=users, items=items)
     if as_json:
         flat = {f"{name}/{key}": value for name, price in prices.items() for key, value in asdict(price).items()}
         context.emit(flat | facts)
@@ -54,8 +69,16 @@ def command(dataset: str, as_json: bool, seconds: float) -> None:
     _show(prices, facts)
 
 
-def estimate(context: Context, seconds: float) -> tuple[dict[str, Price], dict[str, Any]]:
+def estimate(
+    context: Context, seconds: float, *, users: int | None = None, items: int | None = None
+) -> tuple[dict[str, Price], dict[str, Any]]:
     """Return the price of each command, and the rates it was worked out from.
+
+    Args:
+        context: the data set.
+        seconds: length of the probe.
+        users: users to price; None for those of the data set.
+        items: items to price; None for the data set's.
 
     Raises:
         MissingArtifactError: when a stage before training has not run.
@@ -75,27 +98,31 @@ def estimate(context: Context, seconds: float) -> tuple[dict[str, Price], dict[s
     train_rate = probe_training(trainer, seconds / 2)
     score_rate = probe_scoring(model, rows, seconds / 2)
     search_rate = _probe_search(model, context.section(RecommendConfig))
-    heads = model.parts.heads
-    vectors = 4.0 * (len(rows) + model.n_items) * heads.shared_width * len(heads.kinds)
-    loaded = model.backbone.weight_bytes
+    size = Size(users or len(rows), items or model.n_items)
+    grown = size.users / len(rows)
+    vectors = 4.0 * model.parts.heads.shared_width * len(model.parts.heads.kinds)
+    features = 2.0 * sum(matrix.header.width for matrix in model.features.values())
 
-    def price(work: Work, users: int, steps: int | None, took: float, memory: float) -> Price:
-        return Price(users, steps, work.tokens, work.flops / 1e12, took, memory / 1e6)
+    def price(work: Work, steps: int | None, took: float, memory: float, disk: float) -> Price:
+        counted = (round(work.tokens * grown), work.flops * grown / 1e12)
+        return Price(size.users, steps, *counted, took, memory / 1e6, disk / 1e6)
 
     # Both read every user and rank the whole catalog; what else they do (intervals, writing) is small beside it.
-    scored = price(
-        scoring,
-        len(rows),
-        None,
-        scoring.tokens / score_rate + len(rows) * model.n_items / search_rate,
-        loaded + vectors,
-    )
+    took = scoring.tokens * grown / score_rate + size.users * size.items / search_rate
+    # Users are ranked a block at a time, so only the items' vectors lie in memory as a whole.
+    memory = model.backbone.weight_bytes + vectors * (size.items + context.section(RecommendConfig).score_block_users)
+    trained = sum(value.numel() for value in model.named_parameters().values()) * 4.0
+    k = context.section(RecommendConfig).k
     prices = {
         "train": price(
-            training, len(trainer.plan(0)), trainer.total_steps, training.tokens / train_rate, weights + activations
+            training,
+            round(trainer.total_steps * grown),
+            training.tokens * grown / train_rate,
+            weights + activations,
+            trained + features * size.items,
         ),
-        "evaluate": scored,
-        "recommend": scored,
+        "evaluate": price(scoring, None, took, memory + vectors * size.users, 16.0 * size.users),
+        "recommend": price(scoring, None, took, memory, _BYTES_OF_A_ROW * k * size.users),
     }
     facts = {
         "device": pick_device(),
@@ -106,6 +133,10 @@ def estimate(context: Context, seconds: float) -> tuple[dict[str, Price], dict[s
         "last_layer_narrowed": model.backbone.narrows,
     }
     return prices, facts
+
+
+_BYTES_OF_A_ROW = 24.0
+"""Compressed bytes of one recommendation in a Parquet part, roughly; ids are most of it."""
 
 
 def _probe_search(model: Recommender, config: RecommendConfig) -> float:
@@ -129,12 +160,13 @@ def _probe_search(model: Recommender, config: RecommendConfig) -> float:
 
 
 def _show(prices: dict[str, Price], facts: dict[str, Any]) -> None:
-    names = ["users", "steps", "tokens", "TFLOP", "time", "memory"]
+    names = ["users", "steps", "tokens", "TFLOP", "time", "memory", "disk"]
     lines = [["", *names]]
     for name, price in prices.items():
         steps = "-" if price.steps is None else f"{price.steps:,}"
+        sizes = f"{price.memory_mb:,.0f} MB", f"{price.disk_mb:,.0f} MB"
         lines.append([name, f"{price.users:,}", steps, f"{price.tokens:,}", f"{price.tflop:,.3g}",
-                      describe_seconds(price.seconds), f"{price.memory_mb:,.0f} MB"])  # fmt: skip
+                      describe_seconds(price.seconds), *sizes])  # fmt: skip
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     for line in lines:
         click.echo("  ".join(f"{cell:<{width}}" if not column else f"{cell:>{width}}"

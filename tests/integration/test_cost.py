@@ -73,6 +73,22 @@ def test_each_of_two_stages_is_priced_by_its_own_prompts(root: Path, facts: dict
     assert 0.4 * facts["train/tokens"] < changed["train/tokens"] < facts["train/tokens"]
 
 
+def test_another_size_is_priced_with_the_same_prompts(root: Path, facts: dict[str, Any]) -> None:
+    users, items = 1000 * facts["recommend/users"], 50_000
+    large = run_ok(root, "cost", "--seconds", "0.1", "--users", str(users), "--items", str(items))
+    for name in ("train", "evaluate", "recommend"):
+        assert large[f"{name}/users"] == users
+        assert large[f"{name}/tokens"] == pytest.approx(1000 * facts[f"{name}/tokens"], rel=1e-6)
+        assert large[f"{name}/tflop"] == pytest.approx(1000 * facts[f"{name}/tflop"], rel=1e-6)
+    assert large["train/steps"] == pytest.approx(1000 * facts["train/steps"], rel=1e-6)
+    compared = users * items / large["scores_per_second"]
+    read = large["recommend/tokens"] / large["score_tokens_per_second"]
+    assert large["recommend/seconds"] == pytest.approx(compared + read, rel=0.01)
+    vectors = 4 * 16 * 3  # bytes of a vector: width 16 for each of three types
+    assert large["evaluate/memory_mb"] - large["recommend/memory_mb"] == pytest.approx(users * vectors / 1e6, rel=0.2)
+    assert large["recommend/disk_mb"] == pytest.approx(1000 * facts["recommend/disk_mb"], rel=1e-6)
+
+
 def test_nothing_is_written(root: Path, facts: dict[str, Any]) -> None:
     assert facts
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
