@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help environment demo test check format ui clean distclean
+.PHONY: help environment demo test check docs format ui clean distclean
 
 BIN := .venv/bin
 PORT ?= 5000
@@ -42,6 +42,9 @@ check: environment ## Formatting, lint, types and import rules
 format: environment ## Rewrite the code in the house format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: environment ## Build the documentation as a site, work/site/index.html; broken links are errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 ui: environment ## Show runs and models in a browser, on this machine only (PORT=5000)
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow server \
