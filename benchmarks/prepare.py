@@ -1,15 +1,15 @@
-r"""Time and memory from raw files to prepared and split tables, beside plain pandas and json.loads.
+r"""Time and memory from raw files to prepared and split tables, beside pandas and json.loads doing the same work.
 
 Generated raw files in the layouts of Amazon (reviews and metadata, gzip), H&M and MicroLens, three sizes of each; see
 benchmarks/raw_files.py. Two rows a size:
 
-  read               the reader, beside json.loads or pandas.read_csv of the same files into a table
-  prepare and split  both stages with all they do (cleaning, k-core, tables written, negatives), beside plain pandas
-                     doing less: duplicates, k-core, order, last two items, nothing written, no negatives, no texts
+  read               the files into tables, ids coded, malformed rows set aside with line number and reason
+  prepare and split  that, and duplicates, repeats, order, k-core, texts cleaned, sequences, 100 negatives a user, and
+                     every table written to Parquet
 
-The difference is the largest difference of users, items and interactions in the core. One thread each. Plain pandas is
-not run beyond five million interactions, which would take it more than 8 GB; the second row then stands beside plain
-reading alone, and says so.
+The plain way stands in benchmarks/plain_prepare.py; it splits the tables it holds, our stage reads them from disk.
+The difference is the largest of: users, items and interactions in the core, users split, and item indices of sequences
+one by one. One thread each, CPU seconds.
 
 \b
 Example:
@@ -32,18 +32,16 @@ import click
 
 from benchmarks import measure
 
-QUICK = {"amazon": (5_000, 10_000, 20_000), "hm": (40_000, 80_000, 160_000), "microlens": (2_000, 4_000, 8_000)}
+QUICK = {"amazon": (2_500, 5_000, 10_000), "hm": (20_000, 40_000, 80_000), "microlens": (1_000, 2_000, 4_000)}
 FULL = {
     "amazon": (1_250_000, 2_500_000, 5_000_000),
     "hm": (8_000_000, 16_000_000, 31_800_000),
     "microlens": (250_000, 500_000, 1_000_000),
 }
 UNITS = {"amazon": "reviews", "hm": "transactions", "microlens": "users"}
-INTERACTIONS_PER_UNIT = {"amazon": 1, "hm": 1, "microlens": 9}
-PLAIN_LIMIT = 5_000_000
-"""Most interactions that plain pandas is asked to prepare."""
-CORE = 5
+CORE, NEGATIVES, SEED = 5, 100, 0
 PAIRS = 5
+Core = tuple[int, int, int]
 
 
 @click.command(help=__doc__)
@@ -61,7 +59,7 @@ def main(quick: bool, layouts: tuple[str, ...], rows: tuple[int, ...], pairs: in
     settings: dict[str, Any] = {
         "data": "synthetic, see benchmarks/raw_files.py",
         "core": CORE,
-        "negatives": 100,
+        "negatives": NEGATIVES,
         "pairs": pairs,
         "threads": 1,
         "time": "CPU seconds",
@@ -69,35 +67,30 @@ def main(quick: bool, layouts: tuple[str, ...], rows: tuple[int, ...], pairs: in
     measure.show("prepare", settings, found, as_json)
 
 
-def _measure(layout: str, size: int, pairs: int) -> list[measure.Row]:
-    from benchmarks.plain_prepare import prepare_plainly, read_plainly, split_plainly
+def _measure(layout: Any, size: int, pairs: int) -> list[measure.Row]:
+    from benchmarks.plain_prepare import read_plainly
     from illmrec.data.readers import read_raw
 
     with tempfile.TemporaryDirectory() as work:
-        folder = Path(work) / "raw"
-        folder.mkdir()
+        folder, plain, ours = (Path(work) / name for name in ("raw", "plain", "ours"))
+        for path in (folder, plain, ours):
+            path.mkdir()
         _write(layout, folder, size)
-        core: dict[str, tuple[int, int, int]] = {}
+        cores: dict[str, Core] = {}
 
         def go_plainly() -> None:
-            kept = prepare_plainly(read_plainly(layout, folder), CORE)
-            core["plain"] = (kept["user_id"].nunique(), kept["item_id"].nunique(), len(kept))
-            split_plainly(kept)
+            cores["plain"] = _prepare_and_split_plainly(layout, folder, plain)
 
         def go() -> None:
-            core["ours"] = _prepare_and_split(layout, folder, Path(work))
-
-        def read_plain() -> object:
-            return read_plainly(layout, folder)
+            cores["ours"] = _prepare_and_split(layout, folder, ours)
 
         case = f"{layout}, {size:,} {UNITS[layout]}"
-        read = measure.compare(f"{case}: read", read_plain, lambda: read_raw(layout, folder), pairs=pairs)
-        if size * INTERACTIONS_PER_UNIT[layout] > PLAIN_LIMIT:
-            name = f"{case}: prepare and split, beside plain reading alone"
-            return [read, measure.compare(name, read_plain, go, pairs=pairs)]
+        read = measure.compare(
+            f"{case}: read", lambda: read_plainly(layout, folder), lambda: read_raw(layout, folder), pairs=pairs
+        )
         whole = measure.compare(f"{case}: prepare and split", go_plainly, go, pairs=pairs)
-        difference = max(abs(plain - ours) for plain, ours in zip(core["plain"], core["ours"], strict=True))
-        return [read, replace(whole, max_abs_diff=float(difference))]
+        counted = max(abs(a - b) for a, b in zip(cores["plain"], cores["ours"], strict=True))
+        return [read, replace(whole, max_abs_diff=float(max(counted, _compare_sequences(plain, ours))))]
 
 
 def _write(layout: str, folder: Path, size: int) -> None:
@@ -111,27 +104,60 @@ def _write(layout: str, folder: Path, size: int) -> None:
         raw_files.write_microlens(folder, users=size)
 
 
-def _prepare_and_split(layout: Any, folder: Path, work: Path) -> tuple[int, int, int]:
+def _prepare_and_split_plainly(layout: str, folder: Path, work: Path) -> Core:
+    from benchmarks.plain_prepare import prepare_plainly, read_plainly, split_plainly, write_plainly
+
+    tables = prepare_plainly(read_plainly(layout, folder), CORE, SEED)
+    interactions = tables["interactions"]
+    write_plainly(tables, work)
+    del tables
+    write_plainly(split_plainly(interactions, NEGATIVES, SEED), work)
+    return interactions["user_id"].nunique(), interactions["item_id"].nunique(), len(interactions)
+
+
+def _prepare_and_split(layout: Any, folder: Path, work: Path) -> Core:
     """Do what the stages ``prepare`` and ``split`` do; return users, items and interactions of the core."""
     import polars as pl
 
     from illmrec import atomic
-    from illmrec.config import PrepareConfig, SplitConfig
+    from illmrec.config import PrepareConfig
     from illmrec.data.catalog import Catalog
     from illmrec.data.split import draw_negatives, split_leave_one_out
     from pipelines.stages.prepare import prepare
 
-    config = PrepareConfig(format=layout, folder=str(folder), user_core=CORE, item_core=CORE)
+    config = PrepareConfig(format=layout, folder=str(folder), user_core=CORE, item_core=CORE, seed=SEED)
     tables, summary = prepare(folder, config)
     for name, table in tables.items():
         atomic.write_parquet(work / f"{name}.parquet", table)
     del tables
     catalog = Catalog(pl.read_parquet(work / "items.parquet"))
     split = split_leave_one_out(pl.read_parquet(work / "interactions.parquet"), catalog)
-    negatives, _ = draw_negatives(split.sequences, len(catalog), SplitConfig().negatives, seed=0)
+    negatives, _ = draw_negatives(split.sequences, len(catalog), NEGATIVES, seed=SEED)
     atomic.write_parquet(work / "sequences.parquet", split.sequences)
     atomic.write_parquet(work / "negatives.parquet", negatives)
     return summary["users"], summary["items"], summary["interactions"]
+
+
+def _compare_sequences(plain: Path, ours: Path) -> int:
+    """Return the largest difference of the sequences that both wrote: of item indices, or of numbers of them."""
+    import numpy as np
+
+    largest = 0
+    for first, second in zip(_read_sequences(plain), _read_sequences(ours), strict=True):
+        if len(first) != len(second):
+            return abs(len(first) - len(second))
+        largest = max(largest, int(np.abs(first - second).max()))
+    return largest
+
+
+def _read_sequences(folder: Path) -> list[Any]:
+    """Return the users' numbers of training items, those items one after the other, and both targets."""
+    import polars as pl
+
+    table = pl.read_parquet(folder / "sequences.parquet", columns=["train", "valid", "test"])
+    train = table["train"]
+    columns = [train.list.len().cast(pl.Int64), train.explode(), table["valid"], table["test"]]
+    return [column.to_numpy() for column in columns]
 
 
 if __name__ == "__main__":

@@ -73,7 +73,11 @@ SEQUENCES: Schema = {
     "valid": pl.Int32,
     "test": pl.Int32,
 }
-"""Leave-one-out split: item indices, oldest first."""
+"""One row per user to learn from: item indices, oldest first. ``test`` is the user's first test target, null where a
+global-time split leaves the user none."""
+
+TARGETS: Schema = {USER_INDEX: pl.Int32, ITEM_INDEX: pl.Int32}
+"""Every test target, in order of user_index: one per user leave-one-out, any number of them by global time."""
 
 NEGATIVES: Schema = {USER_INDEX: pl.Int32, "negatives": pl.List(pl.Int32)}
-"""Sampled candidates of each user's test target: item indices the user never interacted with."""
+"""Sampled candidates of each user's test targets: item indices the user never interacted with."""

@@ -20,8 +20,9 @@ MAX_SENTENCE = 400
 ROUNDS = 5
 """A text may open or close with several such sentences; at most this many are removed from each end."""
 
-_BREAK = re.compile(r"(?<=[.!?])\s+|(?<=[\u3002\uff01\uff1f])")
+_BREAK = re.compile(r"[.!?]\s+|[\u3002\uff01\uff1f]")  # the first character ends the sentence
 _NO_WORD = re.compile(r"[\W_]+")
+_ASCII_NO_WORD = {code: " " for code in range(128) if not chr(code).isalnum()}
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def _trim(text: str, shared: set[str], removed: set[str]) -> str:
 def _open(text: str) -> str:
     """Return the first sentence, or the beginning of a long one, which no other text is likely to share."""
     end = _BREAK.search(text, 0, MAX_SENTENCE)
-    return text[: end.start()] if end else text[:MAX_SENTENCE]
+    return text[: end.start() + 1] if end else text[:MAX_SENTENCE]
 
 
 def _close(text: str) -> str:
@@ -88,4 +89,7 @@ def _close(text: str) -> str:
 
 
 def _key(sentence: str) -> str:
+    """Return the words of a sentence in lower case; two paths to the same, as most sentences are plain ASCII."""
+    if sentence.isascii():
+        return " ".join(sentence.lower().translate(_ASCII_NO_WORD).split())
     return _NO_WORD.sub(" ", sentence.casefold()).strip()

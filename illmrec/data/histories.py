@@ -39,6 +39,15 @@ class Ragged:
         """Return ``int64 [n]``: the length of each row."""
         return np.diff(self.offsets)
 
+    def take(self, rows: npt.NDArray[np.integer]) -> Ragged:
+        """Return some rows, in the order given."""
+        starts = self.offsets[rows]
+        lengths = self.offsets[np.asarray(rows) + 1] - starts
+        offsets = np.zeros(len(rows) + 1, dtype=np.int64)
+        np.cumsum(lengths, out=offsets[1:])
+        places = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
+        return Ragged(self.values[places], offsets)
+
 
 def pack_rows(rows: Sequence[Sequence[int] | Indices]) -> Ragged:
     """Pack rows of any lengths, empty ones included."""
@@ -56,13 +65,13 @@ def sort_distinct(values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class Sequences:
-    """The leave-one-out split of every user.
+    """The split of every user there is something to learn from.
 
     Args:
         user_ids: external ids; position = user_index.
         train: item indices per user, oldest first.
         valid: ``int32 [n]``: validation target.
-        test: ``int32 [n]``: test target.
+        test: ``int32 [n]``: first test target, -1 for a user without one.
     """
 
     user_ids: list[str]
@@ -96,5 +105,5 @@ def read_sequences(table: pl.DataFrame) -> Sequences:
         user_ids=table[USER_ID].to_list(),
         train=ragged_from_column(table["train"]),
         valid=table["valid"].to_numpy().astype(np.int32),
-        test=table["test"].to_numpy().astype(np.int32),
+        test=table["test"].fill_null(-1).to_numpy().astype(np.int32),
     )

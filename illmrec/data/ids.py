@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from illmrec.data.hash_index import UNKNOWN, HashIndex
 from illmrec.errors import DataError
 
 Codes = npt.NDArray[np.uint32]
@@ -16,7 +17,6 @@ MAX_ID_BYTES = 512
 GOOD, BLANK, LINE_BREAK, CONTROL, TOO_LONG = range(5)
 """What can be wrong with an id: nothing, only white space, a line break, another control character, its length."""
 
-_HASH, _CHECK, _CODE, _ROW = "hash", "check", "code", "row"
 _SEEDS = (11, 12)
 
 
@@ -28,13 +28,14 @@ class IdTable:
     """
 
     def __init__(self) -> None:
-        self._known = pl.DataFrame(schema={_HASH: pl.UInt64, _CHECK: pl.UInt64, _CODE: pl.UInt32})
+        self._index = HashIndex()
+        self._checks = np.zeros(0, dtype=np.uint64)
         self._ids: list[pl.Series] = []
         self._faults = np.zeros(0, dtype=np.uint8)
 
     def __len__(self) -> int:
         """Return the number of different ids seen."""
-        return self._known.height
+        return len(self._index)
 
     @property
     def ids(self) -> pl.Series:
@@ -49,39 +50,37 @@ class IdTable:
     def encode(self, ids: pl.Series) -> Codes:
         """Return ``uint32 [n]``: the code of each id; null counts as the empty id.
 
-        Meant for blocks of 100,000 ids and more: each call costs time in the number of ids known.
+        Meant for blocks of 100,000 ids and more: a call that meets new ids costs time in the number of ids known.
 
         Raises:
             DataError: when two different ids have the same hash.
         """
         ids = ids.fill_null("") if ids.null_count() else ids
-        hashes = pl.DataFrame({_HASH: ids.hash(_SEEDS[0]), _CHECK: ids.hash(_SEEDS[1])})
-        found = hashes.join(self._known, on=_HASH, how="left", maintain_order="left")
-        unknown = found[_CODE].is_null()
-        codes = found[_CODE].fill_null(0).to_numpy().copy()
-        self._compare(found)
-        if unknown.any():
-            fresh = self._add(ids, hashes, unknown)
-            rest = hashes.filter(unknown).join(fresh, on=_HASH, how="left", maintain_order="left")
-            codes[unknown.to_numpy()] = rest[_CODE].to_numpy()
-            self._compare(rest)
-        return codes
+        hashes, checks = (ids.hash(seed).to_numpy() for seed in _SEEDS)
+        codes = self._index.find(hashes)
+        unknown = np.flatnonzero(codes == UNKNOWN)
+        if unknown.size:
+            rows = unknown[_find_first(hashes[unknown])]
+            self._index.add(hashes[rows])
+            self._checks = np.concatenate([self._checks, checks[rows]])
+            self._keep(ids.gather(rows))
+            codes[unknown] = self._index.find(hashes[unknown])
+        if not np.array_equal(self._checks[codes], checks):
+            raise DataError("two different ids have the same hash.", hint="Change one of them.")
+        return codes.view(np.uint32)
 
-    def _add(self, ids: pl.Series, hashes: pl.DataFrame, unknown: pl.Series) -> pl.DataFrame:
-        fresh = hashes.with_row_index(_ROW).filter(unknown).unique(_HASH, keep="first", maintain_order=True)
+    def _keep(self, fresh: pl.Series) -> None:
         # Through Arrow, because a gathered column would keep the memory of the whole block it came from.
-        texts = pl.Series("id", ids.gather(fresh[_ROW]).to_arrow(), dtype=pl.String)
-        codes = pl.Series(_CODE, np.arange(len(self), len(self) + fresh.height, dtype=np.uint32))
-        fresh = fresh.select(_HASH, _CHECK).with_columns(codes)
-        self._known = pl.concat([self._known, fresh])
+        texts = pl.Series("id", fresh.to_arrow(), dtype=pl.String)
         self._ids.append(texts)
         self._faults = np.concatenate([self._faults, judge_ids(texts)])
-        return fresh
 
-    @staticmethod
-    def _compare(found: pl.DataFrame) -> None:
-        if (found[_CHECK] != found[f"{_CHECK}_right"]).any():  # null where the id is new, which does not count
-            raise DataError("two different ids have the same hash.", hint="Change one of them.")
+
+def _find_first(hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
+    """Return the position at which each different hash stands first, in order."""
+    table = pl.DataFrame({"hash": hashes}).with_row_index("row")
+    rows = table.unique("hash", keep="first", maintain_order=True)["row"].to_numpy()
+    return rows.astype(np.int64)
 
 
 def judge_ids(ids: pl.Series) -> npt.NDArray[np.uint8]:

@@ -146,15 +146,13 @@ def _equals_previous(*columns: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]
 
 def _find_first(users: npt.NDArray[np.uint32], items: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
     """Return ``bool [n]``: whether a row is the first with its user and item."""
-    item_bits, row_bits = _count_bits(items.max()), _count_bits(np.int64(len(users)))
-    if _count_bits(users.max()) + item_bits + row_bits > KEY_BITS:
-        order = np.lexsort((items, users))  # stable: of equal pairs the first row stays first
-        repeated = _equals_previous(users[order], items[order])
+    item_bits = _count_bits(items.max())
+    if _count_bits(users.max()) + item_bits > KEY_BITS:
+        order = np.lexsort((items, users))
     else:
         key = (users.astype(np.uint64) << np.uint64(item_bits)) | items
-        key = np.sort((key << np.uint64(row_bits)) | np.arange(len(users), dtype=np.uint64))
-        order = (key & np.uint64((1 << row_bits) - 1)).astype(np.int64)
-        repeated = _equals_previous(key >> np.uint64(row_bits))
+        order = np.argsort(key, kind="stable")  # merges runs, and rows in history order are nearly all of one
+    repeated = _equals_previous(users[order], items[order])  # of equal pairs the first row stays first
     first = np.ones(len(users), dtype=np.bool_)
     first[order[repeated]] = False
     return first

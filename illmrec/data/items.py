@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict
+from functools import cache
 
 import polars as pl
 
@@ -42,11 +43,9 @@ def select_raw_texts(raw_items: pl.DataFrame, item_ids: pl.Series) -> pl.DataFra
 
 def clean_items(raw_texts: pl.DataFrame) -> pl.DataFrame:
     """Return the same rows of ``columns.RAW_TEXTS`` with clean texts, none of them null."""
-    categories = [
-        [name for raw in values or [] if (name := clean_text(raw))] for values in raw_texts["category"].to_list()
-    ]
-    texts = ([clean_text(raw) for raw in raw_texts[name].to_list()] for name in ("title", "brand", "description"))
-    title, brand, description = texts
+    clean = cache(clean_text)  # names of categories and brands are few, and variants share whole descriptions
+    categories = [[name for raw in values or [] if (name := clean(raw))] for values in raw_texts["category"].to_list()]
+    title, brand, description = ([clean(raw) for raw in raw_texts[name].to_list()] for name in TEXTS)
     return items_table(list(zip(raw_texts[ITEM_ID].to_list(), title, brand, categories, description, strict=True)))
 
 

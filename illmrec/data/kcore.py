@@ -20,16 +20,14 @@ def find_core(users: Codes, items: Codes, user_core: int, item_core: int) -> npt
     Returns:
         bool [n]; the largest set that satisfies both, possibly empty.
     """
-    kept = np.arange(users.size)
-    while kept.size:
-        of_user = np.bincount(users[kept])[users[kept]]
-        of_item = np.bincount(items[kept])[items[kept]]
-        enough = (of_user >= user_core) & (of_item >= item_core)
+    mask = np.ones(users.size, dtype=np.bool_)
+    while users.size:
+        enough = (np.bincount(users) >= user_core)[users]
+        enough &= (np.bincount(items) >= item_core)[items]
         if enough.all():
             break
-        kept = kept[enough]
-    mask = np.zeros(users.size, dtype=np.bool_)
-    mask[kept] = True
+        mask[mask] = enough
+        users, items = users[enough], items[enough]
     return mask
 
 

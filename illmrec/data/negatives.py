@@ -13,9 +13,14 @@ from illmrec.seeds import spread_bits
 Seeds = npt.NDArray[np.uint64]
 Indices = npt.NDArray[np.int64]
 
-BLOCK_USERS = 1024
 BLOCK_CELLS = 4_000_000
 """Most (user, item) cells looked at together where whole catalogs are shuffled."""
+
+TABLE_CELLS = 4_000_000
+"""Cells of the table that draws are noted in, a byte each: small enough to stay in the processor's cache."""
+
+FEWEST_USERS, MOST_USERS = 16, 1024
+"""Users drawn for together, however large or small the catalog."""
 
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 _UNIT_BITS = 53
@@ -37,58 +42,78 @@ def sample_negatives(seen: Ragged, items: int, count: int, seeds: Seeds) -> Ragg
     Returns:
         Item indices of each user in the order drawn; all unseen items where there are fewer than ``count``.
     """
-    seen = _drop_repeats(seen, items)
-    unseen = items - seen.lengths
-    crowded = (unseen < 2 * count) | (2 * unseen < items)
+    unseen = _count_unseen(seen, items, count)
+    crowded = _is_crowded(unseen, items, count)
+    table = np.zeros((len(seen), count), dtype=np.int32)
+    rows = max(1, BLOCK_CELLS // max(items, 1))
+    for users in _split_blocks(np.flatnonzero(crowded), rows):
+        drawn = _shuffle_unseen(_take_rows(seen, users), items, seeds[users])[:, :count]
+        table[users, : drawn.shape[1]] = drawn
+    _follow_streams(table, np.flatnonzero(~crowded), seen, items, seeds)
     lengths = np.minimum(count, unseen)
     offsets = np.zeros(len(seen) + 1, dtype=np.int64)
     np.cumsum(lengths, out=offsets[1:])
-    values = np.zeros(offsets[-1], dtype=np.int32)
-    rows = max(1, BLOCK_CELLS // max(items, 1))
-    for users in _split_blocks(np.flatnonzero(crowded), rows):
-        drawn = _shuffle_unseen(_take_rows(seen, users), items, seeds[users])
-        for user, row in zip(users, drawn, strict=True):
-            values[offsets[user] : offsets[user + 1]] = row[: lengths[user]]
-    for users in _split_blocks(np.flatnonzero(~crowded), BLOCK_USERS):
-        table = _draw_until_enough(_take_rows(seen, users), items, count, seeds[users])
-        values[offsets[users][:, None] + np.arange(count)] = table
-    return Ragged(values, offsets)
+    full = offsets[-1] == table.size
+    return Ragged(table.ravel() if full else table[np.arange(count) < lengths[:, None]], offsets)
 
 
-def _draw_until_enough(seen: Ragged, items: int, count: int, seeds: Seeds) -> npt.NDArray[np.int32]:
-    """Return ``int32 [n, count]``: for each user the first ``count`` fresh items of the stream."""
-    table = np.zeros((len(seen), count), dtype=np.int32)
-    users, length = np.arange(len(seen)), count + count // 8 + 8
+def _is_crowded(unseen: Indices, items: int, count: int) -> npt.NDArray[np.bool_]:
+    return (unseen < 2 * count) | (2 * unseen < items)
+
+
+def _count_unseen(seen: Ragged, items: int, count: int) -> Indices:
+    """Return ``int64 [n]``: how many items are new to each user; repeats count where that could make a difference."""
+    unseen = items - seen.lengths
+    doubtful = np.flatnonzero(_is_crowded(unseen, items, count))
+    unseen[doubtful] = items - _drop_repeats(_take_rows(seen, doubtful), items).lengths
+    return unseen
+
+
+def _follow_streams(table: npt.NDArray[np.int32], users: Indices, seen: Ragged, items: int, seeds: Seeds) -> None:
+    """Fill the rows of ``users`` in ``int32 [n, count]``: with the first fresh items of each one's stream."""
+    count = table.shape[1]
+    size = max(FEWEST_USERS, min(MOST_USERS, TABLE_CELLS // items)) if users.size else 0
+    length = count + count // 16 + 2
     while users.size:
-        drawn = _draw_fresh(_take_rows(seen, users), items, length, seeds[users])
-        enough = drawn.lengths >= count
-        table[users[enough]] = drawn.values[drawn.offsets[:-1][enough][:, None] + np.arange(count)]
-        users, length = users[~enough], 2 * length
-    return table
+        notes = np.empty(size * items, dtype=np.min_scalar_type(length))
+        short = []
+        for block in _split_blocks(users, size):
+            drawn, fresh = _draw(_take_rows(seen, block), items, length, seeds[block], notes)
+            found = np.cumsum(fresh, axis=1, dtype=np.int32)
+            enough = found[:, -1] >= count
+            fresh &= (found <= count) & enough[:, None]
+            table[block[enough]] = drawn[fresh].reshape(-1, count)
+            short.append(block[~enough])
+        users, length = np.concatenate(short), 2 * length
 
 
-def _draw_fresh(seen: Ragged, items: int, length: int, seeds: Seeds) -> Ragged:
-    """Return what of each user's first ``length`` stream items is neither seen nor came before, in stream order.
+def _draw(
+    seen: Ragged, items: int, length: int, seeds: Seeds, notes: npt.NDArray[np.unsignedinteger]
+) -> tuple[Indices, npt.NDArray[np.bool_]]:
+    """Draw the first ``length`` items of each user's stream, and say which are fresh: neither seen nor drawn before.
 
-    All users at once: (user, item, place in the stream) as one number, seen items at place 0. Sorted, an item is fresh
-    if the number before it names another item; sorted once more by place, the fresh ones are in stream order.
+    Each draw's place in the stream is noted in the cell of its user and item, the last place first, so that the first
+    place stays; then 0 is noted for seen items. A draw whose place still stands is fresh. Only cells written here are
+    read, so ``notes`` need not be cleared.
+
+    Args:
+        seen: item indices each user interacted with.
+        items: number of items in the catalog.
+        length: draws of each user.
+        seeds: ``uint64 [n]``: one seed for each user.
+        notes: at least n * ``items`` cells that hold numbers up to ``length``.
+
+    Returns:
+        ``int64 [n, length]``: items; ``bool [n, length]``: whether each is fresh.
     """
-    item_bits, place_bits = np.uint64(items.bit_length()), np.uint64(length.bit_length())
-    place = np.arange(1, length + 1, dtype=np.uint64)
-    numbers = spread_bits(seeds[:, None] + place * _STEP) >> np.uint64(64 - _UNIT_BITS)
-    item = (numbers * (items / 2**_UNIT_BITS)).astype(np.uint64)
-    user = np.arange(len(seen), dtype=np.uint64)
-    drawn = (((user[:, None] << item_bits) | item) << place_bits) | place
-    known = ((np.repeat(user, seen.lengths) << item_bits) | seen.values.astype(np.uint64)) << place_bits
-    keys = np.sort(np.concatenate([drawn.ravel(), known]))
-    pairs = keys >> place_bits
-    fresh = np.append([True], pairs[1:] != pairs[:-1]) & ((keys & _low(place_bits)) > 0)
-    keys, pairs = keys[fresh], pairs[fresh]
-    users = pairs >> item_bits
-    ordered = np.sort((((users << place_bits) | (keys & _low(place_bits))) << item_bits) | (pairs & _low(item_bits)))
-    offsets = np.zeros(len(seen) + 1, dtype=np.int64)
-    np.cumsum(np.bincount(users.astype(np.int64), minlength=len(seen)), out=offsets[1:])
-    return Ragged((ordered & _low(item_bits)).astype(np.int32), offsets)
+    backwards = np.arange(length, 0, -1, dtype=np.uint64)
+    numbers = spread_bits(seeds[:, None] + backwards * _STEP) >> np.uint64(64 - _UNIT_BITS)
+    drawn = (numbers * (items / 2**_UNIT_BITS)).astype(np.int64)
+    first_cells = np.arange(len(seen)) * items
+    cells, places = drawn + first_cells[:, None], backwards.astype(notes.dtype)
+    notes[cells] = places
+    notes[np.repeat(first_cells, seen.lengths) + seen.values] = 0
+    return drawn[:, ::-1], (notes[cells] == places)[:, ::-1]
 
 
 def _shuffle_unseen(seen: Ragged, items: int, seeds: Seeds) -> npt.NDArray[np.int64]:
@@ -96,10 +121,6 @@ def _shuffle_unseen(seen: Ragged, items: int, seeds: Seeds) -> npt.NDArray[np.in
     keys = spread_bits(seeds[:, None] + np.arange(1, items + 1, dtype=np.uint64) * _STEP) >> np.uint64(1)
     keys[np.repeat(np.arange(len(seen)), seen.lengths), seen.values] |= np.uint64(1 << 63)
     return np.argsort(keys, axis=1, kind="stable")
-
-
-def _low(bits: np.uint64) -> np.uint64:
-    return np.uint64((1 << int(bits)) - 1)
 
 
 def _drop_repeats(rows: Ragged, items: int) -> Ragged:
@@ -110,7 +131,7 @@ def _drop_repeats(rows: Ragged, items: int) -> Ragged:
 
 
 def _take_rows(rows: Ragged, chosen: Indices) -> Ragged:
-    lengths = rows.lengths[chosen]
+    lengths = rows.offsets[chosen + 1] - rows.offsets[chosen]  # not rows.lengths: that looks at every row
     offsets = np.zeros(len(chosen) + 1, dtype=np.int64)
     np.cumsum(lengths, out=offsets[1:])
     places = np.arange(offsets[-1]) + np.repeat(rows.offsets[chosen] - offsets[:-1], lengths)

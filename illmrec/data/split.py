@@ -1,7 +1,8 @@
 """Leave-one-out split: per user the last interaction is the test target, the second last the validation target.
 
 Leave-one-out is a split per user, not on the clock: another user's training interactions can be younger than this
-user's test target. The share of such targets is reported. Everything works on flat arrays, for millions of users.
+user's test target. The share of such targets is reported; :mod:`illmrec.data.global_time` has none. Everything works on
+flat arrays, for millions of users.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from illmrec.columns import ITEM_ID, NEGATIVES, SEQUENCES, TIMESTAMP, USER_ID, USER_INDEX
+from illmrec.columns import ITEM_ID, ITEM_INDEX, NEGATIVES, SEQUENCES, TIMESTAMP, USER_ID, USER_INDEX
 from illmrec.data.catalog import Catalog
 from illmrec.data.histories import Ragged, ragged_from_column
 from illmrec.data.lists import build_lists
 from illmrec.data.negatives import sample_negatives
+from illmrec.data.popular_negatives import sample_popular_negatives
 from illmrec.errors import DataError
 from illmrec.seeds import derive_seed_of_each
 
@@ -28,21 +30,23 @@ Times = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Split:
-    """A leave-one-out split.
+    """What is learned from and what is tested.
 
     Attributes:
         sequences: ``columns.SEQUENCES``, one row per user, sorted by user_id.
+        targets: ``columns.TARGETS``.
         counts: users put aside and other counts for the summary.
         shares: shares and means for the summary.
     """
 
     sequences: pl.DataFrame
+    targets: pl.DataFrame
     counts: dict[str, int]
     shares: dict[str, float]
 
 
 @dataclass(frozen=True)
-class _Histories:
+class Histories:
     """Whole histories, sorted by user id.
 
     Attributes:
@@ -66,7 +70,7 @@ def split_leave_one_out(interactions: pl.DataFrame, catalog: Catalog) -> Split:
     Raises:
         DataError: when an interaction names an item outside the catalog, or no user has three interactions.
     """
-    everyone = _gather_histories(interactions, catalog)
+    everyone = gather_histories(interactions, catalog)
     histories = _keep_long(everyone)
     users = len(histories.user_ids)
     if not users:
@@ -90,35 +94,66 @@ def split_leave_one_out(interactions: pl.DataFrame, catalog: Catalog) -> Split:
         "items": len(catalog),
         "train_interactions": len(train.values),
         "users_put_aside": len(everyone.user_ids) - users,
+        "test_targets": users,
     }
-    return Split(pl.DataFrame(columns, schema=SEQUENCES), counts, _measure(histories))
+    sequences = pl.DataFrame(columns, schema=SEQUENCES)
+    targets = sequences.select(USER_INDEX, pl.col("test").alias(ITEM_INDEX))
+    return Split(sequences, targets, counts, _measure(histories))
 
 
 def draw_negatives(
-    sequences: pl.DataFrame, items: int, count: int, *, seed: int
+    sequences: pl.DataFrame, items: int, count: int, *, seed: int, targets: pl.DataFrame | None = None
 ) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Draw each user's sampled candidates.
+    """Draw each user's sampled candidates, uniformly.
 
     Args:
         sequences: ``columns.SEQUENCES``.
         items: number of items in the catalog.
         count: candidates per user.
         seed: seed of the draws; a user's draw depends on it, the user's id and the user's items only.
+        targets: ``columns.TARGETS``, where users have other targets than those of ``sequences``.
 
     Returns:
         ``columns.NEGATIVES`` in the order of ``sequences``, and counts for the summary. A user who leaves fewer than
         ``count`` unseen items gets all of those.
     """
-    seen = ragged_from_column(sequences.select(pl.concat_list("train", "valid", "test")).to_series())
+    seen = _gather_seen(sequences, targets)
     drawn = sample_negatives(seen, items, count, derive_seed_of_each(sequences[USER_ID], seed, "negatives"))
-    table = pl.DataFrame(
-        {USER_INDEX: sequences[USER_INDEX], "negatives": build_lists(pl.Series(drawn.values), drawn.offsets)},
-        schema=NEGATIVES,
-    )
-    return table, {"negatives_per_user": count, "users_with_fewer_negatives": int((drawn.lengths < count).sum())}
+    facts = {"negatives_per_user": count, "users_with_fewer_negatives": int((drawn.lengths < count).sum())}
+    return _tabulate_negatives(sequences, drawn), facts
 
 
-def _gather_histories(interactions: pl.DataFrame, catalog: Catalog) -> _Histories:
+def draw_popular_negatives(
+    sequences: pl.DataFrame, items: int, count: int, *, seed: int, targets: pl.DataFrame | None = None
+) -> tuple[pl.DataFrame, dict[str, int]]:
+    """Draw each user's sampled candidates in proportion to training interactions; arguments as :func:`draw_negatives`.
+
+    A user's draw depends on the counts of the training interactions as well, and so on all users.
+    """
+    counts = np.bincount(ragged_from_column(sequences["train"]).values, minlength=items).astype(np.float64)
+    seeds = derive_seed_of_each(sequences[USER_ID], seed, "popular negatives")
+    drawn = sample_popular_negatives(_gather_seen(sequences, targets), counts, count, seeds)
+    facts = {"users_with_fewer_popular_negatives": int((drawn.lengths < count).sum())}
+    return _tabulate_negatives(sequences, drawn), facts
+
+
+def _gather_seen(sequences: pl.DataFrame, targets: pl.DataFrame | None) -> Ragged:
+    """Return every item each user interacted with, test targets included; repeats count."""
+    parts = [pl.col("train"), pl.concat_list("valid")]
+    if targets is None:
+        return ragged_from_column(sequences.select(pl.concat_list(*parts, pl.concat_list("test"))).to_series())
+    own = targets.group_by(USER_INDEX, maintain_order=True).agg(pl.col(ITEM_INDEX).alias("targets"))
+    joined = sequences.join(own, on=USER_INDEX, how="left", maintain_order="left")
+    empty = pl.lit([], dtype=pl.List(pl.Int32))
+    return ragged_from_column(joined.select(pl.concat_list(*parts, pl.col("targets").fill_null(empty))).to_series())
+
+
+def _tabulate_negatives(sequences: pl.DataFrame, drawn: Ragged) -> pl.DataFrame:
+    columns = {USER_INDEX: sequences[USER_INDEX], "negatives": build_lists(pl.Series(drawn.values), drawn.offsets)}
+    return pl.DataFrame(columns, schema=NEGATIVES)
+
+
+def gather_histories(interactions: pl.DataFrame, catalog: Catalog) -> Histories:
     """Return each user's interactions side by side, users in order of their ids."""
     if not interactions[USER_ID].is_sorted():  # `prepare` writes them sorted
         interactions = interactions.sort(USER_ID, maintain_order=True)
@@ -131,10 +166,10 @@ def _gather_histories(interactions: pl.DataFrame, catalog: Catalog) -> _Historie
     users = interactions[USER_ID]
     starts = (users != users.shift(1)).fill_null(value=True).arg_true()
     offsets = np.append(starts.to_numpy(), len(users)).astype(np.int64)
-    return _Histories(users.gather(starts), Ragged(items, offsets), interactions[TIMESTAMP].to_numpy())
+    return Histories(users.gather(starts), Ragged(items, offsets), interactions[TIMESTAMP].to_numpy())
 
 
-def _keep_long(histories: _Histories) -> _Histories:
+def _keep_long(histories: Histories) -> Histories:
     """Return the histories of users with enough interactions."""
     lengths = histories.items.lengths
     long_enough = lengths >= SHORTEST
@@ -143,10 +178,10 @@ def _keep_long(histories: _Histories) -> _Histories:
     kept = np.repeat(long_enough, lengths)
     offsets = np.append(0, np.cumsum(lengths[long_enough])).astype(np.int64)
     items = Ragged(histories.items.values[kept], offsets)
-    return _Histories(histories.user_ids.filter(pl.Series(long_enough)), items, histories.times[kept])
+    return Histories(histories.user_ids.filter(pl.Series(long_enough)), items, histories.times[kept])
 
 
-def _measure(histories: _Histories) -> dict[str, float]:
+def _measure(histories: Histories) -> dict[str, float]:
     items, times = histories.items, histories.times
     lengths, last = items.lengths, items.offsets[1:] - 1
     equals_target = items.values == np.repeat(items.values[last], lengths)

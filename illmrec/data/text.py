@@ -23,7 +23,6 @@ _HIDDEN_ENDING = {
 }
 _BREAKING_TAG = re.compile(r"</?(?:br|p|div|li|ul|ol|tr|td|th|table|h[1-6]|hr|option)\b[^<>]*>", re.IGNORECASE)
 _TAG = re.compile(r"</?[a-zA-Z][^<>]*>|<![a-zA-Z][^<>]*>|<\?[^<>]*>")
-_SPACE = re.compile(r"\s+")
 _INVISIBLE_CATEGORIES = {"Cc", "Cf", "Cs", "Co"}
 
 
@@ -38,17 +37,23 @@ def clean_text(raw: str | None) -> str:
     text = raw[:MAX_RAW_CHARACTERS]
     if "<" in text or "&" in text:
         text = _remove_markup(text)
-    text = _SPACE.sub(" ", text)
-    if not text.isprintable():
-        text = "".join(c for c in text if c == " " or unicodedata.category(c) not in _INVISIBLE_CATEGORIES)
-    text = unicodedata.normalize("NFC", text)
-    return _SPACE.sub(" ", text).strip()[:MAX_CHARACTERS].rstrip()
+    text = _collapse(text)
+    if not (text.isascii() and text.isprintable()):
+        text = "".join(c for c in text if c.isprintable() or unicodedata.category(c) not in _INVISIBLE_CATEGORIES)
+        text = _collapse(unicodedata.normalize("NFC", text))
+    return text[:MAX_CHARACTERS].rstrip()
+
+
+def _collapse(text: str) -> str:
+    """Return a text with single spaces; faster than a substitution for white space."""
+    return " ".join(text.split())
 
 
 def _remove_markup(text: str) -> str:
     for _ in range(ROUNDS):
         before = text
-        text = _TAG.sub("", _BREAKING_TAG.sub(" ", _remove_hidden(text)))
+        if "<" in text:
+            text = _TAG.sub("", _BREAKING_TAG.sub(" ", _remove_hidden(text)))
         text = html.unescape(text)
         if text == before:
             break

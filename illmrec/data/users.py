@@ -13,10 +13,12 @@ def build_users(core: pl.Series, interacting: pl.Series, named: pl.Series) -> pl
     """Return ``columns.USERS`` sorted by user_id.
 
     Args:
-        core: user ids of the core.
-        interacting: ids of every user with an interaction.
+        core: different user ids of the core.
+        interacting: different ids of every user with an interaction, those of the core among them.
         named: user ids of a file of users; they may have no interaction.
     """
-    groups = [(core, CORE), (interacting, BELOW_CORE), (named, NO_INTERACTIONS)]
-    tables = [pl.DataFrame({USER_ID: ids.unique()}).with_columns(status=pl.lit(status)) for ids, status in groups]
-    return pl.concat(tables).unique(USER_ID, keep="first", maintain_order=True).sort(USER_ID).cast(pl.Schema(USERS))
+    status = pl.when(pl.col(USER_ID).is_in(core.implode())).then(pl.lit(CORE)).otherwise(pl.lit(BELOW_CORE))
+    known = pl.DataFrame({USER_ID: interacting}).with_columns(status=status)
+    others = pl.DataFrame({USER_ID: named.unique()}).join(known, on=USER_ID, how="anti")
+    tables = [known, others.with_columns(status=pl.lit(NO_INTERACTIONS))]
+    return pl.concat(tables).sort(USER_ID).cast(pl.Schema(USERS))

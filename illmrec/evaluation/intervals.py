@@ -20,8 +20,9 @@ def bootstrap_means(values: npt.NDArray[np.float64], samples: int, seed: int) ->
     means = np.empty((samples, values.shape[1]))
     for start in range(0, samples, _BLOCK):
         size = min(_BLOCK, samples - start)
-        weights = rng.multinomial(n, np.full(n, 1.0 / n), size=size)
-        means[start : start + size] = weights @ values / n
+        drawn = rng.integers(0, n, (size, n)) + n * np.arange(size)[:, None]
+        weights = np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n)
+        means[start : start + size] = weights.astype(np.float64) @ values / n
     return means
 
 

@@ -1,4 +1,4 @@
-"""Ranking metrics of one relevant item per user, from its 1-based rank."""
+"""Ranking metrics of one relevant item, from its 1-based rank."""
 
 from __future__ import annotations
 
@@ -20,13 +20,26 @@ def ndcg(ranks: Ranks, k: int) -> PerUser:
     return np.where(ranks <= k, 1.0 / np.log2(ranks + 1.0), 0.0)
 
 
-def reciprocal_rank(ranks: Ranks) -> PerUser:
-    """Return ``float64 [n]``: ``1 / rank``, without a cutoff."""
-    return np.asarray(1.0 / ranks, dtype=np.float64)
+def reciprocal_rank(ranks: Ranks, k: int | None = None) -> PerUser:
+    """Return ``float64 [n]``: ``1 / rank``; with a cutoff, 0 where the target is not among the first k."""
+    reciprocal = np.asarray(1.0 / ranks, dtype=np.float64)
+    return reciprocal if k is None else np.where(ranks <= k, reciprocal, 0.0)
 
 
 def compute_metrics(ranks: Ranks, cutoffs: tuple[int, ...]) -> dict[str, PerUser]:
-    """Return every metric per user: ``hit@k`` and ``ndcg@k`` for each cutoff, and ``mrr``."""
+    """Return every metric per target: ``hit@k``, ``ndcg@k`` and ``mrr@k`` for each cutoff, and ``mrr``."""
     metrics = {f"hit@{k}": hit_rate(ranks, k) for k in cutoffs}
     metrics |= {f"ndcg@{k}": ndcg(ranks, k) for k in cutoffs}
+    metrics |= {f"mrr@{k}": reciprocal_rank(ranks, k) for k in cutoffs}
     return metrics | {"mrr": reciprocal_rank(ranks)}
+
+
+def average_by_user(values: PerUser, owners: npt.NDArray[np.int64], users: int) -> PerUser:
+    """Return ``float64 [users]``: the mean over each user's targets.
+
+    Args:
+        values: ``float64 [c]``: one per target.
+        owners: ``int64 [c]``: the user each target belongs to; every user has at least one.
+        users: number of users.
+    """
+    return np.asarray(np.bincount(owners, values, users) / np.bincount(owners, minlength=users), dtype=np.float64)

@@ -1,31 +1,40 @@
-"""What a target is ranked among: the full catalog (primary) or stored sampled negatives (the paper's).
+"""What a target is ranked among: the full catalog (primary), or stored or given candidates of each user.
 
-In both, items the user has already interacted with are no candidates, the target always is one.
+In all of them, items the user has already interacted with are no candidates, and the target always is one. Other
+targets of the same user are none either: an item that the user did take later is no wrong answer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from illmrec.data.histories import Indices, Ragged
-from illmrec.evaluation.rank import Ranks, rank_target
+from illmrec.errors import DataError
+from illmrec.evaluation.rank import Ranks, average_ranks, count_rivals, refuse_broken
+from illmrec.evaluation.top import select_top
+from illmrec.progress import track_items
 
-_BLOCK_USERS = 512
+BLOCK_CELLS = 4_000_000
+"""Scores held at a time, about; memory is a few times that, whatever the number of users and items."""
+FIRST_USERS = 16
+"""Users of the first block, from which the number of items becomes known."""
 
 
 class Scorer(Protocol):
     """Anything that scores the whole catalog for a block of users."""
 
     def score_users(self, users: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-        """Return ``float32 [n, n_items]`` for user indices ``[n]``."""
+        """Return ``float32 [n, n_items]`` for positions of users ``[n]``, in an array that may be written to."""
 
 
 class DotScorer:
-    """Scores that are dot products of user and item vectors.
+    """Scores that are dot products of user and item vectors, in single precision.
 
     Args:
         users: ``float32 [n_users, d]``.
@@ -33,11 +42,11 @@ class DotScorer:
     """
 
     def __init__(self, users: npt.NDArray[np.float32], items: npt.NDArray[np.float32]) -> None:
-        self._users, self._items = users, items
+        self.users, self.items = users, items
 
     def score_users(self, users: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """Return ``float32 [n, n_items]`` for user indices ``[n]``."""
-        return np.asarray(self._users[users] @ self._items.T, dtype=np.float32)
+        return np.asarray(self.users[users] @ self.items.T, dtype=np.float32)
 
 
 class PopularityScorer:
@@ -56,10 +65,103 @@ class PopularityScorer:
         return np.tile(self._counts, (len(users), 1))
 
 
+@dataclass(frozen=True)
+class Cases:
+    """Whom to rank for, and which items.
+
+    Args:
+        users: ``int64 [n]``: user_index of each. Scorers know a user by the position here.
+        histories: per user what is known before the targets; no candidates.
+        targets: per user the target items, at least one.
+    """
+
+    users: npt.NDArray[np.int64]
+    histories: Ragged
+    targets: Ragged
+
+    def __len__(self) -> int:
+        """Return the number of users."""
+        return len(self.users)
+
+    @property
+    def owners(self) -> npt.NDArray[np.int64]:
+        """Return ``int64 [c]``: of each target the position in ``users``."""
+        return np.repeat(np.arange(len(self.users)), self.targets.lengths)
+
+    def choose(self, positions: npt.NDArray[np.int64]) -> Cases:
+        """Return the cases of some users."""
+        return Cases(self.users[positions], self.histories.take(positions), self.targets.take(positions))
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """What one pass over the scores found.
+
+    Args:
+        ranks: protocol -> ``float64 [c]``: rank of each target, in the order of ``Cases.targets.values``.
+        tied: ``bool [c]``: whether another candidate of the full catalog has the target's score.
+        lists: ``int32 [n, k]``: the best items that are not in the history, best first; -1 after the last.
+    """
+
+    ranks: Mapping[str, Ranks]
+    tied: npt.NDArray[np.bool_]
+    lists: Indices
+
+
+def rank_cases(
+    scorer: Scorer,
+    cases: Cases,
+    pools: Mapping[str, Ragged] | None = None,
+    *,
+    list_length: int = 0,
+    allowed: npt.NDArray[np.bool_] | None = None,
+    label: str | None = None,
+) -> Ranked:
+    """Rank every target under every protocol, and list the best items, in one pass over blocks of users.
+
+    Args:
+        scorer: the model.
+        cases: users, histories, targets.
+        pools: protocol -> per user the candidates beside the target; they must not hold targets or history.
+        list_length: k of the lists.
+        allowed: ``bool [n_items]``: candidates of the full catalog; None for all items.
+        label: name of a progress bar; None for no bar.
+
+    Returns:
+        Ranks under ``full`` and under each pool's name. Time grows with users x items.
+
+    Raises:
+        ModelError: when a score is NaN or a target's is not finite.
+        DataError: when a target is no item.
+    """
+    pools = pools or {}
+    if len(cases.targets.values) and cases.targets.values.min() < 0:
+        raise DataError("a user without a target cannot be ranked.", hint="Rank the users of targets.parquet only.")
+    ranks = {name: np.empty(len(cases.targets.values)) for name in ("full", *pools)}
+    tied = np.zeros(len(cases.targets.values), dtype=np.bool_)
+    lists = np.zeros((len(cases), list_length), dtype=np.int32)
+    for users, scores in _score_blocks(scorer, cases, label):
+        block = cases.choose(users)
+        places = slice(cases.targets.offsets[users[0]], cases.targets.offsets[users[-1] + 1])
+        own = scores[block.owners, block.targets.values]
+        refuse_broken(scores, own)
+        for name, pool in pools.items():
+            ranks[name][places] = _rank_in_pool(scores, own, block.owners, pool.take(users))
+        if allowed is not None:
+            scores[:, ~allowed] = -np.inf
+        _leave_out(scores, block.histories)
+        if list_length:
+            lists[users] = select_top(scores, list_length)
+        _leave_out(scores, block.targets)
+        above, equal = count_rivals(scores if len(own) == len(scores) else scores[block.owners], own)
+        ranks["full"][places], tied[places] = average_ranks(above, equal), equal > 0
+    return Ranked(ranks, tied, lists)
+
+
 def rank_users(
     scorer: Scorer, histories: Ragged, targets: Indices, negatives: Ragged | None = None
 ) -> Mapping[str, Ranks]:
-    """Rank every user's target under both protocols.
+    """Rank one target of every user.
 
     Args:
         scorer: the model.
@@ -69,37 +171,45 @@ def rank_users(
 
     Returns:
         ``full`` and, with negatives, ``sampled``: ``float64 [n]``. Time grows with users x items.
+
+    Raises:
+        ModelError: when a score is NaN or a target's is not finite.
+        DataError: when a target is no item.
     """
-    ranks = {name: np.empty(len(targets)) for name in (("full", "sampled") if negatives is not None else ("full",))}
-    for start in range(0, len(targets), _BLOCK_USERS):
-        users = np.arange(start, min(start + _BLOCK_USERS, len(targets)))
-        scores = scorer.score_users(users)
-        if negatives is not None:
-            ranks["sampled"][users] = _rank_sampled(scores, users, targets, negatives)
-        ranks["full"][users] = _rank_full(scores, users, targets, histories)
-    return ranks
+    cases = Cases(np.arange(len(targets)), histories, Ragged(targets, np.arange(len(targets) + 1)))
+    return rank_cases(scorer, cases, {} if negatives is None else {"sampled": negatives}).ranks
 
 
-def _rank_full(
-    scores: npt.NDArray[np.float32], users: npt.NDArray[np.int64], targets: Indices, histories: Ragged
+def _score_blocks(
+    scorer: Scorer, cases: Cases, label: str | None
+) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]]:
+    """Yield positions of users and their scores ``float32 [n, n_items]``, block by block."""
+    start, size = 0, FIRST_USERS
+    with track_items(label, total=len(cases), unit="user") if label else nullcontext(_ignore) as advance:
+        while start < len(cases):
+            positions = np.arange(start, min(start + size, len(cases)))
+            scores = scorer.score_users(positions)
+            start, size = start + size, max(1, BLOCK_CELLS // scores.shape[1])
+            yield positions, scores
+            advance(len(positions))
+
+
+def _ignore(count: int) -> None:
+    """Do nothing with the number of users just ranked."""
+    del count
+
+
+def _leave_out(scores: npt.NDArray[np.float32], items: Ragged) -> None:
+    scores[np.repeat(np.arange(len(items)), items.lengths), items.values] = -np.inf
+
+
+def _rank_in_pool(
+    scores: npt.NDArray[np.float32], own: npt.NDArray[np.float32], owners: npt.NDArray[np.int64], pool: Ragged
 ) -> Ranks:
-    own = scores[np.arange(len(users)), targets[users]]
-    first, last = int(users[0]), int(users[-1]) + 1
-    rows = np.repeat(np.arange(len(users)), histories.lengths[users])
-    scores[rows, histories.values[histories.offsets[first] : histories.offsets[last]]] = -np.inf
-    scores[np.arange(len(users)), targets[users]] = own
-    return rank_target(scores, targets[users])
-
-
-def _rank_sampled(
-    scores: npt.NDArray[np.float32], users: npt.NDArray[np.int64], targets: Indices, negatives: Ragged
-) -> Ranks:
-    size = int(negatives.lengths[users].max())
-    candidates = np.full((len(users), size + 1), -np.inf, dtype=np.float32)
-    candidates[:, 0] = scores[np.arange(len(users)), targets[users]]
-    rows = np.repeat(np.arange(len(users)), negatives.lengths[users])
-    columns = np.concatenate([np.arange(1, length + 1) for length in negatives.lengths[users]])
-    first, last = int(users[0]), int(users[-1]) + 1
-    drawn = negatives.values[negatives.offsets[first] : negatives.offsets[last]]
-    candidates[rows, columns] = scores[rows, drawn]
-    return rank_target(candidates, np.zeros(len(users), dtype=np.int64))
+    """Return ``float64 [c]``: ranks of targets with scores ``own`` among the pool of their owner."""
+    mine = pool.take(owners)
+    case = np.repeat(np.arange(len(owners)), mine.lengths)
+    rivals, bar = scores[owners[case], mine.values], own[case]
+    above = np.bincount(case[rivals > bar], minlength=len(owners))
+    tied = np.bincount(case[rivals == bar], minlength=len(owners))
+    return average_ranks(above, tied)

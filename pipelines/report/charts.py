@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from pipelines.report.results import MODELS, Interval, MetricRow, signed
+from pipelines.report.figures import MODELS, Interval, signed
+from pipelines.report.knockouts import KnockoutRow
+from pipelines.report.results import MetricRow
+from pipelines.report.slices import SliceRow
 from pipelines.report.svg import Axis, draw_figure, element, make_axis
 
 WIDTH, HEIGHT = 380.0, 230.0
@@ -146,8 +149,8 @@ def measure_reach(bars: Sequence[Mapping[str, float]]) -> tuple[float, float]:
     return low, high
 
 
-def draw_intervals(rows: Sequence[MetricRow], label: str) -> Markup:
-    """Return every metric of every model as a dot on a line that spans its interval."""
+def draw_intervals(rows: Sequence[MetricRow | SliceRow], label: str) -> Markup:
+    """Return every row's models as dots on lines that span their intervals."""
     pitch, first = 14.0, 34.0
     block = pitch * len(MODELS) + 12
     height = first + block * len(rows) + 30
@@ -164,6 +167,27 @@ def draw_intervals(rows: Sequence[MetricRow], label: str) -> Markup:
         parts.append(element("text", row.label, x=70, y=top + pitch + 4, text_anchor="end"))
         for place, model in enumerate(MODELS):
             parts += _draw_dot(axis, row.models[model], top + pitch * place, model)
+    return draw_figure(WIDTH, height, label, *parts)
+
+
+def draw_gaps(rows: Sequence[KnockoutRow], label: str) -> Markup:
+    """Return the differences to the intact model as dots on lines that span their intervals, beside a line at zero."""
+    pitch, first, left = 22.0, 30.0, 130.0
+    height = first + pitch * len(rows) + 30
+    ends = [end for row in rows for end in (row.difference.low, row.difference.high)]
+    axis = make_axis(ends, left, WIDTH - RIGHT, zero=True)
+    base = first + pitch * len(rows)
+    parts = []
+    for tick in axis.ticks(3):
+        x = axis.place(tick)
+        parts.append(element("line", x1=x, x2=x, y1=first - 12, y2=base, class_="grid"))
+        parts.append(element("text", signed(tick, 2), x=x, y=base + 16, text_anchor="middle"))
+    zero = axis.place(0.0)
+    parts.append(element("line", x1=zero, x2=zero, y1=first - 12, y2=base, class_="axis"))
+    for index, row in enumerate(rows):
+        y = first + pitch * index
+        parts.append(element("text", row.short, x=left - 10, y=y + 4, text_anchor="end"))
+        parts += _draw_dot(axis, row.difference, y, "illmrec")
     return draw_figure(WIDTH, height, label, *parts)
 
 

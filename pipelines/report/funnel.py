@@ -66,15 +66,23 @@ def build_funnel(prepared: Facts, split: Facts | None) -> Funnel:
 
 
 def _build_parts(core: int, split: Facts) -> list[FunnelStep]:
-    users, train = split.count("users"), split.count("train_interactions")
-    aside = core - train - 2 * users
+    users, train, targets = split.count("users"), split.count("train_interactions"), split.count("test_targets")
+    aside = core - train - users - targets
     if aside < 0:
         raise split.refuse("it has more interactions than the prepared tables")
+    if split.values.get("method") == "global_time":
+        moment = split.values.get("cutoff")
+        return [
+            FunnelStep("Put aside", aside, "dropped", f"of users or items that are new after {moment}, or repeated"),
+            FunnelStep("Training", train, "part", f"all before {moment} but the last of each user"),
+            FunnelStep("Validation targets", users, "part", "the last before it of each user; chooses the model"),
+            FunnelStep("Test targets", targets, "part", "all after it; hidden until evaluation"),
+        ]
     return [
         FunnelStep("Put aside", aside, "dropped", f"users with fewer than {SHORTEST} interactions"),
         FunnelStep("Training", train, "part", "all but the last two of each user"),
         FunnelStep("Validation targets", users, "part", "the second last of each user; chooses the model"),
-        FunnelStep("Test targets", users, "part", "the last of each user; hidden until evaluation"),
+        FunnelStep("Test targets", targets, "part", "the last of each user; hidden until evaluation"),
     ]
 
 

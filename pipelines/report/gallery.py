@@ -17,8 +17,8 @@ from illmrec.errors import DataError
 from illmrec.seeds import generator
 from pipelines.layout import Layout
 from pipelines.pictures import list_readable_pictures
+from pipelines.report.figures import MODELS, OURS
 from pipelines.report.reading import Missing, scan_table
-from pipelines.report.results import MODELS, OURS
 from pipelines.report.thumbnails import make_thumbnails
 
 HISTORY, TOP = 10, 10
@@ -131,10 +131,10 @@ def build_gallery(layout: Layout, night: str | Missing, count: int, pixels: int)
     catalog = Catalog(scan_table(items, (ITEM_ID, "title"), f"illmrec prepare --dataset {layout.dataset}").collect())
     path, remedy = layout.split / "sequences.parquet", f"illmrec split --dataset {layout.dataset}"
     sequences = scan_table(path, tuple(SEQUENCES), remedy)
-    size = int(sequences.select(pl.len()).collect().item())
-    ranks = read_ranks(layout, size)
+    tested = sequences.filter(pl.col("test").is_not_null()).select(USER_INDEX).sort(USER_INDEX).collect().to_series()
+    ranks = read_ranks(layout, tested)
     column = None if ranks is None else ranks[f"{OURS}_full"].to_numpy()
-    chosen = choose_users(size, column, count, layout.dataset)
+    chosen = tested.to_numpy()[choose_users(len(tested), column, count, layout.dataset)]
     rows = sequences.filter(pl.col(USER_INDEX).is_in(chosen.tolist())).sort(USER_INDEX).collect()
     lists = {} if isinstance(night, Missing) else read_night(layout, night, rows[USER_ID])
     wanted = _list_items(rows, lists, catalog)
@@ -142,24 +142,30 @@ def build_gallery(layout: Layout, night: str | Missing, count: int, pixels: int)
         raise DataError("names items outside items.parquet.", path=path, hint=f"Run `{remedy}` again.")
     thumbnails = make_thumbnails(list_readable_pictures(layout, catalog), wanted, pixels)
     tiles = _make_tiles(catalog, wanted, thumbnails)
-    users = tuple(_build_user(row, tiles, ranks, lists, catalog) for row in rows.iter_rows(named=True))
+    by_user = {} if ranks is None else ranks.rows_by_key(USER_INDEX, named=True, unique=True)
+    users = tuple(_build_user(row, tiles, by_user, lists, catalog) for row in rows.iter_rows(named=True))
     shown = sum(picture is not None for picture in thumbnails.values())
     return Gallery(users, night, shown, len(thumbnails) - shown)
 
 
-def read_ranks(layout: Layout, users: int) -> pl.DataFrame | None:
-    """Return the full-catalog ranks by user_index, None before evaluation.
+def read_ranks(layout: Layout, users: pl.Series) -> pl.DataFrame | None:
+    """Return the full-catalog ranks of each user's first target by user_index, None before evaluation.
+
+    Args:
+        layout: where they lie.
+        users: user_index of every user with a target, ascending.
 
     Raises:
-        DataError: when there are more or fewer rows than users.
+        DataError: when the ranks are of other users.
     """
     path, remedy = layout.evaluation / "ranks.parquet", f"illmrec evaluate --dataset {layout.dataset}"
     if not path.exists():
         return None
     columns = (USER_INDEX, *(f"{model}_full" for model in MODELS))
-    ranks = scan_table(path, columns, remedy).sort(USER_INDEX).collect()
-    if ranks.height != users:
-        raise DataError(f"has {ranks.height} users, the split has {users}.", path=path, hint=f"Run `{remedy}` again.")
+    ranks = scan_table(path, columns, remedy).collect().unique(USER_INDEX, keep="first").sort(USER_INDEX)
+    if ranks[USER_INDEX].to_list() != users.to_list():
+        message = f"has {ranks.height} users, the split has {len(users)}; they must be the same."
+        raise DataError(message, path=path, hint=f"Run `{remedy}` again.")
     return ranks
 
 
@@ -199,14 +205,15 @@ def _make_tiles(catalog: Catalog, wanted: set[int], thumbnails: Mapping[int, str
 def _build_user(
     row: Mapping[str, Any],
     tiles: Mapping[str, Tile],
-    ranks: pl.DataFrame | None,
+    ranks: Mapping[int, Mapping[str, float]],
     lists: Mapping[str, list[dict[str, Any]]],
     catalog: Catalog,
 ) -> GalleryUser:
     ids = catalog.item_ids
     history = [*row["train"], row["valid"]]
     test = ids[row["test"]]
-    mine = {} if ranks is None else {model: float(ranks[row[USER_INDEX], f"{model}_full"]) for model in MODELS}
+    own = ranks.get(row[USER_INDEX])
+    mine = {} if own is None else {model: float(own[f"{model}_full"]) for model in MODELS}
     return GalleryUser(
         shorten(row[USER_ID], ID_LENGTH),
         tuple(tiles[ids[index]] for index in history[-HISTORY:]),

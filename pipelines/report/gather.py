@@ -18,8 +18,10 @@ from pipelines.layout import Layout, require
 from pipelines.quality.verdict import DOCS_INDEX, GATE_FILE
 from pipelines.report.funnel import Funnel, build_funnel
 from pipelines.report.gallery import Gallery, build_gallery
+from pipelines.report.knockouts import Knockouts, read_knockouts
 from pipelines.report.reading import Facts, Missing, read_facts, scan_table
 from pipelines.report.results import Results, build_results
+from pipelines.report.slices import read_slices
 
 CURVES = ("step", "loss", "image", "cf", "text", "retrieval", "alignment", "validation")
 POINTER = "latest.json"
@@ -87,7 +89,10 @@ class Parity:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything the page shows; a section whose input does not exist yet is :class:`Missing`."""
+    """Everything the page shows; a section whose input does not exist yet is :class:`Missing`.
+
+    ``knockouts`` is None where the evaluation did not try wrong pictures.
+    """
 
     dataset: str
     made_at: datetime.datetime
@@ -99,6 +104,7 @@ class Report:
     feature_gate: Gate | Missing
     curves: Curves | Missing
     results: Results | Missing
+    knockouts: Knockouts | Missing | None
     parity: Parity | Missing
     gallery: Gallery | Missing
 
@@ -153,6 +159,7 @@ def gather_report(layout: Layout, lineage: Mapping[str, str], choices: Choices, 
         feature_gate=read_gate(layout, layout.feature_quality, "Feature gate", "validate-features"),
         curves=read_curves(layout, None if isinstance(model, Missing) else model.best_step),
         results=read_results(layout, choices.confidence, counts.count("negatives_per_user") if counts else None),
+        knockouts=read_wrong_pictures(layout),
         parity=read_parity(layout),
         gallery=read_gallery(layout, choices),
     )
@@ -252,7 +259,16 @@ def read_results(layout: Layout, confidence: float, negatives: int | None) -> Re
     path, remedy = layout.evaluation / "metrics.json", f"illmrec evaluate --dataset {layout.dataset}"
     if not path.exists():
         return Missing("Results", remedy)
-    return build_results(read_facts(path, remedy), confidence, negatives)
+    slices = read_slices(layout.evaluation / "slices.csv", remedy)
+    return build_results(read_facts(path, remedy), confidence, negatives, slices)
+
+
+def read_wrong_pictures(layout: Layout) -> Knockouts | Missing | None:
+    """Return what the evaluation found with wrong pictures, None where it did not try."""
+    path, remedy = layout.evaluation / "metrics.json", f"illmrec evaluate --dataset {layout.dataset}"
+    if not path.exists():
+        return Missing("Is the picture used?", remedy)
+    return read_knockouts(read_facts(path, remedy))
 
 
 def read_parity(layout: Layout) -> Parity | Missing:

@@ -15,15 +15,16 @@ from pipelines.report.charts import (
     SHARES,
     Line,
     draw_funnel_bar,
+    draw_gaps,
     draw_intervals,
     draw_lines,
     draw_shares,
     measure_reach,
 )
+from pipelines.report.figures import MODELS, show_p, signed
 from pipelines.report.gallery import TOP, GalleryUser
 from pipelines.report.gather import Curves, Report
 from pipelines.report.reading import Missing
-from pipelines.report.results import MODELS, signed
 
 FOLDER = Path(__file__).parent
 
@@ -54,12 +55,13 @@ def make_environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.tests["missing"] = lambda value: isinstance(value, Missing)
-    environment.filters |= {"signed": signed, "count": lambda value: f"{value:,}"}
+    environment.filters |= {"signed": signed, "p": show_p, "count": lambda value: f"{value:,}"}
     environment.globals |= {
         "MODELS": MODELS,
         "TOP": TOP,
         "funnel_bar": draw_funnel_bar,
         "intervals": draw_intervals,
+        "gaps": draw_gaps,
         "share_bars": draw_share_bars,
     }
     return environment

@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pipelines.report.figures import MODELS, OURS, RIVAL, Interval, read_interval, show_p, signed
+from pipelines.report.lists import ListRow, read_lists
+from pipelines.report.paired_tests import PairedTests, read_tests
 from pipelines.report.reading import Facts
+from pipelines.report.slices import SliceGroup
 
-OURS, RIVAL = "illmrec", "sasrec"
-MODELS = {OURS: "I-LLMRec", RIVAL: "SASRec", "popularity": "Popularity"}
-PROTOCOLS = ("full", "sampled")
+PROTOCOLS = ("full", "sampled", "popular", "candidates")
+NEEDED = ("full", "sampled")
+"""Protocols without which there are no results; the others are shown where they were measured."""
 HEADLINE = "ndcg@10"
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean over users with the ends of its bootstrap interval."""
-
-    value: float
-    low: float
-    high: float
-
-    @property
-    def side(self) -> int:
-        """Return -1 or 1 where the whole interval is below or above zero, else 0."""
-        return (self.low > 0) - (self.high < 0)
+NAMES = {"hit": "Hit", "ndcg": "NDCG", "mrr": "MRR"}
 
 
 @dataclass(frozen=True)
@@ -46,7 +38,7 @@ class MetricRow:
     def label(self) -> str:
         """The metric's name as readers know it."""
         name, _, cutoff = self.key.partition("@")
-        return {"hit": "Hit", "ndcg": "NDCG", "mrr": "MRR"}[name] + (f"@{cutoff}" if cutoff else "")
+        return NAMES[name] + (f"@{cutoff}" if cutoff else "")
 
     @property
     def best(self) -> frozenset[str]:
@@ -63,6 +55,11 @@ class ProtocolResults:
     note: str
     rows: tuple[MetricRow, ...]
 
+    @property
+    def headline(self) -> MetricRow:
+        """The row of NDCG@10, or the last one where it was not computed."""
+        return pick_headline(self.rows)
+
 
 @dataclass(frozen=True)
 class Results:
@@ -72,34 +69,54 @@ class Results:
         protocols: full catalog first.
         verdict: sentences about the full catalog.
         confidence: coverage of the intervals, 0 to 1.
+        tests: all pairs of models on the full catalog.
+        lists: what the recommended lists are like.
+        slices: where the models are good.
     """
 
     protocols: tuple[ProtocolResults, ...]
     verdict: tuple[str, ...]
     confidence: float
+    tests: PairedTests | None
+    lists: tuple[ListRow, ...]
+    slices: tuple[SliceGroup, ...]
 
 
-def build_results(metrics: Facts, confidence: float, negatives: int | None) -> Results:
+def build_results(
+    metrics: Facts, confidence: float, negatives: int | None, slices: tuple[SliceGroup, ...] = ()
+) -> Results:
     """Return tables and verdict from metrics.json.
 
     Args:
         metrics: the content of metrics.json.
         confidence: coverage of its intervals, 0 to 1.
         negatives: sampled negatives per user; None where unknown.
+        slices: groups of test targets.
 
     Raises:
         DataError: when a metric, an interval's end or a difference is missing or no number.
     """
     protocols = tuple(
-        ProtocolResults(*_describe_protocol(name, negatives), _build_rows(metrics, name)) for name in PROTOCOLS
+        ProtocolResults(*_describe_protocol(name, negatives), _build_rows(metrics, name))
+        for name in PROTOCOLS
+        if name in NEEDED or f"{OURS}/{name}/mrr" in metrics.values
     )
-    return Results(protocols, judge_rows(protocols[0].rows, confidence), confidence)
+    rows = protocols[0].rows
+    tests = read_tests(metrics, {row.key: row.label for row in rows})
+    verdict = judge_rows(rows, confidence) + judge_tests(rows, tests)
+    return Results(protocols, verdict, confidence, tests, read_lists(metrics), slices)
 
 
 def _describe_protocol(name: str, negatives: int | None) -> tuple[str, str]:
     if name == "full":
         return "Full catalog (primary)", "Each test target is ranked among all items the user had not yet taken."
+    if name == "candidates":
+        return "Given candidates", "Each test target is ranked among the candidates that evaluate.candidates names."
     count = "" if negatives is None else f"{negatives:,} "
+    if name == "popular":
+        among = f"Each test target is ranked among {count}items the user never took, drawn by popularity"
+        note = f"{among}: hard for a model that recommends what is popular, so the order of models can turn again."
+        return f"{count}popular negatives".capitalize(), note
     among = f"Each test target is ranked among {count}random items the user never took"
     return f"{count}sampled negatives".capitalize(), f"{among}; that is easier, and it can order models differently."
 
@@ -107,21 +124,24 @@ def _describe_protocol(name: str, negatives: int | None) -> tuple[str, str]:
 def _build_rows(metrics: Facts, protocol: str) -> tuple[MetricRow, ...]:
     found = [re.fullmatch(rf"{OURS}/{protocol}/((hit|ndcg|mrr)(?:@(\d+))?)", key) for key in metrics.values]
     order = {"hit": 0, "ndcg": 1, "mrr": 2}
-    matches = sorted((match for match in found if match), key=lambda match: (order[match[2]], int(match[3] or 0)))
+    matches = sorted(
+        (match for match in found if match), key=lambda match: (order[match[2]], int(match[3] or sys.maxsize))
+    )
     if not matches:
         raise metrics.refuse(f"there is no metric of {OURS} for the protocol {protocol!r}")
     return tuple(
         MetricRow(
             match[1],
-            {model: _read_interval(metrics, f"{model}/{protocol}/{match[1]}") for model in MODELS},
-            _read_interval(metrics, f"{OURS}-{RIVAL}/{protocol}/{match[1]}"),
+            {model: read_interval(metrics, f"{model}/{protocol}/{match[1]}") for model in MODELS},
+            read_interval(metrics, f"{OURS}-{RIVAL}/{protocol}/{match[1]}"),
         )
         for match in matches
     )
 
 
-def _read_interval(metrics: Facts, key: str) -> Interval:
-    return Interval(metrics.number(key), metrics.number(f"{key}.low"), metrics.number(f"{key}.high"))
+def pick_headline(rows: tuple[MetricRow, ...]) -> MetricRow:
+    """Return the row of NDCG@10, or the last one where it was not computed."""
+    return next((row for row in rows if row.key == HEADLINE), rows[-1])
 
 
 def judge_rows(rows: tuple[MetricRow, ...], confidence: float) -> tuple[str, ...]:
@@ -129,7 +149,7 @@ def judge_rows(rows: tuple[MetricRow, ...], confidence: float) -> tuple[str, ...
 
     The headline metric is NDCG@10, or the last row where it was not computed.
     """
-    row = next((row for row in rows if row.key == HEADLINE), rows[-1])
+    row = pick_headline(rows)
     ours, rival, gap = row.models[OURS], row.models[RIVAL], row.difference
     opening = {
         -1: "I-LLMRec ranks worse than SASRec on this data set",
@@ -151,9 +171,12 @@ def judge_rows(rows: tuple[MetricRow, ...], confidence: float) -> tuple[str, ...
     return tuple(sentences)
 
 
-def signed(value: float, digits: int = 4) -> str:
-    """Return a number with its sign, a true minus among them; what rounds to zero has none."""
-    text = f"{abs(value):.{digits}f}"
-    if float(text) == 0:
-        return text
-    return ("+" if value > 0 else "\N{MINUS SIGN}") + text
+def judge_tests(rows: tuple[MetricRow, ...], tests: PairedTests | None) -> tuple[str, ...]:
+    """Return a sentence about the headline's difference to SASRec when all that was tested is taken into account."""
+    if tests is None:
+        return ()
+    row = pick_headline(rows)
+    tested = tests.rows[row.label][0]
+    count = len(tests.rows) * len(tests.pairs)
+    alone = f"By itself this difference in {row.label} has a p-value of {show_p(tested.p)}"
+    return (f"{alone}; with all {count} differences tested taken into account (Holm) it is {show_p(tested.holm)}.",)

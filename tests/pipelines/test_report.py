@@ -57,6 +57,7 @@ TAGS = {
 ITEM_IDS = sorted([*(f"i{number:02d}" for number in range(ITEMS - len(PAYLOADS))), *PAYLOADS])
 USER_IDS = [f"u{number}" for number in range(USERS)]
 MINUS = "\N{MINUS SIGN}"
+PAIRS = ["illmrec-sasrec", "illmrec-popularity", "sasrec-popularity"]
 METRICS = ["hit@5", "hit@10", "hit@20", "ndcg@5", "ndcg@10", "ndcg@20", "mrr"]
 
 
@@ -168,6 +169,7 @@ def write_split(root: Path) -> None:
     ]
     write_table(root, "split/sequences.parquet", sequences, columns.SEQUENCES)
     counts = {"users": USERS, "items": ITEMS, "train_interactions": 56, "users_put_aside": 3, "negatives_per_user": 77}
+    counts["test_targets"] = USERS
     write_json(root, "split/summary.json", counts)
 
 
@@ -209,9 +211,52 @@ def make_metrics(gap: float) -> dict[str, float]:
                 "illmrec-sasrec": gap + 0.0001 * m + 0.003 * p,
             }
             for model, mean in means.items():
-                key = f"{model}/{protocol}/{metric}"
-                values |= {key: mean, f"{key}.low": mean - 0.01, f"{key}.high": mean + 0.01}
+                values |= spread(f"{model}/{protocol}/{metric}", mean)
     return values
+
+
+def spread(key: str, mean: float, reach: float = 0.01) -> dict[str, float]:
+    """Return a metric with the ends of its interval."""
+    return {key: mean, f"{key}.low": mean - reach, f"{key}.high": mean + reach}
+
+
+def make_more_metrics() -> dict[str, float]:
+    """Return tests of all pairs, facts about lists and a third protocol, no two alike."""
+    values: dict[str, float] = {}
+    for p, pair in enumerate(PAIRS):
+        for m, metric in enumerate(METRICS):
+            key = f"{pair}/full/{metric}"
+            values |= spread(key, 0.1 * p + 0.001 * m) | {f"{key}.p": 0.01 * (p + 1), f"{key}.holm": 0.1 * (p + 1)}
+    for m, model in enumerate(["illmrec", "sasrec", "popularity"]):
+        values |= {f"{model}/lists/coverage@{k}": 0.5 + 0.1 * m + 0.001 * k for k in (5, 10)}
+        values |= {f"{model}/lists/gini@{k}": 0.3 + 0.1 * m + 0.001 * k for k in (5, 10)}
+        values |= spread(f"{model}/lists/novelty@10", 7.0 + m) | spread(f"{model}/lists/miscalibration@10", 1.0 + m)
+        for metric in METRICS:
+            values |= spread(f"{model}/popular/{metric}", 0.2 + 0.1 * m)
+    for metric in METRICS:
+        values |= spread(f"illmrec-sasrec/popular/{metric}", -0.1)
+    return values
+
+
+def make_knockouts(gap: float, holm: float) -> dict[str, float]:
+    """Return I-LLMRec's metrics with shuffled pictures and noise in the prompt."""
+    values = {"cases/knockout_users": 1234} | spread("illmrec[intact]/full/ndcg@10", 0.4)
+    for wrong, change in (("shuffled", gap), ("noise", 2 * gap)):
+        name = f"illmrec[images {wrong} in prompt]"
+        values |= spread(f"{name}/full/ndcg@10", 0.4 + change)
+        key = f"{name}-illmrec[intact]/full/ndcg@10"
+        values |= spread(key, change) | {f"{key}.p": holm / 2, f"{key}.holm": holm}
+    return values
+
+
+def write_slices(root: Path) -> None:
+    lines = ["group,slice,model,targets,hit@10,ndcg@10,ndcg@10.low,ndcg@10.high"]
+    for group, names in (("history length", ("0 to 4", "5 or more")), ("target's picture", ("present",))):
+        for n, name in enumerate(names):
+            for m, model in enumerate(("illmrec", "sasrec", "popularity")):
+                value = 0.1 * (m + 1) + 0.01 * n
+                lines.append(f"{group},{name},{model},{1000 + n},0.5,{value},{value - 0.05},{value + 0.05}")
+    (root / "artifacts" / "shop" / "evaluation" / "slices.csv").write_text("\n".join(lines) + "\n")
 
 
 def write_evaluation(root: Path, gap: float = -0.05) -> None:
@@ -231,8 +276,11 @@ def write_night(root: Path) -> None:
         for rank in range(1, 13):
             item = ITEM_IDS[target(user)] if rank == 2 else others[(7 * user + rank) % len(others)]
             reason, shares = ("cold_user_popularity", (None,) * 3) if user == 1 else ("model", (2.5, -0.75, 0.25))
-            rows.append((USER_IDS[user], rank, item, 2.0, *shares, reason, rank == 3, "m/1"))
-    write_run(run, pl.DataFrame(rows, schema=RECOMMENDATIONS, orient="row"), 2, {})
+            image, cf, text = shares
+            line = {"user_id": USER_IDS[user], "rank": rank, "item_id": item, "score": 2.0, "reason": reason}
+            line |= {"share_image": image, "share_cf": cf, "share_text": text}
+            rows.append(line | {"image_fallback": rank == 3, "model_version": "m/1"})
+    write_run(run, pl.DataFrame(rows, schema=RECOMMENDATIONS), 2, {})
     (root / "exports" / "shop" / "latest.json").write_text('{"run": "dt=2026-01-31/run=abc"}')
 
 
@@ -316,6 +364,56 @@ def test_the_verdict_follows_from_the_numbers(project: Path, gap: float, sentenc
     assert sentence in page.text
 
 
+def cut_section(page: Page, start: str, end: str) -> str:
+    """Return the text between two ids."""
+    return Page(page.source[page.source.index(f'id="{start}"') : page.source.index(f'id="{end}"')]).text
+
+
+def test_all_pairs_lists_and_slices_are_shown(project: Path) -> None:
+    write_json(project, "evaluation/metrics.json", make_metrics(-0.05) | make_more_metrics())
+    write_slices(project)
+    shown = cut_section(run(project)[1], "results", "pictures").replace(MINUS, "-")
+    assert "77 popular negatives" in shown
+    assert "all 21 differences" in shown
+    for p, pair in enumerate(("I-LLMRec minus SASRec", "I-LLMRec minus Popularity", "SASRec minus Popularity")):
+        assert pair in shown
+        assert f"+{0.1 * p + 0.006:.4f} {0.1 * p - 0.004:+.4f} to {0.1 * p + 0.016:+.4f}" in shown
+        assert f"p {0.01 * (p + 1):.2g} corrected {0.1 * (p + 1):.2f}" in shown
+    assert "Coverage@10" in shown
+    assert "0.510 0.610 0.710" in shown.replace("\n", " ")
+    assert "Novelty@10" in shown
+    assert "7.000 6.990 to 7.010" in shown
+    assert "By history length" in shown
+    assert "5 or more 1,001 0.1100 0.0600 to 0.1600 0.2100 0.1600 to 0.2600 0.3100 0.2600 to 0.3600" in shown
+    # A group of one tells nothing apart.
+    assert "By target's picture" not in shown
+
+
+@pytest.mark.parametrize(
+    ("gap", "holm", "sentence"),
+    [
+        (-0.05, 0.002, "changes by -0.0500 (-0.0600 to -0.0400, corrected p 0.002): the pictures there are used."),
+        (-0.05, 0.2, "changes by -0.0500 (-0.0600 to -0.0400, corrected p 0.20): no sign that the pictures there are"),
+        (-0.005, 0.01, "changes by -0.0050 (-0.0150 to +0.0050, corrected p 0.01): no sign that the pictures there"),
+        (0.05, 0.01, "changes by +0.0500 (+0.0400 to +0.0600, corrected p 0.01): the pictures there do harm."),
+    ],
+)
+def test_whether_pictures_are_used_follows_from_the_numbers(
+    project: Path, gap: float, holm: float, sentence: str
+) -> None:
+    write_json(project, "evaluation/metrics.json", make_metrics(0.0) | make_knockouts(gap, holm))
+    shown = cut_section(run(project)[1], "pictures", "export").replace(MINUS, "-")
+    assert "1,234 users" in shown
+    assert "With another item's picture in the prompt, NDCG@10 " + sentence in shown
+    assert f"in the prompt: noise {0.4 + 2 * gap:.4f}" in shown
+    assert "in the retrieval head" not in shown
+
+
+def test_pictures_that_nobody_took_away_are_said_not_to_be_measured(project: Path) -> None:
+    shown = cut_section(run(project)[1], "pictures", "export")
+    assert "Not measured: evaluate.knockout_users is 0" in shown
+
+
 def test_a_page_without_an_export_says_how_to_make_one(project: Path) -> None:
     remove(project, "exports")
     facts, page = run(project)
@@ -352,7 +450,8 @@ def test_every_part_is_there_when_all_has_run(project: Path) -> None:
     facts, page = run(project)
     assert facts["left_out"] == "nothing"
     assert "Not made yet" not in page.text
-    titles = ["Lineage and model", "Data funnel", "Quality gates", "Training", "Results", "Export check", "Gallery"]
+    titles = ["Lineage and model", "Data funnel", "Quality gates", "Training", "Results"]
+    titles += ["Is the picture used?", "Export check", "Gallery"]
     found = re.findall(r"<h2>(.*?)</h2>", page.source)
     assert found == titles
 
@@ -439,6 +538,12 @@ def test_equal_artifacts_give_equal_pages(project: Path) -> None:
         ("evaluation/metrics.json", '{"illmrec/full/mrr": NaN}', "evaluate"),
         ("evaluation/metrics.json", "{}", "evaluate"),
         ("evaluation/ranks.parquet", "not Parquet", "evaluate"),
+        ("evaluation/slices.csv", "group,slice\na,b\n", "evaluate"),
+        (
+            "evaluation/slices.csv",
+            "group,slice,model,targets,ndcg@10,ndcg@10.low,ndcg@10.high\na,b,illmrec,3,1,1,1\n",
+            "evaluate",
+        ),
         ("split/sequences.parquet", "", "split"),
         ("quality/gate.json", '{"passed": true, "checks": [1]}', "validate"),
         ("feature_quality/gate.json", '{"passed": true, "checks": [], "not_checked": [1]}', "validate-features"),

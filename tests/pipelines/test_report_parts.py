@@ -15,12 +15,13 @@ from PIL import Image
 from illmrec.errors import DataError
 from pipelines.pictures import Picture
 from pipelines.report.charts import Line, draw_funnel_bar, draw_lines, draw_shares, measure_reach, thin_points
+from pipelines.report.figures import Interval, signed
 from pipelines.report.funnel import build_funnel
 from pipelines.report.gallery import choose_users, shorten
 from pipelines.report.gather import Curves
 from pipelines.report.reading import Facts
 from pipelines.report.render import draw_curves
-from pipelines.report.results import Interval, MetricRow, judge_rows, signed
+from pipelines.report.results import MetricRow, judge_rows
 from pipelines.report.svg import Axis, element, linear_ticks, log_ticks, make_axis
 from pipelines.report.thumbnails import make_thumbnails
 
@@ -42,7 +43,7 @@ SUMMARY = COUNTS | {
     "interactions_below_core": 8,
     "interactions": 80,
 }
-SPLIT = {"users": 10, "train_interactions": 57, "negatives_per_user": 7}
+SPLIT = {"users": 10, "train_interactions": 57, "test_targets": 10, "negatives_per_user": 7}
 
 
 def facts(values: dict[str, float]) -> Facts:
@@ -56,6 +57,15 @@ def test_every_raw_row_is_accounted_for() -> None:
     assert rows["Put aside"] == 3
     raw, *others = steps
     assert raw.rows == sum(step.rows for step in others if step.kind in {"dropped", "part"})
+
+
+def test_a_split_by_time_has_as_many_targets_as_it_says() -> None:
+    split = SPLIT | {"method": "global_time", "cutoff": "2014-07-01 00:00:00 UTC", "test_targets": 4}
+    steps = build_funnel(facts(SUMMARY), facts(split)).steps
+    assert [(step.label, step.rows) for step in steps[-4:]] == [
+        ("Put aside", 9), ("Training", 57), ("Validation targets", 10), ("Test targets", 4),
+    ]  # fmt: skip
+    assert "2014-07-01" in steps[-3].why
 
 
 @pytest.mark.parametrize(

@@ -130,6 +130,7 @@ def iterate_tables(path: Path, columns: Mapping[str, str]) -> Iterator[pl.DataFr
             has_header=False,
             skip_lines=1 if block.line == 1 else 0,
             schema=schema,
+            quote_char='"' if b'"' in block.content else None,  # without any, the parser need not look for them
             missing_columns="insert",
             truncate_ragged_lines=True,
             raise_if_empty=False,

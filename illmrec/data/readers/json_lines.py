@@ -38,7 +38,7 @@ def decode_block(
         Line numbers of the records, the records, (line number, reason) of rejected lines, and the last line's number.
     """
     content = block.content
-    count = content.count(b"\n") + (not content.endswith(b"\n"))
+    count = block.lines + (not content.endswith(b"\n"))
     after = block.line + count
     try:
         records = decoder.decode_lines(content)

@@ -5,6 +5,7 @@ Layout of the folder::
     interactions.csv      user_id,item_id,timestamp
     items.csv             item_id,title,brand,category,description
     images/<item_id>.jpg  or .jpeg .png .webp .gif .bmp
+    added/                items added later, see :mod:`illmrec.data.readers.added`
 
 Each table may also end in ``.csv.gz`` or ``.parquet``. ``timestamp`` is whole seconds since 1970 UTC, an ISO date or
 an ISO date and time. ``category`` reads ``A > B > C``, most general first. Of items.csv only ``item_id`` is needed, and
@@ -20,6 +21,7 @@ import polars as pl
 from illmrec.columns import INTERACTIONS, ITEM_ID, TIMESTAMP, USER_ID
 from illmrec.data.coded import CodedInteractions, InteractionCoder
 from illmrec.data.raw import RAW_ITEMS, MissingItems, RawCatalog, find_one, rejected_table, report_missing_items
+from illmrec.data.readers.added import read_batches
 from illmrec.data.readers.csv_files import (
     iterate_records,
     parse_timestamp,
@@ -54,14 +56,17 @@ def read_own(folder: Path, *, missing_items: MissingItems = "warn") -> RawCatalo
     items, items_rejected, item_rows = _read_items(items_path)
     warnings = () if items_path else report_missing_items(folder / "items.csv", missing_items, "texts")
     pictures = [(item, 0, f"images/{name}") for item, name in list_pictures(folder / "images").items()]
+    added, added_pictures = read_batches(folder)
+    known = {item for item, _, _ in pictures}
+    pictures += [row for row in added_pictures if row[0] not in known]
     return RawCatalog(
         interactions=interactions,
-        items=items,
+        items=items.vstack(added),
         extra_users=pl.Series(USER_ID, [], pl.String),
         pictures=pictures_table(pictures),
         rejected=rejected.vstack(items_rejected),
         rows={path.name: rows} | ({items_path.name: item_rows} if items_path else {}),
-        counts={"raw_interaction_rows": rows, "raw_item_rows": item_rows},
+        counts={"raw_interaction_rows": rows, "raw_item_rows": item_rows, "added_item_rows": added.height},
         warnings=warnings,
     )
 

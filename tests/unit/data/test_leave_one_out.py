@@ -3,9 +3,9 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from illmrec.columns import INTERACTIONS, ITEMS, NEGATIVES, SEQUENCES
+from illmrec.columns import INTERACTIONS, ITEMS, NEGATIVES, SEQUENCES, TARGETS
 from illmrec.data.catalog import Catalog
-from illmrec.data.split import draw_negatives, split_leave_one_out
+from illmrec.data.split import draw_negatives, draw_popular_negatives, split_leave_one_out
 from illmrec.errors import DataError
 
 
@@ -31,7 +31,11 @@ def test_last_is_tested_second_last_validated_the_rest_trained() -> None:
     split = split_leave_one_out(ROWS, catalog("abcd"))
     assert split.sequences.schema == pl.Schema(SEQUENCES)
     assert split.sequences.rows() == [(0, "u", [3, 1], 0, 3), (1, "v", [2], 0, 3)]
-    assert split.counts == {"users": 2, "items": 4, "train_interactions": 3, "users_put_aside": 1}
+    assert split.targets.schema == pl.Schema(TARGETS)
+    assert split.targets.rows() == [(0, 3), (1, 3)]
+    assert split.counts == {
+        "users": 2, "items": 4, "train_interactions": 3, "users_put_aside": 1, "test_targets": 2,
+    }  # fmt: skip
 
 
 def test_shares_are_those_of_a_hand_count() -> None:
@@ -77,3 +81,19 @@ def test_users_with_fewer_negatives_are_counted() -> None:
     assert negatives["negatives"].list.len().to_list() == [2, 2]
     assert draw_negatives(sequences, 5, 3, seed=0)[1]["users_with_fewer_negatives"] == 2
     assert facts["users_with_fewer_negatives"] == 0
+
+
+def test_popular_negatives_are_no_items_of_the_user_and_come_from_training() -> None:
+    sequences = split_leave_one_out(ROWS, catalog("abcdefgh")).sequences
+    negatives, facts = draw_popular_negatives(sequences, 8, 3, seed=0)
+    assert negatives.schema == pl.Schema(NEGATIVES)
+    # Trained are d, b of u and c of v; u has a as well, v has a and d.
+    assert negatives["negatives"].to_list() == [[2], [1]]
+    assert facts == {"users_with_fewer_popular_negatives": 2}
+
+
+def test_negatives_leave_out_every_target_where_there_are_more() -> None:
+    sequences = split_leave_one_out(ROWS, catalog("abcdefgh")).sequences
+    targets = pl.DataFrame([(0, 3), (0, 4), (0, 5), (1, 6)], schema=TARGETS, orient="row")
+    negatives, _ = draw_negatives(sequences, 8, 8, seed=0, targets=targets)
+    assert [sorted(row) for row in negatives["negatives"].to_list()] == [[2, 6, 7], [1, 3, 4, 5, 7]]

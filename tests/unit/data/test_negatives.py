@@ -81,7 +81,8 @@ def test_draws_do_not_depend_on_blocks_or_other_users(monkeypatch: pytest.Monkey
     rng = np.random.default_rng(0)
     seen = [rng.integers(0, 60, rng.integers(1, 50)).tolist() for _ in range(50)]
     together = draw(seen, 60, 15)
-    monkeypatch.setattr(negatives, "BLOCK_USERS", 7)
+    monkeypatch.setattr(negatives, "MOST_USERS", 7)
+    monkeypatch.setattr(negatives, "FEWEST_USERS", 1)
     monkeypatch.setattr(negatives, "BLOCK_CELLS", 100)
     apart = draw(seen, 60, 15)
     assert np.array_equal(together.values, apart.values)

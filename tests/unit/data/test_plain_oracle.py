@@ -1,20 +1,27 @@
-"""Readers, order, k-core and split beside plain pandas on generated raw files of each layout."""
+"""Readers, rejected rows, order, k-core, texts, split and negatives beside plain pandas on generated raw files."""
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from benchmarks import raw_files
-from benchmarks.plain_prepare import prepare_plainly, read_plainly, split_plainly
+from benchmarks.plain_prepare import prepare_plainly, read_plainly, split_plainly, write_plainly
+from benchmarks.plain_texts import clean_plainly, remove_boilerplate_plainly
+from illmrec.config import PrepareConfig
+from illmrec.data.boilerplate import remove_boilerplate
 from illmrec.data.catalog import Catalog
-from illmrec.data.interactions import select_core
 from illmrec.data.readers import read_raw
-from illmrec.data.split import split_leave_one_out
+from illmrec.data.split import draw_negatives, split_leave_one_out
+from illmrec.data.text import clean_text
+from pipelines.stages.prepare import prepare
 
-CORE = 4
+SEED, NEGATIVES = 3, 20
+CORES = {"amazon": 4, "hm": 12, "microlens": 4}
+"""Each removes some interactions and keeps some."""
 
 
 def write(layout: str, folder: Path) -> None:
@@ -26,29 +33,113 @@ def write(layout: str, folder: Path) -> None:
         raw_files.write_microlens(folder, users=400)
 
 
-@pytest.mark.parametrize("layout", ["amazon", "hm", "microlens"])
-def test_plain_pandas_keeps_and_splits_the_same(tmp_path: Path, layout: str) -> None:
+@pytest.mark.parametrize("layout", list(CORES))
+def test_plain_pandas_reads_the_same(tmp_path: Path, layout: str) -> None:
     write(layout, tmp_path)
-    plain = read_plainly(layout, tmp_path)
-    raw = read_raw(layout, tmp_path)
-    ours = raw.interactions.decode()
-    assert ours["user_id"].to_list() == plain["user_id"].tolist()
-    assert ours["item_id"].to_list() == plain["item_id"].tolist()
+    plain, ours = read_plainly(layout, tmp_path), read_raw(layout, tmp_path)
+    decoded = ours.interactions.decode()
+    for column in ("user_id", "item_id", "timestamp"):
+        assert decoded[column].to_list() == plain.interactions[column].tolist()
+    assert ours.items["item_id"].to_list() == plain.items["item_id"].tolist()
+    assert plain.rejected.empty
 
-    kept = prepare_plainly(plain, CORE)
-    chosen = select_core(raw.interactions, repeats="first", user_core=CORE, item_core=CORE, seed=0)
-    assert 0 < chosen.core.height < len(ours)
-    pairs = zip(kept["user_id"], kept["item_id"], strict=True)
-    assert set(chosen.core.select("user_id", "item_id").rows()) == set(pairs)
-    assert chosen.core.height == len(kept)
 
-    split = split_leave_one_out(chosen.core, Catalog(pl.DataFrame({"item_id": chosen.item_ids})))
-    histories = split_plainly(kept)
-    assert split.sequences["user_id"].to_list() == histories.index.tolist()
-    assert split.sequences["train"].list.len().to_list() == histories["train"].map(len).tolist()
-    if layout == "microlens":  # the only one whose times do not tie
-        names = chosen.item_ids.gather(split.sequences["test"]).to_list()
-        assert names == histories["test"].tolist()
+@pytest.mark.parametrize("layout", list(CORES))
+def test_plain_pandas_prepares_and_splits_the_same(tmp_path: Path, layout: str) -> None:
+    write(layout, tmp_path)
+    core = CORES[layout]
+    config = PrepareConfig(format=layout, folder=str(tmp_path), user_core=core, item_core=core, seed=SEED)
+    ours, _ = prepare(tmp_path, config)
+    plain = prepare_plainly(read_plainly(layout, tmp_path), core, SEED)
+    assert min(ours["interactions"].height, ours["interactions_below_core"].height) > 0
+    (tmp_path / "plain").mkdir()
+    write_plainly(plain, tmp_path / "plain")
+    for name in ("interactions", "interactions_below_core", "items", "users"):
+        written = pl.read_parquet(tmp_path / "plain" / f"{name}.parquet", columns=ours[name].columns)
+        columns = [pl.col(column).cast(kind) for column, kind in ours[name].schema.items()]
+        assert written.select(columns).equals(ours[name]), name
+
+    catalog = Catalog(ours["items"])
+    split = split_leave_one_out(ours["interactions"], catalog)
+    sequences = split_plainly(plain["interactions"], NEGATIVES)["sequences"]
+    assert [row.tolist() for row in sequences.pop("train")] == split.sequences["train"].to_list()
+    assert list(sequences.itertuples(index=False, name=None)) == split.sequences.drop("train").rows()
+
+
+@pytest.mark.parametrize("layout", list(CORES))
+def test_plain_negatives_keep_the_same_promises(tmp_path: Path, layout: str) -> None:
+    write(layout, tmp_path)
+    tables = prepare_plainly(read_plainly(layout, tmp_path), CORES[layout])
+    items = len(tables["items"])
+    plain = split_plainly(tables["interactions"], NEGATIVES)
+    sequences = plain["sequences"]
+    lists = {name: sequences[name].tolist() for name in ("user_index", "user_id", "train", "valid", "test")}
+    ours, _ = draw_negatives(pl.DataFrame(lists), items, NEGATIVES, seed=SEED)
+    for drawn in (plain["negatives"]["negatives"].tolist(), ours["negatives"].to_list()):
+        rows = zip(sequences["train"], sequences["valid"], sequences["test"], drawn, strict=True)
+        for train, valid, test, negatives in rows:
+            had = {*train.tolist(), valid, test}
+            assert len(set(negatives)) == len(negatives) == min(NEGATIVES, items - len(had))
+            assert not had & set(negatives)
+
+
+@pytest.mark.parametrize(
+    ("layout", "file", "lines"),
+    [
+        (
+            "amazon",
+            "Bench_5.json.gz",
+            [
+                "{",
+                "[1]",
+                '{"asin": "B1", "unixReviewTime": 5}',
+                '{"reviewerID": " ", "asin": "B1", "unixReviewTime": 5}',
+                '{"reviewerID": "A1", "asin": "B1"}',
+                '{"reviewerID": "A1", "asin": "B1", "unixReviewTime": "5"}',
+                '{"reviewerID": "A1", "asin": "B1", "unixReviewTime": -5}',
+                '{"reviewerID": "A1\\u0007", "asin": "B1", "unixReviewTime": 5}',
+            ],
+        ),
+        (
+            "hm",
+            "transactions_train.csv",
+            ["2020-01-01,,1,0,1", "2020-01-01,a, ,0,1", "2020-13-01,a,1,0,1", "", "2020-"],
+        ),
+        (
+            "microlens",
+            "MicroLens-1M_pairs.csv",
+            ["u,1,", ",1,5", "u,,5", "u\x07,1,5", "u,1,soon", "u,1,-5", '"u\n",1,5'],
+        ),
+    ],
+)
+def test_plain_pandas_sets_the_same_rows_aside(tmp_path: Path, layout: str, file: str, lines: list[str]) -> None:
+    write(layout, tmp_path)
+    content = "".join(line + "\n" for line in lines).encode()
+    path = tmp_path / file
+    path.write_bytes(path.read_bytes() + (gzip.compress(content) if path.suffix == ".gz" else content))
+    plain, ours = read_plainly(layout, tmp_path), read_raw(layout, tmp_path)
+    assert list(plain.rejected.itertuples(index=False, name=None)) == ours.rejected.rows()
+    assert len(plain.rejected) == len(lines)
+    assert plain.interactions["user_id"].cat.categories.tolist() == ours.interactions.user_ids.to_list()
+    assert plain.interactions["item_id"].cat.categories.tolist() == ours.interactions.item_ids.to_list()
+
+
+def test_plain_texts_are_the_same() -> None:
+    texts = [
+        "<p>Soft &amp; light.</p><br>Ships fast from our shop!",
+        "a <script>b()</script>c<!-- d -->e &lt;b&gt;f&lt;/b&gt;. Ships fast from our shop!",
+        "never <style>ended Ships fast from our shop!",
+        "zero\u200bwidth, cafe\u0301\u00a0\u3000bar\x00. Ships   fast from OUR shop!",
+        "x < y &nbsp; z. Ships fast from our shop!",
+        "One. Ships fast from our shop!",
+        "Two\u3002Ships fast from our shop!",
+        "",
+    ]
+    cleaned = [clean_text(text) for text in texts]
+    assert [clean_plainly(text) for text in texts] == cleaned
+    trimmed = remove_boilerplate(cleaned, min_share=0.02, min_words=4)
+    assert trimmed.changed == 6
+    assert remove_boilerplate_plainly(cleaned) == trimmed.texts
 
 
 def test_generated_files_are_the_same_for_the_same_seed(tmp_path: Path) -> None:

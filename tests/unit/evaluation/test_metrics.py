@@ -6,7 +6,7 @@ from math import log2
 import numpy as np
 import pytest
 
-from illmrec.evaluation.metrics import compute_metrics, hit_rate, ndcg, reciprocal_rank
+from illmrec.evaluation.metrics import average_by_user, compute_metrics, hit_rate, ndcg, reciprocal_rank
 
 RANKS = np.array([1.0, 2.0, 3.0, 5.0, 5.5, 6.0, 100.0])
 
@@ -29,10 +29,21 @@ def test_reciprocal_rank_has_no_cutoff() -> None:
     assert reciprocal_rank(RANKS).tolist() == [1, 1 / 2, 1 / 3, 1 / 5, 2 / 11, 1 / 6, 1 / 100]
 
 
+def test_reciprocal_rank_with_a_cutoff_forgets_what_is_below() -> None:
+    assert reciprocal_rank(RANKS, 5).tolist() == [1, 1 / 2, 1 / 3, 1 / 5, 0, 0, 0]
+
+
+def test_users_with_several_targets_count_as_one() -> None:
+    values = np.array([1.0, 0.0, 0.0, 0.5])
+    found = average_by_user(values, np.array([0, 0, 0, 1]), 2)
+    assert found.tolist() == [float(Fraction(1, 3)), 0.5]
+
+
 def test_a_hand_made_table_of_means() -> None:
     metrics = compute_metrics(np.array([1.0, 3.0, 8.0, 7.0]), (5, 10))
-    assert set(metrics) == {"hit@5", "hit@10", "ndcg@5", "ndcg@10", "mrr"}
+    assert set(metrics) == {"hit@5", "hit@10", "ndcg@5", "ndcg@10", "mrr@5", "mrr@10", "mrr"}
     means = {name: values.mean() for name, values in metrics.items()}
+    assert means["mrr@5"] == pytest.approx(float((1 + Fraction(1, 3)) / 4), abs=1e-15)
     assert means["hit@5"] == 2 / 4
     assert means["hit@10"] == 1.0
     assert means["ndcg@5"] == float(Fraction(3, 2) / 4)

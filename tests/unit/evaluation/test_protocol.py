@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from illmrec.data.histories import pack_rows
-from illmrec.errors import ModelError
+from illmrec.data.histories import Ragged, pack_rows
+from illmrec.errors import DataError, ModelError
 from illmrec.evaluation import protocol
-from illmrec.evaluation.protocol import DotScorer, PopularityScorer, rank_users
+from illmrec.evaluation.protocol import Cases, DotScorer, PopularityScorer, rank_cases, rank_users
 from illmrec.evaluation.rank import rank_target
 
 # Three users, six items; each row is one user's scores.
@@ -43,13 +43,14 @@ def test_without_negatives_only_the_full_catalog_is_ranked() -> None:
 @pytest.mark.parametrize("block", [1, 2, 3])
 def test_blocks_of_users_change_nothing(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = rank_users(Table(), HISTORIES, TARGETS, NEGATIVES)
-    monkeypatch.setattr(protocol, "_BLOCK_USERS", block)
+    monkeypatch.setattr(protocol, "FIRST_USERS", block)
+    monkeypatch.setattr(protocol, "BLOCK_CELLS", 6 * block)
     ranks = rank_users(Table(), HISTORIES, TARGETS, NEGATIVES)
     assert all(np.array_equal(ranks[name], expected[name]) for name in expected)
 
 
 def test_random_cases_agree_with_ranking_one_user_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "_BLOCK_USERS", 7)
+    monkeypatch.setattr(protocol, "BLOCK_CELLS", 7 * 30)
     rng = np.random.default_rng(0)
     users, items = rng.standard_normal((40, 6)).astype(np.float32), rng.standard_normal((30, 6)).astype(np.float32)
     histories = [rng.integers(0, 30, rng.integers(0, 12)) for _ in range(40)]
@@ -94,3 +95,35 @@ def test_a_scorer_that_gives_nan_is_refused() -> None:
     with pytest.raises(ModelError):
         rank_users(Broken(), HISTORIES, TARGETS)
     assert rank_target(SCORES, TARGETS).shape == (3,)
+
+
+def test_several_targets_of_a_user_are_no_rivals_of_each_other() -> None:
+    cases = Cases(np.array([7, 9]), pack_rows([[0], [5]]), pack_rows([[1, 4], [2]]))
+    found = rank_cases(Table(), cases, {"few": pack_rows([[2, 5], [3]])}, list_length=2)
+    # User 0 has scores falling from item 0, which is history: of 2, 3, 5 none beats target 1, two beat target 4.
+    assert found.ranks["full"].tolist() == [1.0, 3.0, 3.0]
+    assert found.ranks["few"].tolist() == [1.0, 2.0, 2.0]
+    assert found.tied.tolist() == [False] * 3
+    # A list shows targets like other items, only the history not.
+    assert found.lists.tolist() == [[1, 2], [4, 3]]
+
+
+def test_lists_and_ties_of_one_pass() -> None:
+    cases = Cases(np.arange(3), HISTORIES, Ragged(TARGETS, np.arange(4)))
+    found = rank_cases(Table(), cases, list_length=5)
+    assert found.tied.tolist() == [False, False, True]
+    assert found.lists.tolist() == [[2, 3, 4, 5, -1], [4, 3, 2, 1, 0], [0, 1, 3, 4, 5]]
+
+
+def test_items_that_are_not_allowed_are_no_rivals_and_not_listed() -> None:
+    cases = Cases(np.arange(3), HISTORIES, Ragged(TARGETS, np.arange(4)))
+    allowed = np.array([True, True, False, True, False, True])
+    found = rank_cases(Table(), cases, {"sampled": NEGATIVES}, list_length=3, allowed=allowed)
+    assert found.ranks["full"].tolist() == [1.0, 2.0, 2.5 + 0.5]
+    assert found.ranks["sampled"].tolist() == [1.0, 3.0, 1.5]
+    assert found.lists.tolist() == [[3, 5, -1], [3, 1, 0], [0, 1, 3]]
+
+
+def test_a_user_without_a_target_is_refused() -> None:
+    with pytest.raises(DataError, match="without a target"):
+        rank_users(Table(), HISTORIES, np.array([3, -1, 2], dtype=np.int32))

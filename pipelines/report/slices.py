@@ -1,0 +1,92 @@
+"""Where models are good: NDCG@10 by groups of test targets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from illmrec.errors import DataError
+from pipelines.report.figures import MODELS, Interval
+
+METRIC = "ndcg@10"
+COLUMNS = {"group": pl.String, "slice": pl.String, "model": pl.String, "targets": pl.Int64} | {
+    f"{METRIC}{end}": pl.Float64 for end in ("", ".low", ".high")
+}
+NOTES = {
+    "target's popularity": "Fifths of the test targets by how often training users took the item; few at the top.",
+    "target in training": "Unseen: no training user took the item, so CF knows nothing of it.",
+    "history length": "Items known of the user before the target.",
+    "target's picture": "Missing: something else stands in for the target's picture.",
+    "target in the history": "Repeat: the user had taken the item before.",
+}
+
+
+@dataclass(frozen=True)
+class SliceRow:
+    """One slice.
+
+    Args:
+        label: its name.
+        targets: how many test targets are in it.
+        models: NDCG@10 by model.
+    """
+
+    label: str
+    targets: int
+    models: Mapping[str, Interval]
+
+    @property
+    def best(self) -> frozenset[str]:
+        """Models with the highest value; several when they tie."""
+        top = max(interval.value for interval in self.models.values())
+        return frozenset(model for model, interval in self.models.items() if interval.value == top)
+
+
+@dataclass(frozen=True)
+class SliceGroup:
+    """Slices that are told apart by one thing.
+
+    Args:
+        title: what it is.
+        note: what it means.
+        rows: the slices, in the evaluation's order.
+    """
+
+    title: str
+    note: str
+    rows: tuple[SliceRow, ...]
+
+
+def read_slices(path: Path, remedy: str) -> tuple[SliceGroup, ...]:
+    """Return the groups in slices.csv that tell anything apart; nothing where there is no such file.
+
+    Raises:
+        DataError: when it is not readable, lacks a column, or does not hold all models of a slice.
+    """
+    if not path.exists():
+        return ()
+    hint = f"Run `{remedy}` again."
+    try:
+        table = pl.read_csv(path, schema_overrides=COLUMNS)
+        table = table.select(pl.col(name).cast(kind) for name, kind in COLUMNS.items())
+    except (OSError, pl.exceptions.PolarsError) as error:
+        first = str(error).splitlines()[0]
+        raise DataError(f"is not a table of slices: {first}", path=path, hint=hint) from None
+    groups: dict[str, dict[str, dict[str, tuple[int, Interval]]]] = {}
+    for group, name, model, targets, value, low, high in table.drop_nulls().rows():
+        groups.setdefault(group, {}).setdefault(name, {})[model] = (targets, Interval(value, low, high))
+    if any(set(models) != set(MODELS) for slices in groups.values() for models in slices.values()):
+        raise DataError("lacks a model in some slice.", path=path, hint=hint)
+    return tuple(
+        SliceGroup(f"By {group}", NOTES.get(group, ""), tuple(_make_row(name, found) for name, found in slices.items()))
+        for group, slices in groups.items()
+        if len(slices) > 1
+    )
+
+
+def _make_row(name: str, found: Mapping[str, tuple[int, Interval]]) -> SliceRow:
+    targets = next(iter(found.values()))[0]
+    return SliceRow(name, targets, {model: found[model][1] for model in MODELS})
