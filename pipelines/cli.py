@@ -33,12 +33,19 @@ COMMANDS = {
     "evaluate": ("pipelines.stages.evaluate", "Rank test targets: full catalog and sampled, with intervals."),
     "export": ("pipelines.stages.export", "Export the projection heads to ONNX and compare them with torch."),
     "study": ("pipelines.jobs.study", "Compare variants of one data set: a table or figure of the paper, in form."),
+    "rivals": ("pipelines.jobs.rivals", "Tune collaborative filtering on validation and rank test targets by it."),
     "results": ("pipelines.jobs.results", "Build the page of all studies."),
     "repro": ("pipelines.jobs.repro", "Run `dvc repro` for several data sets at a time."),
     "drift": ("pipelines.jobs.drift", "Compare the data with the champion's; stop when they are too far apart."),
     "register": ("pipelines.jobs.register", "Register the exported head in MLflow as challenger."),
-    "promote": ("pipelines.jobs.promote", "Make the challenger champion if it is good enough."),
+    "promote": ("pipelines.jobs.promote", "Make the challenger champion if it is shown not to be worse."),
+    "rollback": ("pipelines.jobs.rollback", "Make the champion before this one champion again."),
+    "registry": ("pipelines.jobs.registry", "List versions, show the audit log, close what crashes left open."),
+    "growth-check": ("pipelines.jobs.growth_check", "Say by exit code whether the catalog has outgrown the champion."),
+    "retrain": ("pipelines.jobs.retrain", "From the gate to promotion or refusal, in one job that can be continued."),
+    "catalog": ("pipelines.jobs.catalog", "Add new items: they are live in the next night, without a training."),
     "recommend": ("pipelines.jobs.recommend", "Write the nightly recommendations of the champion."),
+    "recommendations": ("pipelines.jobs.recommendations", "Print the published recommendations."),
     "release": ("pipelines.jobs.release", "Register, promote, recommend and report: all data sets, or some."),
     "report": ("pipelines.jobs.report", "Build the HTML report."),
     "preset": ("pipelines.jobs.preset", "List the committed parameter files, compare them, or put one into use."),
@@ -74,7 +81,8 @@ class LazyGroup(click.Group):
         if name not in COMMANDS:
             return None
         command: click.Command = importlib.import_module(COMMANDS[name][0]).command
-        command.help = unescape_marks(command.help)
+        for part in (command, *getattr(command, "commands", {}).values()):
+            part.help = unescape_marks(part.help)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -95,9 +103,9 @@ class LazyGroup(click.Group):
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
             close = difflib.get_close_matches(args[0], COMMANDS, n=1)
-            if close:
-                error.message = f"{error.message.rstrip('.')}. Did you mean {close[0]!r}?"
-            raise
+            if not close:
+                raise
+            raise click.UsageError(f"{error.message.rstrip('.')}. Did you mean {close[0]!r}?", ctx) from None
 
 
 def unescape_marks(text: str | None) -> str | None:

@@ -73,7 +73,7 @@ class Found:
         return {"case": self.case.name, **self.case.labels, **self.facts}
 
     def ranks(self) -> dict[str, npt.NDArray[np.float64]]:
-        """Return ``float64 [n_users]`` per protocol: the test targets' ranks."""
+        """Return ``float64 [c]`` per protocol: the test targets' ranks."""
         table = pl.read_parquet(self.layout.evaluation / "ranks.parquet")
         return {protocol: table[protocol].to_numpy() for protocol in PROTOCOL_PREFIX}
 
@@ -182,7 +182,7 @@ def _train_and_rank(layout: Layout, sections: _Sections) -> dict[str, Any]:
     import time
 
     from illmrec.training.cost import count_scoring
-    from pipelines.assembly import load_sequences
+    from pipelines.stages.evaluate import load_material
     from pipelines.stages.train import make_trainer, publish_model
 
     start = time.perf_counter()
@@ -192,9 +192,7 @@ def _train_and_rank(layout: Layout, sections: _Sections) -> dict[str, Any]:
     seconds = time.perf_counter() - start
     publish_model(layout, sections.train.model_dump(mode="json"), trainer, tensors)
     model = trainer.recommender
-    sequences = load_sequences(layout)
-    histories = sequences.histories("test")
-    work = count_scoring(model, [histories[user] for user in range(len(sequences))])
+    work = count_scoring(model, load_material(layout).histories)
     return {
         **rank_model(layout, model, sections.evaluation),
         "validation_ndcg@10": trainer.progress.best_score,
@@ -210,11 +208,9 @@ def _train_and_rank(layout: Layout, sections: _Sections) -> dict[str, Any]:
 def rank_model(layout: Layout, model: Any, evaluation: EvaluateConfig, *, keep: bool = True) -> dict[str, float]:
     """Rank the test targets by a recommender; see :func:`rank_scorer`."""
     from illmrec.evaluation.protocol import DotScorer
-    from pipelines.assembly import load_sequences
+    from pipelines.stages.evaluate import load_material
 
-    histories = load_sequences(layout).histories("test")
-    rows = [histories[user] for user in range(len(histories))]
-    users = model.project_users(model.represent_users(rows, evaluation.batch_size))
+    users = model.project_users(model.represent_users(load_material(layout).histories, evaluation.batch_size))
     return rank_scorer(layout, DotScorer(users, model.represent_items()), evaluation, keep=keep)
 
 
@@ -223,37 +219,51 @@ def rank_scorer(layout: Layout, scorer: Any, evaluation: EvaluateConfig, *, keep
 
     Args:
         layout: where split and, if ``keep``, ranks.parquet lie.
-        scorer: a :class:`illmrec.evaluation.protocol.Scorer`.
+        scorer: a :class:`illmrec.evaluation.protocol.Scorer` of the users that have targets.
         evaluation: confidence, resamples and their seed.
-        keep: write ranks.parquet.
+        keep: write ranks.parquet, a row per target.
     """
-    from illmrec.evaluation.protocol import rank_users
-    from pipelines.assembly import load_negatives, load_sequences
+    from illmrec.evaluation.protocol import rank_cases
+    from pipelines.assembly import load_negatives
+    from pipelines.stages.evaluate import load_material
 
-    sequences = load_sequences(layout)
-    ranks = rank_users(scorer, sequences.histories("test"), sequences.test, load_negatives(layout))
+    material = load_material(layout)
+    cases = material.cases
+    pools = {"sampled": load_negatives(layout).take(cases.users)}
+    ranks = rank_cases(scorer, cases, pools, allowed=material.allowed).ranks
     if keep:
-        table = pl.DataFrame({USER_INDEX: range(len(sequences)), **{name: ranks[name] for name in PROTOCOL_PREFIX}})
+        table = pl.DataFrame({USER_INDEX: cases.users[cases.owners], **{name: ranks[name] for name in PROTOCOL_PREFIX}})
         layout.evaluation.mkdir(parents=True, exist_ok=True)
         atomic.write_parquet(layout.evaluation / "ranks.parquet", table.cast({USER_INDEX: pl.Int32}))
     facts: dict[str, float] = {}
     for protocol, prefix in PROTOCOL_PREFIX.items():
-        facts |= {f"{prefix}{name}": value for name, value in summarise(ranks[protocol], evaluation).items()}
+        found = summarise(ranks[protocol], cases.owners, evaluation)
+        facts |= {f"{prefix}{name}": value for name, value in found.items()}
     return facts
 
 
-def summarise(ranks: npt.NDArray[np.float64], evaluation: EvaluateConfig) -> dict[str, float]:
-    """Return :data:`METRICS` of ``float64 [n]`` ranks, each with ``.low`` and ``.high``; NaN-free only for n > 0."""
+def summarise(
+    ranks: npt.NDArray[np.float64], owners: npt.NDArray[np.int64], evaluation: EvaluateConfig
+) -> dict[str, float]:
+    """Return :data:`METRICS`, means over targets, with the ends of their intervals over users.
+
+    Args:
+        ranks: ``float64 [c]``, at least one.
+        owners: ``int64 [c]``: whose target each is.
+        evaluation: confidence, resamples and their seed.
+    """
     import numpy as np
 
-    from illmrec.evaluation.intervals import bootstrap_means, interval
+    from illmrec.evaluation.keys import flatten_estimate
     from illmrec.evaluation.metrics import compute_metrics
+    from illmrec.evaluation.summary import Resampling, estimate_ratios
 
+    how = Resampling(evaluation.bootstrap_samples, evaluation.confidence, evaluation.permutations, evaluation.seed)
     metrics = compute_metrics(ranks, (5, 10))
-    values = np.stack([metrics[name] for name in METRICS], axis=1)
-    means = bootstrap_means(values, evaluation.bootstrap_samples, evaluation.seed)
+    _, users = np.unique(owners, return_inverse=True)
+    count = np.bincount(users).astype(np.float64)
+    above = [np.bincount(users, metrics[name]) for name in METRICS]
     facts: dict[str, float] = {}
-    for column, name in enumerate(METRICS):
-        facts[name] = float(values[:, column].mean())
-        facts[f"{name}.low"], facts[f"{name}.high"] = interval(means[:, column], evaluation.confidence)
+    for name, estimate in zip(METRICS, estimate_ratios(above, [count] * len(METRICS), how), strict=True):
+        facts |= flatten_estimate(name, estimate)
     return facts

@@ -3,29 +3,49 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
+import click
+
+from illmrec import atomic
 from illmrec.config import EvaluateConfig
+from illmrec.errors import DataError
 from pipelines.layout import Layout
 from pipelines.studies.cases import Case, Found, rank_scorer, run_case
 from pipelines.studies.plots import bars
 from pipelines.studies.smaller_catalog import open_smaller
 from pipelines.studies.study import Bench, Row, Study
 
+if TYPE_CHECKING:
+    from pipelines.carry_over import CarriedModel
+
 SHARES = (0.25, 0.5, 0.75, 1.0)
 
 
 def measure(bench: Bench) -> list[Row]:
-    """Train at every size; rank by each model on its own catalog and by the one before it, which knows no new item."""
+    """Train at every size; rank by each model on its own catalog and by the one before it, which knows no new item.
+
+    Sizes of which the k-core leaves nothing are left out, and named.
+
+    Raises:
+        DataError: when that is all of them.
+    """
     chosen = bench.choose(Case(f"{round(100 * share):03d}", {"share": share}) for share in SHARES)
     rows: list[Row] = []
     before: Found | None = None
     for case in chosen:
         share = float(case.labels["share"])
-        layout = open_smaller(bench.context, share)
+        try:
+            layout = open_smaller(bench.context, share)
+        except DataError as error:
+            click.echo(f"{case.name}: left out: {error}", err=True)
+            continue
         if before is not None:
             rows.append(_describe(before, share, "trained before the growth") | _rank_stale(bench, before, layout))
         before = run_case(replace(bench.context, layout=layout), case, bench.extra)
         rows.append(_describe(before, share, "trained on this catalog") | dict(before.facts))
+    if not rows:
+        raise DataError("no size of the catalog leaves anything to learn from.", hint="Lower prepare.user_core.")
     return rows
 
 
@@ -43,15 +63,27 @@ def _describe(found: Found, share: float, what: str) -> Row:
 def _rank_stale(bench: Bench, found: Found, layout: Layout) -> dict[str, float]:
     """Rank a larger catalog's test targets by a smaller one's model; new items have no CF part."""
     from illmrec.evaluation.protocol import DotScorer
-    from pipelines.assembly import load_sequences
-    from pipelines.carry_over import carry_model
+    from pipelines.stages.evaluate import load_material
 
     evaluation = bench.context.section(EvaluateConfig)
-    carried = carry_model(found.layout, layout)
-    histories = load_sequences(layout).histories("test")
-    rows = [histories[user] for user in range(len(histories))]
-    users = carried.recommender.project_users(carried.recommender.represent_users(rows, evaluation.batch_size))
+    carried = _carry(found.layout, layout)
+    model = carried.recommender
+    users = model.project_users(model.represent_users(load_material(layout).histories, evaluation.batch_size))
     return rank_scorer(layout, DotScorer(users, carried.represent_items()), evaluation, keep=False)
+
+
+def _carry(trained: Layout, larger: Layout) -> CarriedModel:
+    """Put the model of one project on the catalog of another, as a registered version would be."""
+    from illmrec.training.checkpoint import read_tensors
+    from pipelines.assembly import load_catalog
+    from pipelines.carry_over import TRAINED_ITEMS_FILE, build_trained_items, load_recommender_on_catalog
+    from pipelines.release import Release
+    from pipelines.tracking import Released
+
+    with atomic.write_file(trained.model / TRAINED_ITEMS_FILE) as file:
+        file.write(build_trained_items(trained, read_tensors(trained.model).state))
+    release = Release(Released(trained.dataset, "of a study", "", {}), trained.model)
+    return load_recommender_on_catalog(larger, release, load_catalog(larger))
 
 
 STUDY = Study(

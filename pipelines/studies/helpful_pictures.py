@@ -24,12 +24,13 @@ WITHOUT = make_case(("cf", "text"), representation="title")
 
 def measure(bench: Bench) -> list[Row]:
     """Train with pictures and without any; return what they change of NDCG@10, by category and by item."""
-    from pipelines.assembly import load_catalog, load_sequences
+    from pipelines.stages.evaluate import load_material
 
     found = bench.run((WITH, WITHOUT))
     if len(found) < 2:
         return []
-    items, targets = load_catalog(bench.layout).items, load_sequences(bench.layout).test
+    material = load_material(bench.layout)
+    items, targets = material.catalog.items, material.cases.targets.values
     gain = _score(found[0].ranks()["full"]) - _score(found[1].ranks()["full"])
     categories = [" > ".join(path) or "none" for path in items["category"].to_list()]
     rows = _group("category", [categories[item] for item in targets], gain, bench.context.section(EvaluateConfig))

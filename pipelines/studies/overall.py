@@ -49,13 +49,13 @@ def measure(bench: Bench) -> list[Row]:
 def rank_rivals(bench: Bench) -> list[Row]:
     """Return the rows of popularity and of the SASRec that gives the CF features."""
     from illmrec.evaluation.protocol import PopularityScorer
-    from pipelines.assembly import load_catalog, load_sequences
+    from pipelines.stages.evaluate import load_material
 
     layout, evaluation = bench.layout, bench.context.section(EvaluateConfig)
-    catalog, sequences = load_catalog(layout), load_sequences(layout)
+    material = load_material(layout)
     scorers = {
         "SASRec": load_sasrec(bench),
-        "popularity": PopularityScorer(sequences.train, len(catalog)),
+        "popularity": PopularityScorer(material.sequences.train, len(material.catalog)),
     }
     return [
         {"case": name, "model": name, "kind": "collaborative filtering"}
@@ -69,15 +69,13 @@ def load_sasrec(bench: Bench) -> Any:
     from illmrec.evaluation.protocol import DotScorer
     from illmrec.models.sasrec import SasRec
     from illmrec.training.checkpoint import read_tensors
-    from pipelines.assembly import load_sequences
+    from pipelines.stages.evaluate import load_material
 
     layout = bench.layout
     saved = read_tensors(require(layout.cf_model, f"train-cf --dataset {layout.dataset}"))
     model = SasRec(**saved.state["shape"])
     model.load_state_dict(dict(saved.tensors))
-    histories = load_sequences(layout).histories("test")
-    users = model.represent_users([histories[user] for user in range(len(histories))])
-    return DotScorer(users, model.represent_items())
+    return DotScorer(model.represent_users(load_material(layout).histories), model.represent_items())
 
 
 STUDY = Study(

@@ -1,57 +1,35 @@
-"""Metrics of models that differ in their feature types, by groups of users."""
+"""Metrics of models that differ in their feature types, by groups of test targets."""
 
 from __future__ import annotations
-
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 from illmrec.config import EvaluateConfig
 from pipelines.studies.ablation import make_case
 from pipelines.studies.cases import summarise
 from pipelines.studies.study import Bench, Row
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    from illmrec.data.histories import Sequences
-
 TYPES = (("image",), ("cf",), ("text",), ("image", "cf", "text"))
-Groups = Mapping[str, "npt.NDArray[np.bool_]"]
-"""Name of a group -> ``bool [n_users]``: who belongs to it."""
 
 
-def measure_groups(bench: Bench, divide: Callable[[Sequences, int], Groups]) -> list[Row]:
-    """Train a model per choice of feature types; return a row per model and group that has users.
+def measure_groups(bench: Bench, kind: str) -> list[Row]:
+    """Train a model per choice of feature types; return a row per group and model, group by group.
 
     Args:
         bench: where to run.
-        divide: sequences and the number of items to groups of users.
+        kind: what groups are told apart by; see :mod:`illmrec.evaluation.slices`.
     """
-    from pipelines.assembly import load_catalog, load_sequences
+    from illmrec.evaluation.slices import divide_cases
+    from pipelines.stages.evaluate import load_material
 
-    evaluation = bench.context.section(EvaluateConfig)
-    groups = divide(load_sequences(bench.layout), len(load_catalog(bench.layout)))
+    evaluation, material = bench.context.section(EvaluateConfig), load_material(bench.layout)
+    slices = divide_cases(material.cases, material.popularity, material.pictured, evaluation.history_bins)
+    models = bench.run(make_case(kinds) for kinds in TYPES)
     rows = []
-    for found in bench.run(make_case(kinds) for kinds in TYPES):
-        ranks = found.ranks()["full"]
-        rows += [
-            {"features": found.case.name, "group": group, "users": int(members.sum()), "run": found.facts["run"]}
-            | (summarise(ranks[members], evaluation) if members.any() else {})
-            for group, members in groups.items()
-        ]
+    for part in slices:
+        if part.group != kind:
+            continue
+        for found in models:
+            about = {"group": part.name, "targets": int(part.members.sum()), "features": found.case.name}
+            about |= {"what": f"{part.name}: {found.case.name}", "run": found.facts["run"]}
+            ranks, owners = found.ranks()["full"][part.members], material.cases.owners[part.members]
+            rows.append(about | summarise(ranks, owners, evaluation))
     return rows
-
-
-def divide_evenly(values: npt.NDArray[np.int64], parts: int) -> list[tuple[str, npt.NDArray[np.bool_]]]:
-    """Return groups of about the same size by ascending value, each named by its range; equal values stay together."""
-    import numpy as np
-
-    edges = np.unique(np.quantile(values, np.linspace(0, 1, parts + 1)[1:-1], method="lower"))
-    numbers = np.searchsorted(edges, values, side="left")
-    groups = []
-    for number in np.unique(numbers):
-        members = numbers == number
-        low, high = int(values[members].min()), int(values[members].max())
-        groups.append((f"{low}" if low == high else f"{low} to {high}", members))
-    return groups

@@ -126,10 +126,10 @@ def test_groups_hold_every_user_once(root: Path) -> None:
     users = pl.read_parquet(root / "artifacts/shop/split/sequences.parquet").height
     for name in ("item-popularity", "history-length", "unseen-items"):
         rows = run_study(root, name, "--only", "image$")
-        assert sum(row["users"] for row in rows) == users, name
+        assert sum(row["targets"] for row in rows) == users, name
         assert len({row["group"] for row in rows}) == len(rows) > 1, name
     whole = run_study(root, "ablation", "--only", "image$")[0]
-    mean = sum(row["users"] * row["ndcg@10"] for row in rows if row["users"]) / users
+    mean = sum(row["targets"] * row["ndcg@10"] for row in rows) / users
     assert mean == pytest.approx(whole["ndcg@10"], abs=1e-9)
 
 

@@ -1,0 +1,195 @@
+"""The comparison of rivals: each is tuned on validation, trained with several seeds, and ranked on the test targets.
+
+Everything lies below ``work/studies/<data set>/rivals``: ``tuning.db`` (Optuna's trials), ``runs`` (final trainings),
+``results.json`` with ``results.csv`` (a row per rival and seed), ``summary.csv`` (a row per rival) and ``trials.csv``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import polars as pl
+
+from illmrec import atomic
+from illmrec.config import EvaluateConfig, RivalName, RivalsConfig
+from pipelines.studies.rivals_catalogue import RIVALS, choose_start
+from pipelines.studies.rivals_data import RivalData
+from pipelines.studies.rivals_published import look_up_rivals
+from pipelines.studies.rivals_runs import RANKS, Run, identify, run_rival
+from pipelines.studies.rivals_training import Task
+from pipelines.studies.rivals_tuning import Search, TrialRow, tune
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+METRICS = ("hit@5", "hit@10", "ndcg@5", "ndcg@10", "mrr")
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A rival's parameters and how they were found."""
+
+    parameters: Mapping[str, Any]
+    trials: list[TrialRow]
+
+    @property
+    def seconds(self) -> float:
+        """Return how long all trials took."""
+        return sum(trial.seconds for trial in self.trials)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A rival's final trainings."""
+
+    name: RivalName
+    tuned: Tuned
+    runs: list[Run]
+
+
+def compare_rival(data: RivalData, name: RivalName, config: RivalsConfig, folder: Path) -> Compared:
+    """Tune one rival, then train it with every seed; what is there already is not done again."""
+    tuned = tune_rival(data, name, config, folder)
+    seeds = range(config.seed, config.seed + (config.seeds if RIVALS[name].seeded else 1))
+    runs = []
+    for seed in seeds:
+        runs.append(run_rival(name, Task(data, tuned.parameters, config, seed), folder / "runs"))
+        facts = runs[-1].facts
+        _say(f"{name}, seed {seed}: validation NDCG@10 {facts['validation_ndcg@10']:.4f}, {facts['seconds']:.0f} s")
+    return Compared(name, tuned, runs)
+
+
+def tune_rival(data: RivalData, name: RivalName, config: RivalsConfig, folder: Path) -> Tuned:
+    """Return the parameters with the best validation NDCG@10; the test targets are not looked at."""
+    rival, start = RIVALS[name], choose_start(name, config)
+    if not rival.space or not config.trials:
+        return Tuned(start, [])
+    space = {key: repr(value) for key, value in rival.space.items()}
+    digest = identify(data, name, config, start=start, space=space, seed=config.seed)
+    search = Search(f"{name}-{digest}", start, rival.space, config.trials, config.seed)
+
+    def measure(parameters: Mapping[str, Any]) -> float:
+        value = rival.fit(Task(data, parameters, config, config.seed)).validation
+        _say(f"{name}, trial: validation NDCG@10 {value:.4f} with {_spell(parameters)}")
+        return value
+
+    trials = tune(folder / "tuning.db", search, measure, name)
+    return Tuned(max(trials, key=lambda trial: trial.value).parameters, trials)
+
+
+def write_results(
+    data: RivalData, compared: Iterable[Compared], config: RivalsConfig, evaluation: EvaluateConfig, folder: Path
+) -> dict[str, Any]:
+    """Write all tables of the rivals that were compared so far; return what results.json holds."""
+    found = list(compared)
+    rows = [row for rival in found for row in tabulate_runs(data, rival, evaluation, folder)]
+    summary = [summarise_seeds(data, rival, evaluation) for rival in found]
+    trials = [
+        {"rival": rival.name, "trial": trial.number, "validation_ndcg@10": trial.value, "seconds": trial.seconds,
+         "parameters": json.dumps(dict(trial.parameters), sort_keys=True)}
+        for rival in found
+        for trial in rival.tuned.trials
+    ]  # fmt: skip
+    facts = {
+        "dataset": data.layout.dataset,
+        "protocol": "full catalog; items of the history are no candidates; tied scores share their average rank",
+        "split": {"users": len(data.test), "targets": len(data.test.owners), "items": data.n_items},
+        "section": config.model_dump(mode="json"),
+        "confidence": evaluation.confidence,
+        "published": look_up_rivals(len(data.sequences), data.n_items, data.interactions),
+        "summary": summary,
+        "rows": rows,
+        "trials": trials,
+    }
+    atomic.write_json(folder / "results.json", facts)
+    for name, table in (("results", rows), ("summary", summary), ("trials", trials)):
+        _write_csv(folder / f"{name}.csv", table)
+    return facts
+
+
+def tabulate_runs(data: RivalData, rival: Compared, evaluation: EvaluateConfig, folder: Path) -> list[Row]:
+    """Return a row per seed: metrics with intervals over users, parameters, trials, times."""
+    return [
+        {
+            **_label(rival),
+            "seed": run.seed,
+            **estimate(measure_users(data, run), evaluation),
+            **{key: value for key, value in run.facts.items() if key not in ("rival", "ranks_sha256", "parameters")},
+            "ranks": (run.folder / RANKS).relative_to(folder).as_posix(),
+        }
+        for run in rival.runs
+    ]
+
+
+def summarise_seeds(data: RivalData, rival: Compared, evaluation: EvaluateConfig) -> Row:
+    """Return one row: means over seeds with intervals over users, and the standard deviation between seeds.
+
+    An interval is of each user's mean over the seeds: it says how far the figure depends on who the users are; ``.sd``
+    says how far it depends on the seed, and is missing for a single one.
+    """
+    import numpy as np
+
+    each = np.stack([measure_users(data, run) for run in rival.runs])
+    row = {**_label(rival), "seeds": len(rival.runs), **estimate(each.mean(axis=0), evaluation)}
+    if len(rival.runs) > 1:
+        deviations = each.mean(axis=1).std(axis=0, ddof=1)
+        row |= {f"{name}.sd": float(value) for name, value in zip(METRICS, deviations, strict=True)}
+    row["validation_ndcg@10"] = float(np.mean([run.facts["validation_ndcg@10"] for run in rival.runs]))
+    row["seconds"] = sum(run.facts["seconds"] for run in rival.runs)
+    return row
+
+
+def measure_users(data: RivalData, run: Run) -> npt.NDArray[np.float64]:
+    """Return ``float64 [n, m]``: :data:`METRICS` of each user, the mean over a user's targets."""
+    import numpy as np
+
+    from illmrec.evaluation.metrics import average_by_user, compute_metrics
+
+    values = compute_metrics(run.ranks(), (5, 10))
+    return np.stack([average_by_user(values[name], data.test.owners, len(data.test)) for name in METRICS], axis=1)
+
+
+def estimate(values: npt.NDArray[np.float64], evaluation: EvaluateConfig) -> Row:
+    """Return the means of ``float64 [n, m]`` over users, each with ``.low`` and ``.high``."""
+    from illmrec.evaluation.intervals import bootstrap_means, interval
+
+    means = bootstrap_means(values, evaluation.bootstrap_samples, evaluation.seed)
+    row: Row = {}
+    for column, name in enumerate(METRICS):
+        row[name] = float(values[:, column].mean())
+        row[f"{name}.low"], row[f"{name}.high"] = interval(means[:, column], evaluation.confidence)
+    return row
+
+
+def _label(rival: Compared) -> Row:
+    return {
+        "rival": rival.name,
+        "title": RIVALS[rival.name].title,
+        "parameters": dict(rival.tuned.parameters),
+        "trials": len(rival.tuned.trials),
+        "tuning_seconds": rival.tuned.seconds,
+    }
+
+
+def _write_csv(path: Path, rows: list[Row]) -> None:
+    flat = [
+        {key: json.dumps(value, sort_keys=True) if isinstance(value, dict) else value for key, value in row.items()}
+        for row in rows
+    ]
+    with atomic.write_file(path) as file:
+        pl.from_dicts(flat, infer_schema_length=None).write_csv(file) if flat else file.write(b"")
+
+
+def _spell(parameters: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {value:.4g}" for key, value in parameters.items())
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)

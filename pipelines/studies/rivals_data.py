@@ -1,0 +1,122 @@
+"""What rivals learn from and are ranked on: the data set's own split, the same for all of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+import polars as pl
+
+from illmrec import atomic
+from illmrec.columns import ITEM_INDEX, USER_INDEX
+from pipelines.layout import Layout, require
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from illmrec.data.catalog import Catalog
+    from illmrec.data.histories import Ragged, Sequences
+    from illmrec.evaluation.protocol import Cases, Scorer
+    from illmrec.features.matrix import FeatureMatrix
+
+
+Target = Literal["valid", "test"]
+
+
+@dataclass(frozen=True)
+class RivalData:
+    """One data set's split.
+
+    Attributes:
+        layout: where it lies.
+        catalog: the items.
+        sequences: training sequences and validation targets; row = user_index.
+        validation: users, their training histories, the validation target of each.
+        test: users with test targets, what they took before those, the targets.
+        allowed: ``bool [n_items]``: candidates of the full catalog in the test; None for all items.
+        digest: of all of the above.
+    """
+
+    layout: Layout
+    catalog: Catalog
+    sequences: Sequences
+    validation: Cases
+    test: Cases
+    allowed: npt.NDArray[np.bool_] | None
+    digest: str
+
+    @property
+    def train(self) -> Ragged:
+        """Return the training sequences, all that any rival learns from."""
+        return self.sequences.train
+
+    @property
+    def n_items(self) -> int:
+        """Return the size of the catalog."""
+        return len(self.catalog)
+
+    @property
+    def interactions(self) -> int:
+        """Return the number of interactions: training, validation and test."""
+        return len(self.train.values) + len(self.validation.targets.values) + len(self.test.targets.values)
+
+    @cached_property
+    def pictures(self) -> FeatureMatrix:
+        """Return the picture features.
+
+        Raises:
+            MissingArtifactError: when there are none.
+        """
+        from pipelines.assembly import load_features
+
+        return load_features(self.layout, self.catalog, ("image",))["image"]
+
+    def cases(self, target: Target) -> Cases:
+        """Return the users who are ranked for; scorers know a user by the position there."""
+        return self.validation if target == "valid" else self.test
+
+    def score_validation(self, scorer: Scorer) -> float:
+        """Return NDCG@10 of a scorer on the validation targets, full catalog."""
+        from illmrec.evaluation.metrics import ndcg
+        from illmrec.evaluation.protocol import rank_cases
+
+        return float(ndcg(rank_cases(scorer, self.validation).ranks["full"], 10).mean())
+
+
+def load_rival_data(layout: Layout) -> RivalData:
+    """Open the split of a data set.
+
+    Raises:
+        MissingArtifactError: when stage ``split`` has not run.
+    """
+    import numpy as np
+
+    from illmrec.data.histories import Ragged
+    from illmrec.evaluation.protocol import Cases
+    from pipelines.assembly import load_catalog, load_sequences
+
+    catalog, sequences = load_catalog(layout), load_sequences(layout)
+    remedy = f"split --dataset {layout.dataset}"
+    path = require(layout.split / "targets.parquet", remedy)
+    targets = pl.read_parquet(path).sort(USER_INDEX, maintain_order=True)
+    users, firsts = np.unique(targets[USER_INDEX].to_numpy(), return_index=True)
+    histories = sequences.histories("test")
+    wanted = Ragged(targets[ITEM_INDEX].to_numpy(), np.append(firsts, targets.height).astype(np.int64))
+    everyone = np.arange(len(sequences))
+    method = json.loads(require(layout.split / "summary.json", remedy).read_text(encoding="utf-8"))["method"]
+    files = [layout.split / "sequences.parquet", path]
+    facts = [catalog.digest, method, *(atomic.digest_file(file) for file in files)]
+    return RivalData(
+        layout=layout,
+        catalog=catalog,
+        sequences=sequences,
+        validation=Cases(everyone, sequences.train, Ragged(sequences.valid, np.arange(len(sequences) + 1))),
+        test=Cases(users.astype(np.int64), histories.take(users), wanted),
+        # In a split by time, items that appeared later were no candidates then.
+        allowed=np.bincount(histories.values, minlength=len(catalog)) > 0 if method == "global_time" else None,
+        digest=hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16],
+    )
