@@ -6,7 +6,8 @@ Defaults follow the paper where the paper names a value. A section is turned int
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import datetime
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -14,6 +15,19 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=1)]
 FeatureType = Literal["image", "cf", "text"]
 EngineName = Literal["local", "ray"]
+RivalName = Literal[
+    "popularity",
+    "repeat",
+    "last-item",
+    "item-knn",
+    "bpr",
+    "vbpr",
+    "gru4rec",
+    "bert4rec",
+    "sasrec",
+    "sasrec-gbce",
+    "sasrec-ce",
+]
 
 
 class Section(BaseModel):
@@ -135,12 +149,30 @@ class ValidateConfig(Section):
 
 
 class SplitConfig(Section):
-    """Leave-one-out split and the stored sampled candidates."""
+    """What is learned from and what is tested, and the stored sampled candidates. See docs/evaluation.md."""
 
+    method: Literal["leave_one_out", "global_time"] = "leave_one_out"
+    """``leave_one_out``: each user's last interaction is the test target, the second last the validation target, as in
+    the paper. ``global_time``: all interactions from one moment on are test targets, users and items as they were
+    then."""
+    cutoff: str | None = Field(default=None, pattern=r"^\d{4}-\d{2}-\d{2}$")
+    """``global_time`` only: first day of the test period, "YYYY-MM-DD" in UTC; null lets ``test_share`` choose it."""
+    test_share: float = Field(default=0.1, gt=0.0, lt=1.0)
+    """``global_time`` without ``cutoff``: the test period begins where this share of the interactions is left."""
     negatives: Count = 100
-    """Sampled negatives per user for the sampled protocol, without replacement, never interacted with."""
+    """Sampled negatives per user for each sampled protocol, without replacement, never interacted with: once uniformly,
+    once in proportion to how often training users took them."""
     seed: int = 0
     """Seed of the sampled negatives."""
+
+    @model_validator(mode="after")
+    def _check_day(self) -> SplitConfig:
+        """Refuse a day that is not in the calendar, and one that would be ignored."""
+        if self.cutoff is not None:
+            datetime.date.fromisoformat(self.cutoff)
+            if self.method != "global_time":
+                raise ValueError("cutoff needs method global_time")
+        return self
 
 
 class SmallImageTextConfig(Section):
@@ -364,6 +396,15 @@ class TrainCfConfig(Section):
     """Validations without improvement before stopping."""
     validate_every: Count = 10
     """Epochs between validations (full-catalog NDCG@10)."""
+    loss: Literal["bce", "gbce", "softmax", "cross_entropy"] = "bce"
+    """Binary cross entropy (Kang and McAuley), gBCE, cross entropy among the target and its negatives, or among all
+    items."""
+    negatives: Count = 1
+    """Sampled negatives, of each target or of each step. ``cross_entropy`` needs none."""
+    negative_sharing: Literal["target", "step"] = "target"
+    """Whether each target has negatives of its own, or all targets of a step share them."""
+    gbce_calibration: Share = 0.75
+    """gBCE only: 0 is plain BCE, 1 makes probabilities as if nothing had been sampled."""
     seed: int = 0
     """Initialisation, batches and negatives."""
 
@@ -504,19 +545,64 @@ class StudyConfig(Section):
     """Study `backbones-and-encoders`: a name, and the keys of section `encoders` that differ from it."""
 
 
+class RivalsConfig(Section):
+    """Collaborative filtering to compare with, each tuned with the same number of trials. See docs/rivals.md."""
+
+    models: tuple[RivalName, ...] = Field(default=get_args(RivalName), min_length=1)
+    """Which rivals."""
+    trials: int = Field(default=20, ge=0)
+    """Trainings per rival to find its parameters, judged by full-catalog NDCG@10 on validation targets; the first has
+    those of ``start``. 0 takes ``start`` as it is."""
+    seeds: Count = 3
+    """Trainings with the best parameters, each with a seed of its own; their test ranks are what is reported."""
+    start: dict[RivalName, dict[str, int | float]] = Field(default_factory=dict)
+    """Parameters of a rival that its tuning starts from, where they differ from those in docs/rivals.md."""
+    max_length: int = Field(default=50, ge=2)
+    """Most recent items that the sequence models read."""
+    batch_size: Count = 256
+    """Users per step of the sequence models."""
+    pair_batch_size: Count = 2048
+    """Pairs of a user and an item per step of BPR and VBPR."""
+    epochs: Count = 300
+    """Most epochs of a training."""
+    patience: Count = 5
+    """Validations without improvement before stopping."""
+    validate_every: Count = 3
+    """Epochs between validations (full-catalog NDCG@10)."""
+    seed: int = 0
+    """Proposals of the tuning and the trainings it makes; the final trainings have the seeds from this one on."""
+
+
 class EvaluateConfig(Section):
-    """Ranking metrics on the test targets."""
+    """Ranking metrics on the test targets. See docs/evaluation.md."""
 
     cutoffs: tuple[Count, ...] = Field(default=(5, 10, 20), min_length=1)
-    """Cutoffs k of Hit@k and NDCG@k."""
+    """Cutoffs k of Hit@k, NDCG@k and MRR@k, and lengths of the recommended lists that are looked at."""
     bootstrap_samples: Count = 1000
     """Resamples of users behind each interval."""
+    permutations: Count = 5000
+    """Sign flips of users behind each p-value of a difference."""
     confidence: float = Field(default=0.95, gt=0.0, lt=1.0)
     """Coverage of the intervals."""
     batch_size: Count = 64
     """Users per forward pass of the language model."""
+    history_bins: tuple[Count, ...] = (5, 10, 20)
+    """Where the slices by history length begin, beside the one that begins at nothing; ascending."""
+    candidates: str | None = None
+    """CSV or Parquet with the columns user_id and item_id, relative to the project's root: what each user's targets are
+    ranked among in a protocol of its own. DVC does not watch it."""
+    knockout_users: int = Field(default=1000, ge=0)
+    """Users for whom pictures are replaced by wrong ones, to see whether they are used: a fixed random sample where
+    there are more. Each is encoded three times more. 0 leaves that out."""
     seed: int = 0
-    """Seed of the resamples."""
+    """Seed of the resamples, of the sign flips and of the wrong pictures."""
+
+    @model_validator(mode="after")
+    def _check_bins(self) -> EvaluateConfig:
+        """Refuse bins that do not ascend."""
+        if list(self.history_bins) != sorted(set(self.history_bins)):
+            raise ValueError(f"history_bins must ascend, got {list(self.history_bins)}")
+        return self
 
 
 class ExportConfig(Section):
@@ -529,19 +615,80 @@ class ExportConfig(Section):
 
 
 class RegisterConfig(Section):
-    """Registration of the exported head in the model registry."""
+    """Registration of the exported head in the model registry. See docs/registry.md."""
 
     name_prefix: str = "illmrec-"
     """The registered model is called prefix + data set."""
+    probe_users: int = Field(default=64, ge=0)
+    """Users served once when a version is registered, to record what a user costs; 0 leaves that out."""
+
+
+PromotionCheck = Literal["quality", "cold_items", "coverage", "latency", "memory", "fallback"]
 
 
 class PromoteConfig(Section):
-    """What a challenger must show before it becomes champion."""
+    """What a challenger must show before it becomes champion. See docs/registry.md."""
 
-    metric: str = "full/ndcg@10"
-    """Metric compared, as named in the evaluation's results."""
-    margin: Share = 0.05
-    """Largest relative loss of the metric against the champion."""
+    metric: str = Field(default="full/ndcg@10", pattern=r"^full/((hit|ndcg|mrr)@[1-9]\d*|mrr)$")
+    """Metric of ``quality`` and ``cold_items``, from the ranks in the full catalog."""
+    margin: Share = 0.1
+    """Loss against the champion that would still be accepted: the interval must lie above it."""
+    margin_kind: Literal["relative", "absolute"] = "relative"
+    """Whether margins are shares of the champion's metric, or differences of the metric itself."""
+    confidence: float = Field(default=0.95, gt=0.5, lt=1.0)
+    """One-sided: a challenger that loses exactly the margin passes with the chance of 1 - confidence."""
+    bootstrap_samples: Count = 2000
+    """Resamples of users behind the interval."""
+    min_shared: Share = 0.9
+    """Share of the challenger's test targets that the champion must have ranked too for a paired comparison."""
+    unpaired: Literal["allow", "refuse"] = "allow"
+    """What to do where no paired comparison is possible: compare two groups of users, or count it as not checked."""
+    min_metric: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Lowest value of the metric, for the first version too."""
+    cold_margin: Share = 0.2
+    """``cold_items``: the same as ``margin`` on targets without a training interaction; here the challenger is refused
+    when it is clearly worse, because there are few of them."""
+    min_cold_targets: Count = 30
+    """``cold_items`` is not checked with fewer such targets."""
+    min_coverage: Share = 0.0
+    """``coverage``: lowest share of the catalog in all users' ten best items, for the first version too."""
+    max_coverage_loss: Share = 0.3
+    """``coverage``: largest relative loss against the champion."""
+    max_latency_ms: float | None = Field(default=None, gt=0.0)
+    """``latency``: most milliseconds a user, for the first version too; null for no such bound."""
+    max_latency_ratio: float = Field(default=2.0, gt=0.0)
+    """``latency``: most times the champion's, where both were registered on the same kind of machine."""
+    max_memory_mb: float | None = Field(default=None, gt=0.0)
+    """``memory``: most megabytes of weights, features and projected items, for the first version too."""
+    max_memory_ratio: float = Field(default=1.5, gt=0.0)
+    """``memory``: most times the champion's."""
+    max_fallback_share: Share = 0.5
+    """``fallback``: largest share of items whose picture is missing, for the first version too."""
+    require: tuple[PromotionCheck, ...] = ("quality", "coverage", "latency", "memory", "fallback")
+    """Checks that must have been possible; others that were not are named, and do not refuse."""
+    seed: int = 0
+    """Draws the resamples."""
+
+
+class GrowthConfig(Section):
+    """When a grown catalog is worth a retraining. See docs/retraining.md."""
+
+    max_new_items: Share = 0.1
+    """Retrain above this share of today's items that the champion was not trained on."""
+    max_new_users: Share = 0.2
+    """Retrain above this share of today's users that the champion was not evaluated on."""
+    max_new_interactions: float = Field(default=0.2, ge=0.0)
+    """Retrain above this many new interactions for each that the champion was trained on."""
+    max_missing_images: Share = 0.1
+    """Retrain when the share of items without a readable picture rose by more than this."""
+
+
+class RetrainConfig(Section):
+    """How `illmrec retrain` trains. See docs/retraining.md."""
+
+    start: Literal["scratch", "warm", "compare"] = "scratch"
+    """Train from nothing; from the champion's tensors where their shapes fit; or both, and keep what ranks the
+    validation targets better."""
 
 
 class DriftConfig(Section):
@@ -564,6 +711,28 @@ class DriftConfig(Section):
     """Critical beyond it."""
 
 
+class AuditConfig(Section):
+    """What a night must hold before it is published. A failure leaves the last night in place; see docs/nightly.md."""
+
+    min_coverage: Share = 0.999
+    """Smallest share of known users with recommendations."""
+    max_fallback_share: Share = 0.95
+    """Largest share of users who get popular items because none of theirs is in the catalog."""
+    max_fallback_rise: Share = 0.05
+    """The share above may be this much larger than in the night published last."""
+    min_overlap: Share = 0.5
+    """Smallest mean share of a user's items that stand in the night published last too."""
+    max_overlap: Share = 1.0
+    """Largest such share; below 1, a night that repeats the last one is refused."""
+    overlap_across_models: bool = False
+    """Compare with the last night even when another model wrote it."""
+    max_top_items_share: Share = 0.5
+    """Largest share of the model's rows that the one percent of items recommended most may take (one item at least)."""
+    max_catalog_age_days: Count | None = None
+    """Largest number of days between the newest known interaction and the night; nothing: it is only reported, because
+    published data sets end years ago. A shop with a daily feed sets 2 or 3."""
+
+
 class RecommendConfig(Section):
     """The nightly export."""
 
@@ -571,12 +740,55 @@ class RecommendConfig(Section):
     """Items per user."""
     partitions: Count = 4
     """Part files; a user's part is a stable hash of the user_id."""
-    encode_batch_size: Count = 64
-    """Users per forward pass of the language model."""
+    formats: tuple[Literal["parquet", "csv", "jsonl"], ...] = ("parquet",)
+    """Files of each part. Parquet is always among them, because the next night and the report read it."""
+    engine: EngineName = "local"
+    """Where users are read by the language model: in this process, or on Ray Data (extra `ray`) with equal rows."""
+    ray_actors: Count = 1
+    """Ray only: copies of the model at work at the same time."""
+    pass_tokens: Count | None = None
+    """Tokens of one forward pass; by default 1 on a processor, which makes every user a pass of their own, and 16384 on
+    a GPU."""
+    backbone_precision: Literal["trained", "fp32", "bf16", "int8"] = "trained"
+    """Number format of the language model: as in training, or another, whose loss is measured and written to the
+    receipt. int8 quantises the linear layers when the model is loaded, on a processor only."""
+    precision_sample: Count = 64
+    """Users on whom the loss of another number format is measured."""
+    candidates: Literal["all", "sasrec", "popularity"] = "all"
+    """Score the whole catalog, or let a fast model propose ``rerank`` items that I-LLMRec puts in order."""
+    rerank: Count = 100
+    """Items proposed, where a fast model proposes."""
+    search: Literal["auto", "exact", "coarse", "faiss"] = "auto"
+    """How the whole catalog is searched. ``coarse``: int8 products first, the best again in full precision; ``faiss``:
+    an inner-product index (extra `faiss`); ``auto``: exact below ``coarse_from_items`` or where the processor has no
+    instructions for int8 products, else coarse."""
+    coarse_from_items: Count = 200_000
+    """Catalog size from which ``auto`` takes the coarse search."""
+    coarse_factor: Count = 2
+    """The coarse pass keeps this many times k."""
     score_block_users: Count = 1024
-    """Users per block of the exact search."""
+    """Users per block of the search."""
     score_block_items: Count = 10_000
-    """Items per block of the exact search."""
+    """Items per block of the search."""
+    keep_nights: int = Field(default=30, ge=2)
+    """Dates kept in the exports folder, newest first; what readers are pointed to is never removed. At least two, so
+    that whoever is still reading the night before can finish."""
+    keep_models: Count = 2
+    """Models whose users' representations are kept, the one in use included."""
+    keep_representations_days: Count = 7
+    """A representation that no night of the last so many days used is dropped."""
+    audit: AuditConfig = AuditConfig()
+
+    @model_validator(mode="after")
+    def _check_recommend(self) -> RecommendConfig:
+        """Refuse settings that contradict each other."""
+        if "parquet" not in self.formats or len(set(self.formats)) != len(self.formats):
+            raise ValueError(f"formats is {list(self.formats)}, expected parquet and any of csv, jsonl, each once")
+        if self.candidates != "all" and self.rerank < self.k:
+            raise ValueError(f"rerank is {self.rerank}, expected at least k, which is {self.k}")
+        if self.audit.min_overlap > self.audit.max_overlap:
+            raise ValueError("audit.min_overlap is above audit.max_overlap")
+        return self
 
 
 class ReportConfig(Section):

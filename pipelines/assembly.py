@@ -169,17 +169,20 @@ def build_recommender(
     settings: Mapping[str, Any],
     seed: Callable[[], None] | None = None,
     device: str | None = None,
+    features: Mapping[str, FeatureMatrix] | None = None,
 ) -> Recommender:
     """Build an untrained recommender from train settings (:class:`illmrec.config.TrainConfig` as JSON values).
 
-    ``seed`` is called just before the trained parts, adapters included, draw their first values.
+    ``seed`` is called just before the trained parts, adapters included, draw their first values. ``features`` takes the
+    place of the data set's own matrices.
     """
     from illmrec.models.prompt import tokenize_prompt
     from illmrec.models.recommender import Recommender, TrainedParts
 
     form = read_form(settings)
     kinds = tuple(settings["features"])
-    features = load_features(layout, catalog, list_feature_types(settings))
+    if features is None:
+        features = load_features(layout, catalog, list_feature_types(settings))
     if seed is not None:
         seed()
     backbone = load_backbone(layout, settings, device or pick_device())

@@ -41,7 +41,7 @@ class Layout:
 
     @property
     def split(self) -> Path:
-        """Tables of ``split``: sequences, negatives, summary.json."""
+        """Tables of ``split``: sequences, targets, negatives, popular_negatives; summary.json."""
         return self.artifacts / "split"
 
     @property
@@ -75,7 +75,7 @@ class Layout:
 
     @property
     def evaluation(self) -> Path:
-        """metrics.json, ranks.parquet and plot data of ``evaluate``."""
+        """metrics.json, ranks.parquet, slices.csv and plot data of ``evaluate``."""
         return self.artifacts / "evaluation"
 
     @property
@@ -87,6 +87,21 @@ class Layout:
     def receipts(self) -> Path:
         """What jobs did, as JSON."""
         return self.root / "work" / "receipts" / self.dataset
+
+    @property
+    def alias_log(self) -> Path:
+        """Every move of an alias of the registered model, a JSON object a line."""
+        return self.root / "work" / "registry" / f"{self.dataset}-aliases.jsonl"
+
+    @property
+    def retraining(self) -> Path:
+        """What ``retrain`` has finished, and models it compares."""
+        return self.root / "work" / "retraining" / self.dataset
+
+    @property
+    def serving(self) -> Path:
+        """Items and features of the grown catalog: the trained one and what ``catalog add`` added."""
+        return self.root / "work" / "serving" / self.dataset
 
     @property
     def checkpoints(self) -> Path:
@@ -102,6 +117,11 @@ class Layout:
     def summary_cache(self) -> Path:
         """Summaries that language models wrote, by content, shared by all data sets."""
         return self.root / "work" / "summary-cache"
+
+    @property
+    def representations(self) -> Path:
+        """What ``recommend`` keeps between nights: users as the model read them, the catalog as it projected it."""
+        return self.root / "work" / "representations" / self.dataset
 
     @property
     def exports(self) -> Path:

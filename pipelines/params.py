@@ -45,9 +45,12 @@ JOBS: dict[str, type[config.Section]] = {
     "drift": config.DriftConfig,
     "register": config.RegisterConfig,
     "promote": config.PromoteConfig,
+    "growth": config.GrowthConfig,
+    "retrain": config.RetrainConfig,
     "recommend": config.RecommendConfig,
     "report": config.ReportConfig,
     "study": config.StudyConfig,
+    "rivals": config.RivalsConfig,
 }
 SECTIONS = STAGES | JOBS
 

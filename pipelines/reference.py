@@ -82,7 +82,7 @@ def _name_type(annotation: Any) -> str:
 def _describe_default(field: FieldInfo) -> str:
     if field.is_required():
         return "none: must be given"
-    return f"`{json.dumps(field.default)}`"
+    return f"`{json.dumps(field.get_default(call_default_factory=True))}`"
 
 
 def _clean(text: str) -> str:

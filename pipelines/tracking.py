@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import os
+import platform
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -19,7 +21,7 @@ import mlflow
 import mlflow.onnx
 import numpy as np
 import numpy.typing as npt
-from mlflow.entities import Metric
+from mlflow.entities import LoggedModelStatus, Metric
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
@@ -33,6 +35,8 @@ CHAMPION, CHALLENGER = "champion", "challenger"
 EXPERIMENT = "illmrec"
 MODEL_TAG = "tensors_sha256"
 """Tag of a training run: digest of the model it made."""
+HOST_TAG, DATASET_TAG = "illmrec.host", "dataset"
+"""Tags of a run: the machine it runs on, the data set it is of."""
 
 _FLUSH_ROWS = 200
 
@@ -45,6 +49,22 @@ class Released:
     version: str
     run_id: str
     tags: Mapping[str, str]
+    aliases: tuple[str, ...] = ()
+    description: str = ""
+    created: float = 0.0
+    """Seconds since 1970."""
+
+
+@dataclass(frozen=True)
+class OpenRun:
+    """A run that the store believes to be under way."""
+
+    run_id: str
+    name: str
+    dataset: str
+    host: str
+    started: float
+    """Seconds since 1970."""
 
 
 class Tracker:
@@ -90,10 +110,11 @@ class Tracker:
         if run_id is not None:
             try:
                 self.client.update_run(run_id, status="RUNNING")
+                self.client.set_tag(run_id, HOST_TAG, platform.node())
                 return TrackedRun(self.client, run_id)
             except MlflowException:
                 logging.getLogger(__name__).warning("run %s is gone from the store; a new one is opened", run_id)
-        run = self.client.create_run(experiment_id, run_name=name)
+        run = self.client.create_run(experiment_id, run_name=name, tags={HOST_TAG: platform.node(), DATASET_TAG: name})
         return TrackedRun(self.client, run.info.run_id)
 
     def find_run(self, experiment: str, tensors_sha256: str) -> str | None:
@@ -113,12 +134,12 @@ class Tracker:
         example: Mapping[str, Any],
         extra_files: list[Path],
         tags: Mapping[str, str],
-        alias: str,
+        description: str = "",
     ) -> Released:
-        """Log an ONNX model with its files and make it a registered version.
+        """Log an ONNX model with its files and make it a version to which no alias points yet.
 
-        Tags are written and read back before the alias, which alone publishes the version, is set: a crash leaves at
-        most a version that nothing points to.
+        The version comes into being with its tags and its description; they are read back. A crash before leaves a run
+        and a half-written model, which ``illmrec registry sweep`` closes.
         """
         with mlflow.start_run(run_id=run_id), _quiet_environment():
             info = mlflow.onnx.log_model(
@@ -138,14 +159,17 @@ class Tracker:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
         version = self.client.create_model_version(
-            name, info.model_uri, run_id=run_id, model_id=info.model_id, tags=dict(tags)
+            name, info.model_uri, run_id=run_id, model_id=info.model_id, tags=dict(tags), description=description
         ).version
         stored = self.client.get_model_version(name, version).tags
         lost = {key for key, value in tags.items() if stored.get(key) != value}
         if lost:
             raise ModelError(f"{name} version {version} lost its tags {sorted(lost)}.", hint="Register again.")
-        self.client.set_registered_model_alias(name, alias, version)
-        return Released(name, str(version), run_id, dict(tags))
+        return Released(name, str(version), run_id, dict(tags), description=description)
+
+    def describe_model(self, name: str, description: str) -> None:
+        """Say on a registered model's page what it is."""
+        self.client.update_registered_model(name, description)
 
     def resolve(self, name: str, alias: str) -> Released:
         """Return the version an alias points to.
@@ -158,11 +182,86 @@ class Tracker:
         except MlflowException:
             hint = "Run `illmrec register` and `illmrec promote` first."
             raise ModelError(f"the registry has no {alias} of {name}.", hint=hint) from None
-        return Released(name, str(version.version), str(version.run_id), dict(version.tags))
+        return _read_version(version)
+
+    def find(self, name: str, alias: str) -> Released | None:
+        """Return the version an alias points to, or None."""
+        try:
+            return self.resolve(name, alias)
+        except ModelError:
+            return None
+
+    def list_versions(self, name: str) -> list[Released]:
+        """Return all versions of a model with their aliases, newest first; none where there is no such model."""
+        aliases = self._read_model(name).get("aliases", {})
+        found: list[ModelVersion] = []
+        token = None
+        while True:
+            page = self.client.search_model_versions(f"name = '{name}'", page_token=token)
+            found += page
+            token = page.token
+            if not token:
+                break
+        return [
+            _read_version(
+                version, tuple(alias for alias, number in aliases.items() if str(number) == str(version.version))
+            )
+            for version in sorted(found, key=lambda version: -int(version.version))
+        ]
+
+    def delete_version(self, released: Released) -> None:
+        """Remove a version from the registry; its run and files stay."""
+        self.client.delete_model_version(released.name, released.version)
 
     def set_alias(self, released: Released, alias: str) -> None:
         """Point an alias to a version."""
         self.client.set_registered_model_alias(released.name, alias, released.version)
+
+    def read_model_tag(self, name: str, tag: str) -> str | None:
+        """Return a tag of a registered model, all versions together."""
+        value = self._read_model(name).get("tags", {}).get(tag)
+        return None if value is None else str(value)
+
+    def set_model_tag(self, name: str, tag: str, value: str) -> None:
+        """Keep a tag of a registered model."""
+        self.client.set_registered_model_tag(name, tag, value)
+
+    def _read_model(self, name: str) -> dict[str, Any]:
+        try:
+            model = self.client.get_registered_model(name)
+        except MlflowException:
+            return {}
+        return {"tags": dict(model.tags), "aliases": dict(model.aliases)}
+
+    def list_open_runs(self, experiment: str) -> list[OpenRun]:
+        """Return the runs that were never closed."""
+        runs = self.client.search_runs([self.open_experiment(experiment)], "attributes.status = 'RUNNING'")
+        return [
+            OpenRun(
+                run.info.run_id,
+                str(run.info.run_name),
+                run.data.tags.get(DATASET_TAG, ""),
+                run.data.tags.get(HOST_TAG, ""),
+                run.info.start_time / 1000.0,
+            )
+            for run in runs
+        ]
+
+    def close_run(self, run_id: str) -> None:
+        """Close a run whose process is gone."""
+        self.client.set_terminated(run_id, "KILLED")
+
+    def list_half_models(self, experiment: str, dataset: str) -> dict[str, str]:
+        """Return the models of a data set's runs whose files were never written whole: model id -> run id."""
+        models = self.client.search_logged_models([self.open_experiment(experiment)])
+        half = {m.model_id: str(m.source_run_id) for m in models if m.status == LoggedModelStatus.PENDING}
+        return {
+            model: run for model, run in half.items() if self.client.get_run(run).data.tags.get(DATASET_TAG) == dataset
+        }
+
+    def fail_model(self, model_id: str) -> None:
+        """Mark a half-written model as failed."""
+        self.client.finalize_logged_model(model_id, LoggedModelStatus.FAILED)
 
     def download_file(self, released: Released, name: str, folder: Path) -> Path:
         """Copy one of a version's files into ``folder`` and return where it is.
@@ -224,6 +323,18 @@ class TrackedRun:
         self._client.set_terminated(self.run_id, status)
 
 
+def _read_version(version: ModelVersion, aliases: tuple[str, ...] = ()) -> Released:
+    return Released(
+        str(version.name),
+        str(version.version),
+        str(version.run_id),
+        dict(version.tags),
+        aliases,
+        str(version.description or ""),
+        version.creation_timestamp / 1000.0,
+    )
+
+
 @contextmanager
 def _quiet_environment() -> Iterator[None]:
     """Keep MLflow from printing progress bars and from asking package indexes for requirements."""
@@ -238,7 +349,12 @@ def _quiet_environment() -> Iterator[None]:
 
 def metric_tag(name: str) -> str:
     """Return the tag under which a version carries a metric; the registry allows no ``@`` in it."""
-    return f"metric/{name.replace('@', '_at_')}"
+    return f"metric/{name_metric(name)}"
+
+
+def name_metric(name: str) -> str:
+    """Return a metric's name in a store that allows no ``@`` and no brackets."""
+    return re.sub(r"[^\w\-./ :]", " ", name.replace("@", "_at_")).strip()
 
 
 def infer_head_signature(

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from illmrec.data.histories import Indices
+from illmrec.models.sequence import Histories, read_histories
 
 
 class SasRec(nn.Module):
     """Causal transformer over item embeddings; an item's score is a dot product with its embedding.
-
-    Item index i is row i + 1 of the embedding table, row 0 being padding; nobody outside this class sees that.
 
     Args:
         n_items: size of the catalog.
@@ -56,15 +52,14 @@ class SasRec(nn.Module):
         normed: Tensor = self.last_norm(states)
         return normed
 
-    @torch.inference_mode()
-    def represent_users(self, histories: Sequence[Indices], batch_size: int = 512) -> npt.NDArray[np.float32]:
+    def represent_users(self, histories: Histories, batch_size: int = 512) -> npt.NDArray[np.float32]:
         """Return ``float32 [n, width]``: the state after each history's last item."""
         self.eval()
-        parts = [
-            self(pad_left(histories[start : start + batch_size], self.max_length))[:, -1]
-            for start in range(0, len(histories), batch_size)
-        ]
-        return np.asarray(torch.cat(parts).numpy())
+        return read_histories(lambda padded: self(padded)[:, -1], histories, self.max_length, batch_size)
+
+    def item_table(self) -> Tensor:
+        """Return ``float32 [n_items, width]``: the item embeddings, for training."""
+        return self.items.weight[1:]
 
     def represent_items(self) -> npt.NDArray[np.float32]:
         """Return ``float32 [n_items, width]``: the item embeddings."""
@@ -109,12 +104,3 @@ def _hide_padding_and_future(padding: Tensor) -> Tensor:
     future = torch.ones(size, size, dtype=torch.bool, device=padding.device).triu(1)
     itself = torch.eye(size, dtype=torch.bool, device=padding.device)
     return (future | padding[:, None, :]) & ~itself
-
-
-def pad_left(histories: Sequence[Indices], max_length: int) -> Tensor:
-    """Return ``int64 [B, max_length]``: item index + 1 of the most recent items, 0 before them."""
-    padded = np.zeros((len(histories), max_length), dtype=np.int64)
-    for row, history in enumerate(histories):
-        recent = history[-max_length:]
-        padded[row, max_length - len(recent) :] = recent + 1
-    return torch.from_numpy(padded)

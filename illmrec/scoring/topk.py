@@ -52,9 +52,7 @@ class ExactSearch:
         return indices, scores
 
     def _search_block(self, users: Scores, seen: Ragged, first: int, k: int) -> tuple[Indices, Scores]:
-        last = first + len(users)
-        rows = np.repeat(np.arange(len(users)), seen.lengths[first:last])
-        columns = seen.values[seen.offsets[first] : seen.offsets[last]].astype(np.int64)
+        rows, columns = list_excluded(seen, first, first + len(users))
         best_indices = np.full((len(users), 0), NONE, dtype=np.int64)
         best_scores = np.zeros((len(users), 0), dtype=np.float32)
         for start in range(0, len(self._items), self._block_items):
@@ -75,11 +73,19 @@ class ExactSearch:
             best_scores = np.concatenate([best_scores, found], axis=1)
             best_indices, best_scores = _keep_best(best_indices, best_scores, k)
         best_indices[np.isneginf(best_scores)] = NONE
-        missing = ((0, 0), (0, max(0, k - best_scores.shape[1])))
-        return (
-            np.pad(best_indices, missing, constant_values=NONE),
-            np.pad(best_scores, missing, constant_values=-np.inf),
-        )
+        return pad_columns(best_indices, best_scores, k)
+
+
+def list_excluded(seen: Ragged, first: int, last: int) -> tuple[Indices, Indices]:
+    """Return row, counted from ``first``, and item index of everything that users ``first`` to ``last`` have seen."""
+    rows = np.repeat(np.arange(last - first), seen.lengths[first:last])
+    return rows, seen.values[seen.offsets[first] : seen.offsets[last]].astype(np.int64)
+
+
+def pad_columns(indices: Indices, scores: Scores, k: int) -> tuple[Indices, Scores]:
+    """Fill rows of fewer than k places up with :data:`NONE` and ``-inf``."""
+    missing = ((0, 0), (0, max(0, k - scores.shape[1])))
+    return np.pad(indices, missing, constant_values=NONE), np.pad(scores, missing, constant_values=-np.inf)
 
 
 def _keep_best(indices: Indices, scores: Scores, k: int) -> tuple[Indices, Scores]:

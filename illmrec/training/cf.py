@@ -1,25 +1,42 @@
-"""Training of SASRec on training interactions, with one negative per position (Kang and McAuley, 2018)."""
+"""Training of models that read a history item by item: SASRec, GRU4Rec, BERT4Rec.
+
+They differ in what a training sequence asks (the next item at every position, or hidden items) and in the loss.
+Batches, steps and the choice of the best state are the same for all.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
-import torch.nn.functional as functional
 from torch import Tensor
 
 from illmrec.data.histories import Ragged
-from illmrec.models.sasrec import SasRec, pad_left
-from illmrec.progress import track
+from illmrec.models.bert4rec import Bert4Rec
+from illmrec.models.gru4rec import Gru4Rec
+from illmrec.models.sasrec import SasRec
+from illmrec.models.sequence import pad_left
 from illmrec.seeds import generator
+from illmrec.training.cf_loop import CfResult, Stopping, train_until_best
+from illmrec.training.cf_losses import LossSettings, mean_loss
 from illmrec.training.seeding import seed_everything
+
+SequenceModel = TypeVar("SequenceModel", bound=SasRec | Gru4Rec | Bert4Rec)
+Ask = Callable[[Ragged, np.random.Generator], tuple[Tensor, Tensor]]
+"""Turns rows into inputs ``int64 [B, T]``, as the model reads them, and targets ``int64 [B, T]``: item indices, -1
+where nothing is asked."""
+
+SHORTEST = 2
+"""Sequences with fewer items teach nothing."""
 
 
 @dataclass(frozen=True)
 class CfSettings:
-    """How to train SASRec; see :class:`illmrec.config.TrainCfConfig`."""
+    """How to train; see :class:`illmrec.config.TrainCfConfig`."""
 
     learning_rate: float
     batch_size: int
@@ -27,21 +44,17 @@ class CfSettings:
     patience: int
     validate_every: int
     seed: int
+    loss: LossSettings
 
 
-@dataclass(frozen=True)
-class CfResult:
-    """The best state and how it came about: ``curve`` has an entry per epoch, some with ``validation``."""
-
-    model: SasRec
-    curve: list[dict[str, float]]
-    best_epoch: int
-    best_score: float
-
-
-def train_sasrec(
-    build: Callable[[], SasRec], sequences: Ragged, settings: CfSettings, validate: Callable[[SasRec], float]
-) -> CfResult:
+def train_sequences(
+    build: Callable[[], SequenceModel],
+    sequences: Ragged,
+    settings: CfSettings,
+    validate: Callable[[SequenceModel], float],
+    ask: Callable[[SequenceModel], Ask],
+    label: str,
+) -> CfResult[SequenceModel]:
     """Train until validation stops improving.
 
     Args:
@@ -49,61 +62,96 @@ def train_sasrec(
         sequences: training sequences, oldest first; those with fewer than two items teach nothing.
         settings: how to train.
         validate: the figure to maximise.
+        ask: :func:`ask_next` or :func:`ask_hidden`.
+        label: what the progress bar is called.
     """
     seed_everything(settings.seed)
     model = build()
-    optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.98))
-    rows = [sequences[row] for row in range(len(sequences)) if len(sequences[row]) >= 2]
-    inputs = pad_left([row[:-1] for row in rows], model.max_length)
-    targets = pad_left([row[1:] for row in rows], model.max_length)
-    best, best_score, best_epoch, bad = model.state_dict(), -1.0, 0, 0
-    curve: list[dict[str, float]] = []
-    for epoch in track(range(1, settings.epochs + 1), "sasrec", unit="epoch"):
-        curve.append({"epoch": epoch, "loss": _run_epoch(model, optimizer, inputs, targets, settings, epoch)})
-        if epoch % settings.validate_every and epoch != settings.epochs:
-            continue
-        score = validate(model)
-        curve[-1]["validation"] = score
-        if score > best_score:
-            best_score, best_epoch, bad = score, epoch, 0
-            best = {name: value.detach().clone() for name, value in model.state_dict().items()}
-        else:
-            bad += 1
-            if bad >= settings.patience:
-                break
-    model.load_state_dict(best)
-    return CfResult(model.eval(), curve, best_epoch, best_score)
+    optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.98), fused=True)
+    rows = sequences.take(np.flatnonzero(sequences.lengths >= SHORTEST))
+    questions = ask(model)
+
+    def run_epoch(epoch: int) -> float:
+        rng = generator(settings.seed, "cf", epoch)
+        order, total = rng.permutation(len(rows)), 0.0
+        for start in range(0, len(order), settings.batch_size):
+            chosen = order[start : start + settings.batch_size]
+            states, targets = _read_batch(model, rows.take(chosen), questions, rng)
+            loss = mean_loss(states, model.item_table(), targets, settings.loss, rng)
+            optimizer.zero_grad(set_to_none=True)
+            torch.autograd.backward(loss)
+            optimizer.step()
+            total += float(loss.detach()) * len(chosen)
+        return total / len(rows)
+
+    stopping = Stopping(settings.epochs, settings.patience, settings.validate_every)
+    return train_until_best(model, run_epoch, validate, stopping, label)
 
 
-def _run_epoch(
-    model: SasRec, optimizer: torch.optim.Optimizer, inputs: Tensor, targets: Tensor, settings: CfSettings, epoch: int
-) -> float:
-    model.train()
-    rng = generator(settings.seed, "cf", epoch)
-    n_items = model.items.num_embeddings - 1
-    order = torch.from_numpy(rng.permutation(len(inputs)))
-    total = 0.0
-    for rows in order.split(settings.batch_size):
-        # Trimming the columns that are padding in every row changes nothing but the time.
-        size = int((inputs[rows] != 0).sum(1).max())
-        positives = targets[rows, -size:]
-        negatives = torch.from_numpy(rng.integers(1, n_items, positives.shape))
-        negatives = negatives + (negatives >= positives)
-        loss = _position_loss(model, inputs[rows, -size:], positives, negatives)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        total += float(loss.detach()) * len(rows)
-    return total / len(inputs)
+def _read_batch(
+    model: SasRec | Gru4Rec | Bert4Rec, rows: Ragged, questions: Ask, rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """Return states ``float32 [P, width]`` and targets ``int64 [P]`` of all positions at which something is asked."""
+    states, targets = [], []
+    for part in _group_by_length(rows, model.max_length):
+        inputs, asked = questions(part, rng)
+        known = asked >= 0
+        states.append(model(inputs)[known])
+        targets.append(asked[known])
+    return torch.cat(states), torch.cat(targets)
 
 
-def _position_loss(model: SasRec, inputs: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
-    """Return the mean binary cross entropy over the positions that have a target."""
-    states = model(inputs)
-    known = positives != 0
-    positive = (states * model.items(positives)).sum(-1)[known]
-    negative = (states * model.items(negatives)).sum(-1)[known]
-    return (functional.softplus(-positive) + functional.softplus(negative)).mean()
+def _group_by_length(rows: Ragged, max_length: int) -> Iterator[Ragged]:
+    """Yield the rows in groups whose lengths differ by a factor of up to three, so that little of a group is padding.
+
+    The loss is taken over all of them together, so the grouping changes nothing but the time. More groups would cost
+    more than the padding: every one of them has a gradient of the whole item table.
+    """
+    bins = np.searchsorted(3 ** np.arange(1, 20), np.minimum(rows.lengths, max_length))
+    for number in np.unique(bins):
+        yield rows.take(np.flatnonzero(bins == number))
+
+
+def ask_next(model: SasRec | Gru4Rec | Bert4Rec) -> Ask:
+    """Return questions for the next item at every position (Kang and McAuley, 2018, section 3.5)."""
+
+    def ask(rows: Ragged, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        del rng
+        padded = pad_left(rows, min(model.max_length + 1, int(rows.lengths.max())))
+        inputs, targets = padded[:, :-1], padded[:, 1:] - 1
+        return inputs, targets.masked_fill(inputs == 0, -1)
+
+    return ask
+
+
+def ask_hidden(share: float, last_share: float) -> Callable[[Bert4Rec], Ask]:
+    """Return questions for hidden items (Sun et al., 2019, section 3.6), as :func:`train_sequences` takes them.
+
+    Args:
+        share: chance of each item to be hidden.
+        last_share: share of sequences of which the last item alone is hidden, as it is when a model is used.
+    """
+
+    def prepare(model: Bert4Rec) -> Ask:
+        def ask(rows: Ragged, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+            padded = pad_left(rows, min(model.max_length, int(rows.lengths.max())))
+            hide = torch.from_numpy(_choose_hidden(padded.numpy() != 0, share, last_share, rng))
+            return padded.masked_fill(hide, model.hidden), (padded - 1).masked_fill(~hide, -1)
+
+        return ask
+
+    return prepare
+
+
+def _choose_hidden(
+    known: npt.NDArray[np.bool_], share: float, last_share: float, rng: np.random.Generator
+) -> npt.NDArray[np.bool_]:
+    """Return ``bool [B, T]``: the places to hide, at least one of each row; ``known`` is False for padding."""
+    hide = (rng.random(known.shape) < share) & known
+    last_only = (rng.random(len(known)) < last_share) | ~hide.any(axis=1)
+    hide[last_only] = False
+    hide[last_only, -1] = True
+    return hide
 
 
 def mark_trained_items(sequences: Ragged, n_items: int) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -81,7 +81,14 @@ class PictureWork:
         return run
 
 
-def encode_on_ray(work: TextWork | TowerTextWork | PictureWork, actors: int) -> Engine[Any]:
+class Work(Protocol):
+    """What an actor is sent; it must survive pickling."""
+
+    def start(self) -> Engine[Any]:
+        """Load what encodes, in the actor."""
+
+
+def encode_on_ray(work: Work, actors: int) -> Engine[Any]:
     """Return an engine that runs ``work`` in ``actors`` Ray actors."""
 
     def run(batches: Sequence[Sequence[Any]]) -> Iterator[EncodedBatch]:

@@ -3,265 +3,286 @@
 from __future__ import annotations
 
 import datetime
-import hashlib
-import json
 import logging
+import threading
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 import polars as pl
 
 from illmrec import atomic
-from illmrec.columns import ITEM_ID, TIMESTAMP, USER_ID
+from illmrec.columns import USER_ID
 from illmrec.config import RecommendConfig, RegisterConfig
-from illmrec.errors import ModelError
+from illmrec.errors import DataError, InterruptedRunError
 from pipelines.context import Context, dataset_options, open_context
+from pipelines.engines import engine_option
+from pipelines.jobs.night.audience import Audience, gather_audience, read_interactions
+from pipelines.jobs.night.judging import choose_comparison, find_published, judge_night, keep_audit, refuse_faults
+from pipelines.jobs.night.material import Serving, identify_night, load_serving
 from pipelines.jobs.register import write_receipt
-from pipelines.layout import Layout, require
+from pipelines.layout import Layout
 from pipelines.lock import hold_lock
 from pipelines.release import Release, fetch_release
+from pipelines.termination import notice_sigterm
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
     from illmrec.data.catalog import Catalog
-    from illmrec.data.histories import Ragged
+    from illmrec.scoring.head import Head
+    from pipelines.jobs.night.reading import Represented
 
 log = logging.getLogger(__name__)
 
-REASON_MODEL, REASON_COLD = "model", "cold_user_popularity"
+
+@dataclass(frozen=True)
+class Order:
+    """What is asked for.
+
+    Args:
+        day: the night; interactions before it (UTC) are known.
+        full: read every user again, whatever is kept of earlier nights.
+        publish: move the pointer; None: unless a later night is published.
+    """
+
+    day: datetime.date
+    full: bool = False
+    publish: bool | None = None
 
 
 @click.command()
 @dataset_options
 @click.option("--date", "day", type=click.DateTime(["%Y-%m-%d"]), required=True, help="Night to write, YYYY-MM-DD.")
-def command(dataset: str, as_json: bool, day: datetime.datetime) -> None:
+@click.option("--full", is_flag=True, help="Read every user again instead of only those who changed; equal rows.")
+@click.option(
+    "--publish/--no-publish",
+    default=None,
+    help="Point readers to this night, or do not; default: unless a later night is published.",
+)
+@engine_option
+def command(
+    dataset: str, as_json: bool, day: datetime.datetime, full: bool, publish: bool | None, engine: str | None
+) -> None:
     r"""Write recommendations for every known user and publish them whole.
 
-    Takes the registry's champion, checks its digests, uses interactions before the given day (UTC), scores each user
-    against the whole catalog with ONNX Runtime, leaves out items already seen, audits the result and only then moves
-    exports/<dataset>/latest.json. Users without any known item get the most popular ones, with that reason.
+    Takes the registry's champion, checks its digests, uses interactions before the given day (UTC), reads the users who
+    changed since the last night, scores everybody against the whole catalog with ONNX Runtime, leaves out items already
+    seen, audits the result and only then moves exports/<dataset>/latest.json. Users without any known item get the most
+    popular ones, with that reason. A night that fails its audit changes nothing and ends with exit code 4. Stopped or
+    killed, the same command goes on. See docs/nightly.md.
 
     \b
     Example:
       illmrec recommend --dataset amazon --date 2026-01-31
+      illmrec recommend --dataset amazon --date 2025-12-24 --no-publish
     """
     context = open_context(dataset, as_json)
-    with hold_lock(context.layout.lock("recommend")):
-        facts = recommend(context, day.date())
+    order = Order(day.date(), full, publish)
+    with hold_lock(context.layout.lock("recommend")), notice_sigterm() as stop:
+        facts = recommend(context, order, stop, engine)
     context.emit(facts)
 
 
-@dataclass(frozen=True)
-class Audience:
-    """Whom to recommend to, and what is known of each.
+def recommend(
+    context: Context, order: Order, stop: threading.Event | None = None, engine: str | None = None
+) -> dict[str, Any]:
+    """Write, audit and publish one night; return what was written.
 
     Args:
-        user_ids: every known user, sorted.
-        histories: per user the known items of the catalog, oldest first.
-        popularity: ``int64 [n_items]``: known interactions per item.
+        context: the data set.
+        order: what is asked for.
+        stop: set when the process was asked to end.
+        engine: ``local`` or ``ray`` in place of the parameter.
+
+    Raises:
+        ModelError: when the night fails its audit; the published one stays.
+        InterruptedRunError: when ``stop`` was set before everything was written.
     """
-
-    user_ids: list[str]
-    histories: Ragged
-    popularity: npt.NDArray[np.int64]
-
-
-def recommend(context: Context, day: datetime.date) -> dict[str, Any]:
-    """Write, audit and publish one night; return what was written."""
-    from illmrec.scoring.output import check_run, move_pointer, write_run
+    from pipelines.added_items import open_serving
     from pipelines.assembly import load_catalog
     from pipelines.tracking import CHAMPION, Tracker
 
-    layout, config = context.layout, context.section(RecommendConfig)
-    tracker = Tracker(layout.root)
-    name = context.section(RegisterConfig).name_prefix + layout.dataset
-    release = fetch_release(layout, tracker, tracker.resolve(name, CHAMPION))
+    config = context.section(RecommendConfig)
+    config = config.model_copy(update={"engine": engine}) if engine else config
+    tracker = Tracker(context.layout.root)
+    name = context.section(RegisterConfig).name_prefix + context.layout.dataset
+    release = fetch_release(context.layout, tracker, tracker.resolve(name, CHAMPION))
+    layout = open_serving(context)
     catalog = load_catalog(layout)
-    interactions = read_interactions(layout, day)
+    interactions = read_interactions(layout, order.day)
     audience = gather_audience(layout, catalog, interactions)
-    run_id = identify_night(release, config, catalog, audience, day)
-    night = layout.exports / f"dt={day.isoformat()}"
-    folder = night / f"run={run_id}"
-    atomic.sweep_partial(night)
-    published = folder.is_dir()
-    if not published:
-        table = build_table(layout, config, catalog, audience, release)
-        refuse_faults(table, catalog, audience, interactions, config.k)
+    run_id = identify_night(layout, release, config, catalog, audience, order.day)
+    folder = layout.exports / f"dt={order.day.isoformat()}" / f"run={run_id}"
+    atomic.sweep_partial(folder.parent)
+    written = _read_written(folder)
+    counts: dict[str, Any] = {}
+    table = written
+    if table is None or order.full:
+        work = NightWork(layout, config, release, catalog, audience, order, stop or threading.Event())
+        table, counts = work.run()
+    published = find_published(layout)
+    last = choose_comparison(published, folder.name, order.day)
+    checks = judge_night(table, config, catalog, audience, interactions, order.day, last)
+    about = {"date": order.day.isoformat(), "run": run_id, "compared_with": None if last is None else last.folder.name}
+    keep_audit(layout, checks, about)
+    refuse_faults(checks)
+    same = written is not None and written.equals(table)
+    if not same:
         with atomic.write_folder(folder) as partial:
-            write_run(partial, table, config.partitions, describe_night(release, audience, day))
-    manifest = check_run(folder)
-    move_pointer(layout.exports, folder)
-    facts = {key: value for key, value in manifest.items() if key != "files"}
+            _write(partial, table, config, describe_night(release, audience, order.day))
+    moved = _publish(layout, config, folder, order, None if published is None else published.date)
+    return _conclude(layout, folder, counts | moved | {"already_written": same})
+
+
+@dataclass(frozen=True)
+class NightWork:
+    """Everything that turns the material of a night into rows."""
+
+    layout: Layout
+    config: RecommendConfig
+    release: Release
+    catalog: Catalog
+    audience: Audience
+    order: Order
+    stop: threading.Event
+
+    def run(self) -> tuple[pl.DataFrame, dict[str, Any]]:
+        """Return the rows of the night and what it took to make them."""
+        from illmrec.scoring.head import Head
+        from illmrec.scoring.item_side import keep_items
+        from pipelines.jobs.night.rows import Marks, Sides, make_table
+
+        serving = load_serving(self.layout, self.release, self.catalog)
+        head = Head(self.release.folder / "head.onnx", self.release.released.tags["onnx_sha256"])
+        key = self.release.released.tags["onnx_sha256"][:16] + serving.digest_items(head)
+        items, kept = keep_items(
+            self.layout.representations,
+            key,
+            lambda: serving.project_items(head),
+            keep=self.config.keep_models,
+        )
+        represented, loss = self._represent(serving, head, items)
+        if self.stop.is_set():
+            hint = "Give the same command again: it goes on from here."
+            raise InterruptedRunError("asked to stop; all users are read and kept.", hint=hint)
+        features = serving.features
+        marks = Marks(
+            image_fallback=~features["image"].present,
+            new_item=~features["cf"].present if "cf" in features else None,
+            version=f"{self.release.released.name}/{self.release.released.version}",
+        )
+        sides = Sides(head.project_users(represented.hidden), items, head.kinds)
+        table = make_table(self.config, self.audience, self.catalog, sides, marks, self._choose_proposer())
+        counts = {"users_encoded": represented.encoded, "users_from_store": represented.from_store}
+        return table, counts | {"items_projected": 0 if kept else len(items)} | loss
+
+    def _represent(self, serving: Serving, head: Head, items: Any) -> tuple[Represented, dict[str, Any]]:
+        from pipelines.jobs.night.passes import UserReader
+        from pipelines.jobs.night.precision import convert, measure_loss
+        from pipelines.jobs.night.reading import Keeping, represent_audience
+
+        config, audience = self.config, self.audience
+        rows = [audience.histories[int(user)] for user in audience.warm]
+        model, loss = serving.recommender, {}
+        if config.backbone_precision != "trained":
+            model = convert(self.layout, self.release, self.catalog, model, config.backbone_precision)
+            loss = measure_loss(serving.recommender, model, head, items, rows[: config.precision_sample])
+        reader = UserReader(model, config.pass_tokens)
+        keeping = Keeping(
+            self.layout.representations, config.keep_models, config.keep_representations_days, self.order.full
+        )
+        facts = self._describe_way()
+        engine = self._choose_engine(reader)
+        return represent_audience(reader, rows, self.order.day, facts, keeping, engine, self.stop), loss
+
+    def _describe_way(self) -> dict[str, Any]:
+        from pipelines.assembly import read_encoder
+
+        tags = self.release.released.tags
+        return {
+            "tensors": tags["tensors_sha256"],
+            "state": tags["state_sha256"],
+            "backbone": read_encoder(self.layout, "backbone")["revision"],
+            "precision": self.config.backbone_precision,
+        }
+
+    def _choose_engine(self, reader: Any) -> Any:
+        from pipelines.jobs.night.reading import read_here
+
+        if self.config.engine == "local":
+            return read_here(reader)
+        from pipelines.engines.ray_data import encode_on_ray
+        from pipelines.jobs.night.ray_work import ReadingWork
+
+        work = ReadingWork(self.layout, self.release, self.config.backbone_precision, reader.pass_tokens)
+        return encode_on_ray(work, self.config.ray_actors)
+
+    def _choose_proposer(self) -> Any:
+        from pipelines.jobs.night.candidates import propose
+
+        how = self.config.candidates
+        if how == "all":
+            return None
+        return lambda seen, count: propose(self.layout, self.catalog, self.audience, seen, how, count)
+
+
+def _read_written(folder: Path) -> pl.DataFrame | None:
+    """Return the rows of a run that is there and intact."""
+    from illmrec.scoring.output import Night, check_run
+
+    if not folder.is_dir():
+        return None
+    try:
+        return Night(folder, check_run(folder)).read().sort(USER_ID, "rank")
+    except DataError as error:
+        log.warning("the run is damaged and written anew: %s", error)
+        return None
+
+
+def _write(folder: Path, table: pl.DataFrame, config: RecommendConfig, about: dict[str, Any]) -> None:
+    from illmrec.scoring.output import write_run
+
+    write_run(folder, table, config.partitions, about, config.formats)
+
+
+def _publish(
+    layout: Layout, config: RecommendConfig, folder: Path, order: Order, published: str | None
+) -> dict[str, Any]:
+    """Move the pointer if that is wanted, then remove old nights."""
+    from illmrec.scoring.output import find_latest, move_pointer
+    from illmrec.scoring.retention import prune_nights
+
+    later = published is not None and published > order.day.isoformat()
+    wanted = not later if order.publish is None else order.publish
+    if wanted:
+        move_pointer(layout.exports, folder)
+    elif order.publish is None:
+        log.warning("the night %s stays published; --publish points readers to the older one.", published)
+    try:
+        current: Path | None = find_latest(layout.exports).folder
+    except DataError:
+        current = None
+    # Tonight's run stays too, though it may be a backfill of a date that is out of the window.
+    removed = [] if current is None else prune_nights(layout.exports, config.keep_nights, (current, folder))
+    return {"published": wanted, "nights_removed": len(removed)}
+
+
+def _conclude(layout: Layout, folder: Path, counts: dict[str, Any]) -> dict[str, Any]:
+    from illmrec.scoring.output import read_manifest
+
+    manifest = read_manifest(folder)
+    facts = {key: value for key, value in manifest.items() if key not in ("files", "copies")} | counts
     write_receipt(layout.receipts, "recommend", facts | {"folder": str(folder)})
-    return facts | {"folder": str(folder), "already_written": published}
-
-
-def read_interactions(layout: Layout, day: datetime.date) -> pl.DataFrame:
-    """Return every known interaction before ``day`` (UTC), below-core users included, in history order."""
-    names = ("interactions", "interactions_below_core")
-    folder = require(layout.prepared, f"prepare --dataset {layout.dataset}")
-    midnight = datetime.datetime.combine(day, datetime.time(), tzinfo=datetime.UTC).timestamp()
-    table = pl.concat([pl.read_parquet(folder / f"{name}.parquet") for name in names])
-    # The sort is stable, so the order of ties that `prepare` decided stays.
-    return table.filter(pl.col(TIMESTAMP) < int(midnight)).sort(USER_ID, TIMESTAMP, maintain_order=True)
-
-
-def gather_audience(layout: Layout, catalog: Catalog, interactions: pl.DataFrame) -> Audience:
-    """Return all users with their known items of the catalog."""
-    import numpy as np
-
-    from illmrec.data.histories import ragged_from_column
-
-    users = pl.read_parquet(layout.prepared / "users.parquet").select(USER_ID).sort(USER_ID)
-    placed = interactions.with_columns(index=pl.Series(catalog.index_items(interactions[ITEM_ID])))
-    known = placed.filter(pl.col("index") >= 0).unique([USER_ID, "index"], keep="last", maintain_order=True)
-    grouped = known.group_by(USER_ID, maintain_order=True).agg("index")
-    joined = users.join(grouped, on=USER_ID, how="left", maintain_order="left")
-    histories = ragged_from_column(joined["index"].fill_null(pl.lit([], dtype=pl.List(pl.Int32))))
-    popularity = np.bincount(histories.values, minlength=len(catalog))
-    return Audience(users[USER_ID].to_list(), histories, popularity)
-
-
-def identify_night(
-    release: Release, config: RecommendConfig, catalog: Catalog, audience: Audience, day: datetime.date
-) -> str:
-    """Return an id that is a function of all inputs, so that the same night gives the same run."""
-    facts = {
-        "model": [release.released.name, release.released.version, dict(release.released.tags)],
-        "settings": config.model_dump(mode="json"),
-        "catalog": catalog.digest,
-        "day": day.isoformat(),
-        "users": hashlib.sha256("\n".join(audience.user_ids).encode()).hexdigest(),
-        "histories": hashlib.sha256(
-            audience.histories.values.tobytes() + audience.histories.offsets.tobytes()
-        ).hexdigest(),
-    }
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
-
-
-def build_table(
-    layout: Layout, config: RecommendConfig, catalog: Catalog, audience: Audience, release: Release
-) -> pl.DataFrame:
-    """Score every user and return the rows of :data:`illmrec.scoring.output.RECOMMENDATIONS`."""
-    import numpy as np
-
-    from illmrec.scoring.head import Head
-    from illmrec.scoring.topk import ExactSearch
-    from pipelines.assembly import load_recommender
-
-    model = load_recommender(layout, release.folder)
-    head = Head(release.folder / "head.onnx", release.released.tags["onnx_sha256"])
-    warm = np.flatnonzero(audience.histories.lengths > 0)
-    rows = [audience.histories[int(user)] for user in warm]
-    users = head.project_users(model.represent_users(rows, config.encode_batch_size))
-    items = head.project_items({kind: model.features[kind].values for kind in head.kinds})
-    search = ExactSearch(items, block_items=config.score_block_items, block_users=config.score_block_users)
-    best, scores = search.search(users, _select(audience.histories, warm), config.k)
-    shares = split_shares(users, items, best, head.kinds)
-    has_image = model.features["image"].present
-    version = f"{release.released.name}/{release.released.version}"
-    warm_rows = _make_rows(audience, catalog, warm, best, scores, shares, REASON_MODEL)
-    cold = np.flatnonzero(audience.histories.lengths == 0)
-    top = np.argsort(-audience.popularity, kind="stable")[: config.k]
-    counts = audience.popularity[top].astype(np.float32)
-    tiled = np.tile(top, (len(cold), 1)), np.tile(counts, (len(cold), 1))
-    cold_rows = _make_rows(audience, catalog, cold, *tiled, {}, REASON_COLD)
-    fallback = pl.Series(~has_image)
-    return finish_rows(pl.concat([warm_rows, cold_rows]), fallback, version)
-
-
-def split_shares(
-    users: npt.NDArray[np.float32],
-    items: npt.NDArray[np.float32],
-    best: npt.NDArray[np.int64],
-    kinds: tuple[str, ...],
-) -> dict[str, npt.NDArray[np.float32]]:
-    """Return ``float32 [n, k]`` per feature type: its exact part of each score (paper, 3.4: the score is a sum)."""
-    import numpy as np
-
-    width = users.shape[1] // len(kinds)
-    shares = {kind: np.empty(best.shape, dtype=np.float32) for kind in kinds}
-    for place in range(best.shape[1]):
-        chosen = items[best[:, place]]
-        for number, kind in enumerate(kinds):
-            part = slice(number * width, (number + 1) * width)
-            shares[kind][:, place] = np.einsum("nd,nd->n", users[:, part], chosen[:, part])
-    return shares
-
-
-def _select(rows: Ragged, chosen: npt.NDArray[np.int64]) -> Ragged:
-    from illmrec.data.histories import pack_rows
-
-    return pack_rows([rows[int(row)] for row in chosen])
-
-
-def _make_rows(
-    audience: Audience,
-    catalog: Catalog,
-    chosen: npt.NDArray[np.int64],
-    best: npt.NDArray[np.int64],
-    scores: npt.NDArray[np.float32],
-    shares: dict[str, npt.NDArray[np.float32]],
-    reason: str,
-) -> pl.DataFrame:
-    import numpy as np
-
-    n, k = best.shape
-    user_ids = pl.Series(audience.user_ids, dtype=pl.String).gather(np.repeat(chosen, k))
-    columns = {
-        USER_ID: user_ids,
-        "rank": np.tile(np.arange(1, k + 1, dtype=np.int32), n),
-        "item_index": best.reshape(-1).astype(np.int64),
-        "score": scores.reshape(-1).astype(np.float32),
-    }
-    table = pl.DataFrame(columns)
-    for kind in ("image", "cf", "text"):
-        values = pl.Series(shares[kind].reshape(-1)) if kind in shares else pl.lit(None, dtype=pl.Float32)
-        table = table.with_columns(values.alias(f"share_{kind}"))
-    table = table.filter(pl.col("item_index") >= 0)
-    item_ids = catalog.items[ITEM_ID].gather(table["item_index"])
-    return table.with_columns(item_ids.alias(ITEM_ID), pl.lit(reason).alias("reason"))
-
-
-def finish_rows(table: pl.DataFrame, fallback: pl.Series, version: str) -> pl.DataFrame:
-    """Add what depends on the item or the model and bring rows and columns into their order."""
-    from illmrec.scoring.output import RECOMMENDATIONS
-
-    marked = table.with_columns(
-        fallback.gather(table["item_index"]).alias("image_fallback"), pl.lit(version).alias("model_version")
-    )
-    return marked.select(list(RECOMMENDATIONS)).cast(RECOMMENDATIONS).sort(USER_ID, "rank")
-
-
-def refuse_faults(
-    table: pl.DataFrame, catalog: Catalog, audience: Audience, interactions: pl.DataFrame, k: int
-) -> None:
-    """Audit a night.
-
-    Raises:
-        ModelError: when anything is wrong; what was published before stays.
-    """
-    from illmrec.scoring.audit import audit_recommendations
-
-    users = pl.Series(audience.user_ids, dtype=pl.String)
-    in_catalog = interactions.filter(pl.col(ITEM_ID).is_in(catalog.item_ids))
-    faults = audit_recommendations(table, users, catalog.items[ITEM_ID], in_catalog, k)
-    if faults:
-        hint = "The last published night stays. Look at the champion and the data, then run again."
-        raise ModelError(f"the recommendations fail their audit: {'; '.join(faults)}.", hint=hint)
+    return facts | {"folder": str(folder)}
 
 
 def describe_night(release: Release, audience: Audience, day: datetime.date) -> dict[str, Any]:
     """Return what the manifest says besides files."""
-    cold = int((audience.histories.lengths == 0).sum())
     return {
         "date": day.isoformat(),
         "model": release.released.name,
         "model_version": release.released.version,
         "onnx_sha256": release.released.tags["onnx_sha256"],
-        "users_by_model": len(audience.user_ids) - cold,
-        "users_by_popularity": cold,
+        "users_by_model": len(audience.warm),
+        "users_by_popularity": len(audience.cold),
     }

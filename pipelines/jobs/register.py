@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import json
+import re
+import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from illmrec import atomic
-from illmrec.config import RegisterConfig
+from illmrec.config import EvaluateConfig, PrepareConfig, PromoteConfig, RegisterConfig
 from illmrec.errors import ModelError
 from pipelines.context import Context, dataset_options, open_context
-from pipelines.layout import require
+from pipelines.layout import Layout, require
 from pipelines.lineage import describe_lineage
 from pipelines.lock import hold_lock
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from pipelines.cards import CardFacts
+    from pipelines.serving_probe import ServingCost
 
 
 @click.command()
@@ -23,8 +32,9 @@ from pipelines.lock import hold_lock
 def command(dataset: str, as_json: bool) -> None:
     r"""Register the exported head in MLflow, with its lineage as tags, under the alias `challenger`.
 
-    The version holds the ONNX head and the small trained parts that turn histories into user vectors; the backbone is
-    named by its pinned revision, not copied. Nothing is published until `promote`.
+    The version holds the ONNX head, the small trained parts that turn histories into user vectors, the ranks of its
+    test targets, and a model and a data card; the backbone is named by its pinned revision, not copied. Nothing is
+    published until `promote`.
 
     \b
     Example:
@@ -37,42 +47,170 @@ def command(dataset: str, as_json: bool) -> None:
 
 
 def register(context: Context) -> dict[str, Any]:
-    """Create the version, write a receipt, return what was registered."""
+    """Create the version, write a receipt, return what was registered.
+
+    Raises:
+        MissingArtifactError: when a stage has not run.
+        ModelError: when a gate refused the data, or artifacts do not belong together.
+    """
     import onnx
 
     from illmrec.scoring.head import Head
-    from pipelines.tracking import CHALLENGER, EXPERIMENT, Tracker, infer_head_signature
+    from pipelines.alias_log import move_alias
+    from pipelines.tracking import CHALLENGER, EXPERIMENT, Tracker, infer_head_signature, name_metric
 
-    layout, config = context.layout, context.section(RegisterConfig)
-    dataset = layout.dataset
-    about = json.loads(require(layout.head / "head.json", f"export --dataset {dataset}").read_text(encoding="utf-8"))
+    layout, name = context.layout, context.section(RegisterConfig).name_prefix + context.layout.dataset
+    about = _read_json(require(layout.head / "head.json", f"export --dataset {layout.dataset}"))
     head = Head(layout.head / "head.onnx", about["onnx_sha256"])
-    model_files = [require(layout.model / name, f"train --dataset {dataset}") for name in MODEL_FILES]
-    state = json.loads((layout.model / "state.json").read_text(encoding="utf-8"))["state"]
-    tags = describe_lineage(layout.root, context.params, dataset) | _describe_version(context, about, state)
     example, signature = infer_head_signature(head.llm_width, head.widths)
-    tracker = Tracker(layout.root)
-    made_by = tracker.find_run(EXPERIMENT, tags["tensors_sha256"])
-    run = tracker.start_run(EXPERIMENT, dataset, run_id=made_by)
-    run.log(0, {key.replace("@", "_at_"): float(value) for key, value in _read_metrics(context).items()})
-    released = tracker.register(
-        run.run_id,
-        config.name_prefix + dataset,
-        onnx.load(layout.head / "head.onnx", load_external_data=False),
-        signature=signature,
-        example=example,
-        extra_files=[layout.head / "head.json", layout.quality / "profile.json", *model_files],
-        tags=tags,
-        alias=CHALLENGER,
-    )
+    with tempfile.TemporaryDirectory(prefix="illmrec-register-") as workspace:
+        package = gather_package(context, name, about, Path(workspace))
+        tracker = Tracker(layout.root)
+        made_by = tracker.find_run(EXPERIMENT, package.tags["tensors_sha256"])
+        run = tracker.start_run(EXPERIMENT, layout.dataset, run_id=made_by)
+        run.log(0, {name_metric(key): value for key, value in pick_metrics(_read_metrics(context)).items()})
+        released = tracker.register(
+            run.run_id,
+            name,
+            onnx.load(layout.head / "head.onnx", load_external_data=False),
+            signature=signature,
+            example=example,
+            extra_files=package.files,
+            tags=package.tags,
+            description=package.description,
+        )
+        for path in package.files:
+            if path.suffix in SHOWN_ON_THE_RUN:
+                run.attach(path, "cards")
+    tracker.describe_model(name, describe_model(layout.dataset))
+    move_alias(layout.alias_log, tracker, released, CHALLENGER, action="register", why="registered")
     run.finish()
     receipt = {"model": released.name, "version": released.version, "alias": CHALLENGER, "mlflow_run": run.run_id}
-    write_receipt(layout.receipts, "register", receipt | {"tags": tags})
+    write_receipt(layout.receipts, "register", receipt | {"tags": package.tags})
     return receipt
 
 
 MODEL_FILES = ("tensors.safetensors", "state.json")
 """What is saved of a trained recommender; see :mod:`illmrec.training.checkpoint`."""
+SHOWN_ON_THE_RUN = (".md",)
+
+KEPT_METRICS = ("full/hit@10", "full/ndcg@10", "full/mrr", "lists/coverage@10")
+"""Figures that a version carries as tags; all others are in its metrics.json."""
+WITH_INTERVAL = ("full/ndcg@10",)
+"""Those with the ends of their interval: the registry's page shows every tag of every version, line by line."""
+
+
+@dataclass(frozen=True)
+class Package:
+    """What a version is made of, beside the head.
+
+    Args:
+        files: copied into the version.
+        tags: its tags.
+        description: three lines.
+    """
+
+    files: list[Path]
+    tags: dict[str, str]
+    description: str
+
+
+def gather_package(context: Context, name: str, about: dict[str, Any], workspace: Path) -> Package:
+    """Write the version's own files into ``workspace`` and return everything it consists of."""
+    from pipelines.cards import DATA_CARD, MODEL_CARD, describe_version, write_data_card, write_model_card
+    from pipelines.carry_over import TRAINED_ITEMS_FILE, TRAINED_ITEMS_TAG, build_trained_items
+    from pipelines.registered_ranks import RANKS_FILE, RANKS_TAG, build_ranks, digest_split
+
+    layout, dataset = context.layout, context.layout.dataset
+    model_files = [require(layout.model / file, f"train --dataset {dataset}") for file in MODEL_FILES]
+    state = _read_json(layout.model / "state.json")["state"]
+    tags = describe_lineage(layout.root, context.params, dataset) | _describe_version(context, about, state)
+    ranks = build_ranks(layout)
+    _refuse_other_ranks(ranks, _read_metrics(context), layout)
+    atomic.write_parquet(workspace / RANKS_FILE, ranks)
+    (workspace / TRAINED_ITEMS_FILE).write_bytes(build_trained_items(layout, state))
+    tags |= {
+        RANKS_TAG: atomic.digest_file(workspace / RANKS_FILE),
+        TRAINED_ITEMS_TAG: atomic.digest_file(workspace / TRAINED_ITEMS_FILE),
+        "split_sha256": digest_split(layout),
+    }
+    cost = _measure_cost(context)
+    tags |= cost.as_tags() if cost else {}
+    facts = _gather_card_facts(context, name, state, tags, cost)
+    (workspace / MODEL_CARD).write_text(write_model_card(facts), encoding="utf-8")
+    (workspace / DATA_CARD).write_text(write_data_card(facts), encoding="utf-8")
+    own = [workspace / file for file in (RANKS_FILE, TRAINED_ITEMS_FILE, MODEL_CARD, DATA_CARD)]
+    made = [layout.head / "head.json", layout.quality / "profile.json", layout.evaluation / "metrics.json"]
+    return Package([*made, *model_files, *own], tags, describe_version(facts))
+
+
+def _measure_cost(context: Context) -> ServingCost | None:
+    from pipelines.serving_probe import probe_serving
+
+    users = context.section(RegisterConfig).probe_users
+    return probe_serving(context.layout, users) if users else None
+
+
+def _gather_card_facts(
+    context: Context, name: str, state: dict[str, Any], tags: dict[str, str], cost: ServingCost | None
+) -> CardFacts:
+    from pipelines.cards import CardFacts, is_synthetic
+
+    layout, dataset = context.layout, context.layout.dataset
+    return CardFacts(
+        layout=layout,
+        model=name,
+        tags=tags,
+        metrics=_read_metrics(context),
+        state=state,
+        gates={
+            "data": _read_gate(layout.quality, f"validate --dataset {dataset}"),
+            "feature": _read_gate(layout.feature_quality, f"validate-features --dataset {dataset}"),
+        },
+        summary=_read_json(layout.prepared / "summary.json"),
+        profile=_read_json(layout.quality / "profile.json"),
+        cost=cost,
+        confidence=context.section(EvaluateConfig).confidence,
+        synthetic=is_synthetic(layout.root / context.section(PrepareConfig).folder),
+    )
+
+
+def _refuse_other_ranks(ranks: pl.DataFrame, metrics: dict[str, float], layout: Layout) -> None:
+    """Refuse ranks that are not those behind the figures: promotion compares the one and people read the other.
+
+    Raises:
+        ModelError: when they differ.
+    """
+    from pipelines.promotion import average_by_key
+
+    key = "illmrec/full/mrr"
+    claimed, found = metrics.get(key), float(average_by_key(ranks, "full/mrr").mean())
+    if claimed is None or abs(claimed - found) > TOLERANCE:
+        hint = f"Run `illmrec evaluate --dataset {layout.dataset}` again."
+        raise ModelError(f"{key} is {claimed}, but the ranks give {found:.6f}.", path=layout.evaluation, hint=hint)
+
+
+TOLERANCE = 1e-6
+
+
+def describe_model(dataset: str) -> str:
+    """Return what the registered model's page says, whatever the version."""
+    return (
+        f"Recommendations for the data set `{dataset}`. `champion` is what `illmrec recommend` uses every night; "
+        f"`challenger` waits for `illmrec promote --dataset {dataset}`. Back to the champion before: "
+        f"`illmrec rollback --dataset {dataset}`. Do not move aliases by hand: moves made by the commands are written "
+        "to an audit log."
+    )
+
+
+def pick_metrics(metrics: dict[str, float]) -> dict[str, float]:
+    """Return the figures that a run shows; each would be a chart of its own."""
+    return {
+        f"{model}/{name}": float(metrics[f"{model}/{name}"])
+        for model in ("illmrec", "sasrec", "popularity")
+        for name in KEPT_METRICS
+        if f"{model}/{name}" in metrics
+    }
 
 
 def _describe_version(context: Context, about: dict[str, Any], state: dict[str, Any]) -> dict[str, str]:
@@ -83,10 +221,13 @@ def _describe_version(context: Context, about: dict[str, Any], state: dict[str, 
     gate = _read_gate(layout.quality, f"validate --dataset {dataset}")
     features = _read_gate(layout.feature_quality, f"validate-features --dataset {dataset}")
     profile = require(layout.quality / "profile.json", f"validate --dataset {dataset}")
+    metrics = _read_metrics(context)
+    names = dict.fromkeys((*KEPT_METRICS, context.section(PromoteConfig).metric))
     kept = {
-        metric_tag(key.removeprefix("illmrec/")): f"{value:.6f}"
-        for key, value in _read_metrics(context).items()
-        if key.startswith("illmrec/full/")
+        metric_tag(f"{name}{end}"): f"{metrics[f'illmrec/{name}{end}']:.6f}"
+        for name in names
+        for end in (("", ".low", ".high") if name in WITH_INTERVAL else ("",))
+        if f"illmrec/{name}{end}" in metrics
     }
     parity = about["parity"]
     return kept | {
@@ -102,8 +243,22 @@ def _describe_version(context: Context, about: dict[str, Any], state: dict[str, 
         "onnx_max_difference": f"{max(parity['max_user_difference'], parity['max_item_difference']):.3g}",
         "onnx_same_top10_share": f"{parity['same_top10_share']:.6f}",
         "item_digest": state["item_digest"],
+        **tag_knockouts(metrics),
+        "started_from": f"version {state['start']['version']}" if state.get("start") else "scratch",
         **{f"{role}": f"{state[role]['name']} {state[role]['revision']}" for role in ENCODER_ROLES},
     }
+
+
+def tag_knockouts(metrics: dict[str, float]) -> dict[str, str]:
+    """Return by how much wrong pictures change NDCG@10, under keys such as ``knockout/shuffled_prompt``."""
+    form = re.compile(r"illmrec\[images (\w+) in (\w+)\]-illmrec\[intact\]/full/ndcg@10(|\.low|\.high)")
+    found = {key: form.fullmatch(key) for key in metrics}
+    return {f"knockout/{match[1]}_{match[2]}{match[3]}": f"{metrics[key]:.6f}" for key, match in found.items() if match}
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
 
 
 def _read_gate(folder: Path, command: str) -> dict[str, Any]:

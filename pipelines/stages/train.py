@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from illmrec.models.recommender import Recommender
     from illmrec.training.loop import Journal, LoopSettings, Progress, Trainer
     from illmrec.training.peers import Group, Peers
+    from pipelines.warm_start import Start
 
 log = logging.getLogger(__name__)
 
@@ -60,17 +61,21 @@ def command(dataset: str, as_json: bool) -> None:
     context.emit(facts)
 
 
-def train(context: Context) -> dict[str, Any]:
+def train(context: Context, start: Start | None = None) -> dict[str, Any]:
     """Train or continue training, publish the model folder, close the MLflow run.
 
     Of several processes only the first one writes, logs and returns facts.
+
+    Args:
+        context: the data set.
+        start: tensors to begin with (`illmrec retrain` may give the champion's); None for random ones.
     """
     from illmrec.training.peers import Alone, Group, is_group
 
     layout, config = context.layout, context.section(TrainConfig)
     settings = config.model_dump(mode="json")
     peers = Group(lockstep=config.shard_backbone) if is_group() else Alone()
-    checkpoints = layout.checkpoints / identify_run(layout, settings)
+    checkpoints = layout.checkpoints / identify_run(layout, settings, start)
     if peers.rank == 0:
         atomic.sweep_partial(checkpoints)
     journal = _Journal()
@@ -78,6 +83,8 @@ def train(context: Context) -> dict[str, Any]:
         trainer = make_trainer(
             layout, config, checkpoints=checkpoints, journal=journal, peers=peers, should_stop=asked.is_set
         )
+        if start is not None:  # a checkpoint, if there is one, takes its place
+            journal.start = start.apply(trainer.recommender)
         if isinstance(peers, Group):
             return _train_in_group(context, trainer, peers, settings, journal)
         return _train_and_publish(context, trainer, settings, journal)
@@ -161,7 +168,7 @@ def _train_and_publish(
     trainer.save()
     ready()
     tensors = trainer.run()
-    publish_model(layout, settings, trainer, tensors)
+    publish_model(layout, settings, trainer, tensors, journal.start)
     run.attach(layout.curves / "train.csv", "curves")
     # The model folder itself names no run, so that equal inputs give equal bytes; the run names the model.
     run.describe({}, {MODEL_TAG: atomic.digest_file(layout.model / "tensors.safetensors")})
@@ -191,18 +198,19 @@ def _notice_sigterm() -> Iterator[threading.Event]:
 
 
 class _Journal:
-    """Hands curve values to the tracked run once it is open; without one they go nowhere."""
+    """Hands curve values to the tracked run once it is open, without one nowhere; knows where training began."""
 
     def __init__(self) -> None:
         self.run: Any = None
+        self.start: dict[str, Any] | None = None
 
     def log(self, step: int, values: dict[str, float]) -> None:
         if self.run is not None:
             self.run.log(step, values)
 
 
-def identify_run(layout: Layout, settings: dict[str, Any]) -> str:
-    """Return a digest of everything that decides a training run: settings, split, features, encoders.
+def identify_run(layout: Layout, settings: dict[str, Any], start: Start | None = None) -> str:
+    """Return a digest of everything that decides a training run: settings, split, features, encoders, the start.
 
     A checkpoint is continued only by the run it belongs to.
     """
@@ -215,7 +223,9 @@ def identify_run(layout: Layout, settings: dict[str, Any]) -> str:
         *(layout.features(kind) / "values.npy" for kind in list_feature_types(settings)),
         *([layout.summaries / "summaries.parquet"] if settings["representation"] == "summary" else []),
     ]
-    facts = {"settings": settings, "files": [atomic.digest_file(path) for path in files]}
+    facts: dict[str, Any] = {"settings": settings, "files": [atomic.digest_file(path) for path in files]}
+    if start is not None:
+        facts["start"] = [start.tensors_sha256, start.left_out]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -264,8 +274,10 @@ def score_validation(model: Recommender, sequences: Sequences, config: TrainConf
     return float(ndcg(rank_users(scorer, pack_rows(histories), sequences.valid[users])["full"], 10).mean())
 
 
-def publish_model(layout: Layout, settings: dict[str, Any], trainer: Trainer, tensors: Any) -> None:
-    """Write the model folder and the training curve."""
+def publish_model(
+    layout: Layout, settings: dict[str, Any], trainer: Trainer, tensors: Any, start: dict[str, Any] | None = None
+) -> None:
+    """Write the model folder and the training curve; ``start`` says what training began with, if not with nothing."""
     from illmrec.training.checkpoint import write_tensors
     from pipelines.assembly import read_encoder
 
@@ -277,6 +289,7 @@ def publish_model(layout: Layout, settings: dict[str, Any], trainer: Trainer, te
         "text_encoder": read_encoder(layout, "text"),
         "best_step": trainer.progress.best_step,
         "validation_ndcg@10": trainer.progress.best_score,
+        **({} if start is None else {"start": start}),
     }
     _write_curve(layout.curves / "train.csv", trainer.progress)
     write_tensors(layout.model, tensors, state)

@@ -14,7 +14,8 @@ from pipelines.lock import hold_lock
 
 if TYPE_CHECKING:
     from illmrec.models.sasrec import SasRec
-    from illmrec.training.cf import CfResult
+    from illmrec.training.cf import CfSettings
+    from illmrec.training.cf_loop import CfResult
 
 
 @click.command()
@@ -42,20 +43,20 @@ def train_cf(layout: Layout, config: TrainCfConfig) -> dict[str, Any]:
     from illmrec.evaluation.metrics import ndcg
     from illmrec.evaluation.protocol import DotScorer, rank_users
     from illmrec.models.sasrec import SasRec
-    from illmrec.training.cf import CfSettings, train_sasrec
+    from illmrec.training.cf import ask_next, train_sequences
     from illmrec.training.checkpoint import write_tensors
     from pipelines.assembly import load_catalog, load_sequences
 
     catalog, sequences = load_catalog(layout), load_sequences(layout)
     shape = config.model_dump(include={"width", "blocks", "heads", "max_length", "dropout"})
-    settings = CfSettings(**config.model_dump(exclude=set(shape)))
-    histories = [sequences.train[user] for user in range(len(sequences))]
 
     def validate(model: SasRec) -> float:
-        scorer = DotScorer(model.represent_users(histories), model.represent_items())
+        scorer = DotScorer(model.represent_users(sequences.train), model.represent_items())
         return float(ndcg(rank_users(scorer, sequences.train, sequences.valid)["full"], 10).mean())
 
-    result = train_sasrec(lambda: SasRec(len(catalog), **shape), sequences.train, settings, validate)
+    result = train_sequences(
+        lambda: SasRec(len(catalog), **shape), sequences.train, make_settings(config), validate, ask_next, "sasrec"
+    )
     state = {"shape": shape | {"n_items": len(catalog)}, "item_digest": catalog.digest, "curve": result.curve}
     write_tensors(layout.cf_model, result.model.state_dict(), state | {"best_epoch": result.best_epoch})
     missing = _write_matrix(layout, catalog.digest, sequences.train, result)
@@ -67,7 +68,17 @@ def train_cf(layout: Layout, config: TrainCfConfig) -> dict[str, Any]:
     }
 
 
-def _write_matrix(layout: Layout, item_digest: str, train: Any, result: CfResult) -> int:
+def make_settings(config: TrainCfConfig) -> CfSettings:
+    """Turn the section into settings of training."""
+    from illmrec.training.cf import CfSettings
+    from illmrec.training.cf_losses import LossSettings
+
+    names = {"learning_rate", "batch_size", "epochs", "patience", "validate_every", "seed"}
+    loss = LossSettings(config.loss, config.negatives, config.negative_sharing, config.gbce_calibration)
+    return CfSettings(**config.model_dump(include=names), loss=loss)
+
+
+def _write_matrix(layout: Layout, item_digest: str, train: Any, result: CfResult[SasRec]) -> int:
     from illmrec.features.matrix import MatrixHeader, normalise, write_matrix
     from illmrec.training.cf import mark_trained_items
 

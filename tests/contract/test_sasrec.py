@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from illmrec.models.sasrec import SasRec, pad_left
+from illmrec.models.sasrec import SasRec
+from illmrec.models.sequence import pad_left
 from illmrec.training.checkpoint import read_tensors, write_tensors
 
 MAX_LENGTH = 12

@@ -1,4 +1,4 @@
-"""``illmrec study`` and ``illmrec results``: cases differ by what they say, are kept, shared, and leave the data alone."""
+"""``illmrec study`` and ``results``: cases differ by what they say, are kept, shared, and leave the data alone."""
 
 from __future__ import annotations
 

@@ -96,16 +96,6 @@ def test_the_same_night_twice_gives_the_same_bytes(project: Project, tmp_path: P
     assert digest_folder(folder) == before
 
 
-def test_users_without_any_known_item_get_popular_ones(project: Project) -> None:
-    root, _ = project
-    # Before the first interaction of the data set nobody is known.
-    facts = run_ok(root, "recommend", "--date", "1971-01-01")
-    assert facts["users_by_model"] == 0
-    assert facts["users_by_popularity"] == facts["users"]
-    assert set(read_latest(root / "exports/shop")["reason"]) == {"cold_user_popularity"}
-    run_ok(root, "recommend", "--date", DAY)
-
-
 def test_a_changed_part_is_noticed_by_the_reader(project: Project) -> None:
     root, printed = project
     part = Path(printed["recommend"]["folder"]) / "part-00000.parquet"
@@ -140,14 +130,18 @@ def test_a_worse_challenger_is_refused_and_the_champion_stays(project: Project) 
     from pipelines.tracking import CHAMPION, Tracker
 
     root, printed = project
-    path = root / "artifacts/shop/evaluation/metrics.json"
-    metrics = json.loads(path.read_text())
-    path.write_text(json.dumps({**metrics, "illmrec/full/ndcg@10": metrics["illmrec/full/ndcg@10"] * 0.5}))
+    folder = root / "artifacts/shop/evaluation"
+    metrics, ranks = (folder / "metrics.json").read_bytes(), (folder / "ranks.parquet").read_bytes()
+    worse = pl.read_parquet(folder / "ranks.parquet").with_columns(pl.col("illmrec_full") + 20)
+    worse.write_parquet(folder / "ranks.parquet")
+    mean = float((1.0 / worse["illmrec_full"]).mean())
+    (folder / "metrics.json").write_text(json.dumps({**json.loads(metrics), "illmrec/full/mrr": mean}))
     assert run_ok(root, "register")["version"] != printed["register"]["version"]
-    path.write_text(json.dumps(metrics, indent=2, sort_keys=True))
+    (folder / "metrics.json").write_bytes(metrics)
+    (folder / "ranks.parquet").write_bytes(ranks)
     error = expect_error(root, "promote")
     assert error.exit_code == 4
-    assert "refused" in str(error)
+    assert "quality: fails; paired" in str(error)
     assert Tracker(root).resolve("illmrec-shop", CHAMPION).version == printed["register"]["version"]
 
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from illmrec import columns
 from illmrec.atomic import digest_folder
-from illmrec.errors import DataError, MissingArtifactError
+from illmrec.errors import DataError, MissingArtifactError, ParameterError
 from pipelines.cli import cli
 from pipelines.params import STAGES
 
@@ -55,6 +55,14 @@ def test_sequences_and_negatives_fit_the_items_table(project: Path) -> None:
     assert sequences.schema == pl.Schema(columns.SEQUENCES)
     assert sequences["user_id"].to_list() == [f"u{u}" for u in range(USERS)]
     assert sequences.row(2)[2:] == ([2, 3, 4], 5, 6)
+    targets = pl.read_parquet(folder / "targets.parquet")
+    assert targets.schema == pl.Schema(columns.TARGETS)
+    assert targets.rows() == [(row[0], row[4]) for row in sequences.rows()]
+    popular = pl.read_parquet(folder / "popular_negatives.parquet")
+    trained = set(sequences["train"].explode())
+    for sequence, candidates in zip(sequences.rows(), popular["negatives"].to_list(), strict=True):
+        assert set(candidates) == trained - {*sequence[2], sequence[3], sequence[4]} or len(candidates) == 7
+        assert set(candidates) <= trained - {*sequence[2], sequence[3], sequence[4]}
     negatives = pl.read_parquet(folder / "negatives.parquet")
     assert negatives.schema == pl.Schema(columns.NEGATIVES)
     for sequence, candidates in zip(sequences.rows(), negatives["negatives"].to_list(), strict=True):
@@ -90,3 +98,50 @@ def test_missing_tables_name_the_command_that_makes_them(project: Path) -> None:
     with pytest.raises(MissingArtifactError) as caught:
         run(project)
     assert "illmrec prepare --dataset shop" in caught.value.hint
+
+
+def change_split(root: Path, **split: object) -> None:
+    params = json.loads((root / "params.yaml").read_text())
+    params["split"] |= split
+    (root / "params.yaml").write_text(json.dumps(params))
+
+
+def test_a_split_by_time_names_its_moment(project: Path) -> None:
+    # Five interactions of each of six users at seconds 0 to 4, one more at second 1: 12 of 31 at 3 or later.
+    change_split(project, method="global_time", test_share=0.3)
+    summary = run(project)
+    assert summary["method"] == "global_time"
+    assert summary["cutoff"] == "1970-01-01 00:00:03 UTC"
+    folder = project / "artifacts" / "shop" / "split"
+    sequences, targets = (pl.read_parquet(folder / f"{name}.parquet") for name in ("sequences", "targets"))
+    assert sequences["train"].list.len().to_list() == [2] * USERS
+    # Users u and u + 1 share items, so each user's next ones were known of others, but for the last two users.
+    assert targets["user_index"].value_counts().sort("user_index").rows() == [(0, 2), (1, 2), (2, 2), (3, 2), (4, 1)]
+    assert sequences["test"].to_list() == [3, 4, 5, 6, 7, None]
+    for name in ("negatives", "popular_negatives"):
+        drawn = pl.read_parquet(folder / f"{name}.parquet")["negatives"].to_list()
+        for user in range(USERS):
+            own = set(targets.filter(pl.col("user_index") == user)["item_index"])
+            assert not set(drawn[user]) & {*sequences["train"][user], sequences["valid"][user], *own}
+
+
+def test_a_day_that_leaves_nothing_to_test_is_refused(project: Path) -> None:
+    change_split(project, method="global_time", cutoff="1990-05-01")
+    with pytest.raises(DataError, match="1990-05-01 00:00:00 UTC"):
+        run(project)
+    assert not (project / "artifacts" / "shop" / "split").exists()
+
+
+@pytest.mark.parametrize(
+    ("split", "message"),
+    [
+        ({"cutoff": "1990-05-01"}, "needs method global_time"),
+        ({"method": "global_time", "cutoff": "1990-02-31"}, "day"),
+        ({"method": "global_time", "cutoff": "May 1990"}, "cutoff"),
+        ({"method": "global_time", "test_share": 1.0}, "test_share"),
+    ],
+)
+def test_a_wrong_moment_is_refused_before_anything_runs(project: Path, split: dict[str, object], message: str) -> None:
+    change_split(project, **split)
+    with pytest.raises(ParameterError, match=message):
+        run(project)

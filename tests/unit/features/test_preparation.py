@@ -68,7 +68,8 @@ def test_shrinking_loses_detail_and_only_shrinks() -> None:
     shrunk = dataclasses.replace(whole, shrunk_side=2)
     assert len(np.unique(shrunk.prepare_all([picture])[0, 0].round(4))) <= 64, "two pixels, blended over the width"
     assert shrunk.prepare_all([picture])[0, 0].std() < 0.3 * whole.prepare_all([picture])[0, 0].std()
-    assert dataclasses.replace(whole, shrunk_side=128).prepare_all([picture]).tobytes() == whole.prepare_all(
-        [picture]
-    ).tobytes()
+    assert (
+        dataclasses.replace(whole, shrunk_side=128).prepare_all([picture]).tobytes()
+        == whole.prepare_all([picture]).tobytes()
+    )
     assert picture.size == (128, 64), "the picture handed in stays as it is"

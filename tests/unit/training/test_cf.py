@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -7,11 +8,25 @@ import pytest
 import torch
 
 from illmrec.data.histories import Ragged, pack_rows
-from illmrec.models.sasrec import SasRec, pad_left
-from illmrec.training.cf import CfSettings, mark_trained_items, train_sasrec
+from illmrec.models.bert4rec import Bert4Rec
+from illmrec.models.sasrec import SasRec
+from illmrec.models.sequence import pad_left
+from illmrec.training.cf import (
+    CfSettings,
+    _group_by_length,
+    _read_batch,
+    ask_hidden,
+    ask_next,
+    mark_trained_items,
+    train_sequences,
+)
+from illmrec.training.cf_loop import CfResult
+from illmrec.training.cf_losses import LossSettings
 
 N_ITEMS = 12
-SETTINGS = CfSettings(learning_rate=5e-3, batch_size=8, epochs=4, patience=10, validate_every=2, seed=0)
+SETTINGS = CfSettings(
+    learning_rate=5e-3, batch_size=8, epochs=4, patience=10, validate_every=2, seed=0, loss=LossSettings()
+)
 
 
 def sequences() -> Ragged:
@@ -23,27 +38,8 @@ def build() -> SasRec:
     return SasRec(N_ITEMS, width=16, blocks=1, heads=1, max_length=8, dropout=0.1)
 
 
-def successors_found(model: SasRec) -> float:
-    users = model.represent_users([np.array([item]) for item in range(N_ITEMS)])
-    best = (users @ model.represent_items().T).argmax(axis=1)
-    return float((best == (np.arange(N_ITEMS) + 1) % N_ITEMS).mean())
-
-
-def test_it_learns_what_follows_what() -> None:
-    settings = replace(SETTINGS, epochs=60, validate_every=15, batch_size=36, learning_rate=2e-2)
-    result = train_sasrec(build, sequences(), settings, successors_found)
-    assert result.best_score >= 0.9
-    assert successors_found(result.model) == result.best_score
-    assert result.curve[-1]["loss"] < result.curve[0]["loss"]
-
-
-def test_equal_seeds_give_equal_bits() -> None:
-    first, second = (train_sasrec(build, sequences(), SETTINGS, successors_found) for _ in range(2))
-    assert first.curve == second.curve
-    states = first.model.state_dict(), second.model.state_dict()
-    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
-    other = train_sasrec(build, sequences(), replace(SETTINGS, seed=1), successors_found)
-    assert other.curve != first.curve
+def train_sasrec(settings: CfSettings, validate: Callable[[SasRec], float]) -> CfResult[SasRec]:
+    return train_sequences(build, sequences(), settings, validate, ask_next, "sasrec")
 
 
 def test_the_best_state_is_kept_and_patience_ends_the_run() -> None:
@@ -55,16 +51,57 @@ def test_the_best_state_is_kept_and_patience_ends_the_run() -> None:
         return next(scores)
 
     settings = replace(SETTINGS, epochs=50, validate_every=2, patience=2)
-    result = train_sasrec(build, sequences(), settings, validate)
+    result = train_sasrec(settings, validate)
     assert (result.best_epoch, result.best_score, len(result.curve)) == (4, 0.7, 8)
     kept = result.model.state_dict()
     assert all(torch.equal(kept[name], states[1][name]) for name in kept)
     assert not result.model.training
 
 
-def test_the_padding_row_stays_zero() -> None:
-    result = train_sasrec(build, sequences(), SETTINGS, successors_found)
-    assert not result.model.items.weight[0].any()
+def test_the_next_item_is_asked_at_every_item_and_nowhere_else() -> None:
+    inputs, targets = ask_next(build())(pack_rows([[4, 5, 6], [7, 8]]), np.random.default_rng(0))
+    assert inputs.tolist() == [[5, 6], [0, 8]]
+    assert targets.tolist() == [[5, 6], [-1, 8]]
+
+
+def test_of_a_long_sequence_the_most_recent_targets_are_asked() -> None:
+    inputs, targets = ask_next(build())(pack_rows([list(range(11))]), np.random.default_rng(0))
+    assert inputs.tolist() == [[3, 4, 5, 6, 7, 8, 9, 10]]
+    assert targets.tolist() == [[3, 4, 5, 6, 7, 8, 9, 10]]
+
+
+def test_hidden_items_are_the_targets_and_the_others_are_read() -> None:
+    model = Bert4Rec(N_ITEMS, width=8, blocks=1, heads=1, max_length=6, dropout=0.0)
+    rows = pack_rows([[1, 2, 3, 4, 5, 6, 7], [8, 9], [3]] * 200)
+    inputs, targets = ask_hidden(share=0.5, last_share=0.0)(model)(rows, np.random.default_rng(0))
+    padded = pad_left(rows, 6)
+    hidden = inputs == N_ITEMS + 1
+    assert torch.equal(hidden, targets >= 0)
+    assert torch.equal(inputs[~hidden], padded[~hidden])
+    assert torch.equal(targets[hidden], padded[hidden] - 1)
+    assert hidden.any(1).all()
+    assert 0.45 < float(hidden[::3].float().mean()) < 0.55
+    assert not hidden[padded == 0].any()
+
+
+def test_the_last_item_alone_can_be_hidden() -> None:
+    model = Bert4Rec(N_ITEMS, width=8, blocks=1, heads=1, max_length=6, dropout=0.0)
+    rows = pack_rows([[1, 2, 3, 4]] * 400)
+    _, targets = ask_hidden(share=0.9, last_share=0.25)(model)(rows, np.random.default_rng(0))
+    alone = (targets[:, :-1] < 0).all(1) & (targets[:, -1] == 4)
+    assert 0.2 < float(alone.float().mean()) < 0.3
+
+
+def test_reading_by_length_asks_everything_once() -> None:
+    model = build().eval()
+    rows = pack_rows([list(range(n)) for n in (2, 3, 4, 9, 10, 2, 7)])
+    states, targets = _read_batch(model, rows, ask_next(model), np.random.default_rng(0))
+    inputs, asked = ask_next(model)(rows, np.random.default_rng(0))
+    plain = model(inputs)[asked >= 0]
+    assert sorted(targets.tolist()) == sorted(asked[asked >= 0].tolist())
+    mine, theirs = (rows[rows[:, 0].argsort()] for rows in (states.detach(), plain.detach()))
+    assert torch.allclose(mine, theirs, atol=1e-5)
+    assert len(list(_group_by_length(rows, 12))) == 3
 
 
 def test_items_are_padded_on_the_left_and_cut_to_the_most_recent() -> None:

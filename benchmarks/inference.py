@@ -1,0 +1,276 @@
+r"""Time and memory of recommending: users read by the language model, the catalog projected, the best items found.
+
+``authors' way`` is written plainly: one prompt after the other from its first token, one file opened for each feature
+of each item, and the candidates' features read and projected again for every user. ``one at a time`` is this code with
+a pass for each user, ``nightly`` the nightly export's own (on a processor the same), ``packed`` several users a row as
+training does. The language model has RANDOM weights, so figures tell about time and memory only; ``max_abs_diff``
+compares the users' vectors, or the scores found. Rows that name a way to write items have pictures in the prompt as
+their reference, with descriptions of 160 invented words: a speedup of 0.1 means ten times as long.
+
+Searches find the 100 best of the catalog beside a loop that scores one user after the other in full; ``recall`` is the
+share of the loop's items that were found.
+
+\b
+Example:
+  python -m benchmarks.inference --quick --json
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from benchmarks import measure
+from benchmarks.topk import measure_searches
+from illmrec.seeds import generator
+
+SHARED_WIDTH = 64
+ITEMS = 200
+WORDS = ("steel", "running", "light", "blue", "trail", "bottle", "pan", "canvas", "soft", "large", "kit", "lamp")
+DESCRIPTION_WORDS, SUMMARY_WORDS = 160, 80
+AUTHORS_HISTORY = (3, 10)
+"""Shortest and longest history beside the authors' way; theirs shows ten items at most."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large the benchmark is."""
+
+    width: int
+    layers: int
+    users: int
+    candidates: int
+    pairs: int
+    lengths: tuple[int, ...]
+    catalogs: tuple[int, ...]
+    top_width: int
+    top_users: int
+    half: bool
+
+
+QUICK = Size(96, 2, 3, 101, 5, (5, 10), (10_000,), 192, 32, half=False)
+FULL = Size(512, 8, 16, 101, 5, (5, 10, 20, 50), (10_000, 100_000, 1_000_000), 1536, 32, half=True)
+
+
+@dataclass(frozen=True)
+class AuthorsWay:
+    """Recommendation as the authors' code does it, from the prompt's first token to the candidates' scores.
+
+    Args:
+        recommender: gives tokens, trained parts and features; its way of running the language model is not used.
+        model: the language model, see :func:`benchmarks.reference.load_language_model`.
+        files: folder with one file for each feature of each item.
+    """
+
+    recommender: Any
+    model: Any
+    files: Path
+
+    @torch.inference_mode()
+    def represent(self, history: npt.NDArray[np.int32]) -> torch.Tensor:
+        """Return ``float32 [d_llm]``: the state at [REC] of one prompt."""
+        prompt, parts = self.recommender.prompt, self.recommender.parts
+        pieces = [self._embed(prompt.head)]
+        for item in history.tolist():
+            segment, slot = prompt.items[item], int(prompt.slot_starts[item])
+            if slot < 0:
+                pieces.append(self._embed(segment))
+                continue
+            picture = parts.adaptor(self._open("image", item)[None]).to(self.model.dtype)
+            after = slot + prompt.slots
+            pieces += [self._embed(segment[:slot]), picture.reshape(prompt.slots, -1), self._embed(segment[after:])]
+        pieces += [self._embed(prompt.instruction), parts.rec.to(self.model.dtype)[None]]
+        states = self.model(inputs_embeds=torch.cat(pieces)[None], output_hidden_states=True, use_cache=False)
+        last: torch.Tensor = states.hidden_states[-1][0, -1].float()
+        return last
+
+    @torch.inference_mode()
+    def recommend(self, history: npt.NDArray[np.int32], candidates: npt.NDArray[np.int64]) -> torch.Tensor:
+        """Return ``float32 [c]``: one user's scores of candidates that are read and projected for him alone."""
+        heads = self.recommender.parts.heads
+        user = self.represent(history)
+        total = torch.zeros(len(candidates))
+        for kind in heads.kinds:
+            rows = torch.stack([self._open(kind, int(item)) for item in candidates])
+            total += heads.item[kind](rows) @ heads.user[kind](user[None])[0]
+        return total
+
+    def _embed(self, tokens: npt.NDArray[np.int32]) -> torch.Tensor:
+        embedded: torch.Tensor = self.model.get_input_embeddings()(torch.from_numpy(tokens.astype(np.int64)))
+        return embedded
+
+    def _open(self, kind: str, item: int) -> torch.Tensor:
+        return torch.from_numpy(np.load(self.files / f"{kind}-{item}.npy").astype(np.float32))
+
+
+@click.command(help=__doc__)
+@click.option("--quick", is_flag=True, help="A smaller model and catalog; ends within 50 seconds on a free machine.")
+@click.option("--pairs", type=click.IntRange(min=1), default=None, help="Measured pairs a row.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+def main(quick: bool, pairs: int | None, as_json: bool) -> None:
+    """Measure and print."""
+    from illmrec.scoring.processor import multiplies_bf16, multiplies_int8
+
+    torch.set_num_threads(1)
+    size = QUICK if quick else FULL
+    size = replace(size, pairs=pairs or size.pairs)
+    with tempfile.TemporaryDirectory() as folder:
+        rows, tokens = measure_reading(size, Path(folder))
+    found, recalls = measure_searches(size.catalogs, size.top_width, size.top_users, size.pairs)
+    settings: dict[str, Any] = {
+        "backbone": f"Llama with random weights, {size.layers} layers, width {size.width}",
+        "users": size.users,
+        "candidates": size.candidates,
+        "tokens per item": round(tokens, 1),
+        "vectors searched": f"{size.top_width} wide, {size.top_users} users",
+        "recall": recalls,
+        "native": {"bf16": multiplies_bf16(), "int8": multiplies_int8()},
+        "pairs": size.pairs,
+        "threads": 1,
+        "time": "CPU seconds a user",
+    }
+    measure.show("inference", settings, rows + found, as_json)
+
+
+def measure_reading(size: Size, folder: Path) -> tuple[list[measure.Row], float]:
+    """Return the rows of reading users, and the mean tokens of an item."""
+    from benchmarks.tiny import build_recommender, make_items, save_language_model
+    from illmrec.models.backbone import Backbone
+
+    items = make_items(ITEMS)
+    save_language_model(folder / "model", items, width=size.width, layers=size.layers, heads=8)
+    backbone = Backbone(folder / "model")
+    recommender = build_recommender(backbone, items, history_limit=max(size.lengths), shared_width=SHARED_WIDTH)
+    (folder / "features").mkdir()
+    for kind, matrix in recommender.features.items():
+        for item, values in enumerate(matrix.values):
+            np.save(folder / "features" / f"{kind}-{item}.npy", values)
+    rows = _beside_authors(size, folder, recommender, torch.float32)
+    if size.half:
+        half = build_recommender(
+            Backbone(folder / "model", torch.bfloat16),
+            items,
+            history_limit=max(size.lengths),
+            shared_width=SHARED_WIDTH,
+        )
+        rows += _beside_authors(size, folder, half, torch.bfloat16, reference=recommender)
+    rows += _compare_passes(size, recommender)
+    rows += _compare_prompts(size, backbone, items)
+    return rows, float(recommender.prompt.items.lengths.mean())
+
+
+def _draw(size: Size, low: int, high: int) -> list[npt.NDArray[np.int32]]:
+    rng = generator(low, high, "inference benchmark")
+    return [rng.integers(0, ITEMS, int(rng.integers(low, high + 1))).astype(np.int32) for _ in range(size.users)]
+
+
+def _beside_authors(
+    size: Size, folder: Path, recommender: Any, dtype: torch.dtype, reference: Any = None
+) -> list[measure.Row]:
+    """Compare with the authors' way, which always runs in float32 here."""
+    from benchmarks.reference import load_language_model
+    from pipelines.jobs.night.passes import UserReader
+
+    plain = AuthorsWay(reference or recommender, load_language_model(folder / "model"), folder / "features")
+    histories = _draw(size, *AUTHORS_HISTORY)
+    rng = generator("inference candidates")
+    candidates = np.stack([rng.permutation(ITEMS)[: size.candidates] for _ in histories])
+    items = recommender.represent_items()
+    reader = UserReader(recommender)
+
+    def authors() -> npt.NDArray[np.float32]:
+        pairs = zip(histories, candidates, strict=True)
+        return np.stack([plain.recommend(history, chosen).numpy() for history, chosen in pairs])
+
+    def ours() -> npt.NDArray[np.float32]:
+        users = recommender.project_users(reader.read(histories))
+        return np.einsum("nd,ncd->nc", users, items[candidates])
+
+    difference = float(np.abs(authors() - ours()).max())
+    name = "fp32" if dtype == torch.float32 else "bf16"
+    return [
+        measure.compare(
+            f"{name}, {AUTHORS_HISTORY[0]} to {AUTHORS_HISTORY[1]} items: nightly beside authors' way",
+            authors, ours, pairs=size.pairs, max_abs_diff=difference, per=len(histories),
+        )
+    ]  # fmt: skip
+
+
+def _compare_passes(size: Size, recommender: Any) -> list[measure.Row]:
+    """Compare the export's passes, and packed rows, with one pass a user."""
+    from pipelines.jobs.night.passes import UserReader
+
+    histories = _draw(size, 1, 10)
+    reader = UserReader(recommender)
+    ways = {
+        "nightly": lambda: reader.read(histories),
+        "packed, 16 a batch": lambda: recommender.represent_users(histories, 16),
+    }
+
+    def alone() -> npt.NDArray[np.float32]:
+        result: npt.NDArray[np.float32] = recommender.represent_users(histories, 1)
+        return result
+
+    return [
+        measure.compare(
+            f"fp32, 1 to 10 items: {name} beside one at a time",
+            alone, run, pairs=size.pairs, max_abs_diff=float(np.abs(alone() - run()).max()), per=len(histories),
+        )
+        for name, run in ways.items()
+    ]  # fmt: skip
+
+
+def _compare_prompts(size: Size, backbone: Any, items: Any) -> list[measure.Row]:
+    """Compare items written in words with items shown as pictures, by the length of the history."""
+    import polars as pl
+
+    from benchmarks.tiny import FORM
+    from pipelines.jobs.night.passes import UserReader
+
+    rng = generator("inference descriptions")
+    texts = [" ".join(rng.choice(WORDS, DESCRIPTION_WORDS)) for _ in range(items.height)]
+    told = items.with_columns(description=pl.Series(texts), image_status=pl.lit("ok"))
+    readers = {
+        name: UserReader(_write_items(size, backbone, told, replace(FORM, representation=name)))
+        for name in ("image", "attribute", "summary", "description")
+    }
+    rows = []
+    for length in size.lengths:
+        histories = _draw(size, length, length)
+        for name, reader in list(readers.items())[1:]:
+            tokens = [float(one.recommender.prompt.items.lengths.mean()) for one in (readers["image"], reader)]
+            rows.append(
+                measure.compare(
+                    f"fp32, {length} items: {name} ({tokens[1]:.0f} tokens an item) beside image ({tokens[0]:.0f})",
+                    lambda histories=histories: readers["image"].read(histories),  # type: ignore[misc]
+                    lambda histories=histories, reader=reader: reader.read(histories),  # type: ignore[misc]
+                    pairs=size.pairs,
+                    per=size.users,
+                )
+            )
+    return rows
+
+
+def _write_items(size: Size, backbone: Any, items: Any, form: Any) -> Any:
+    """Return a recommender over items with long texts: a summary is the beginning of a description here."""
+    from benchmarks.tiny import build_recommender
+    from illmrec.models.prompt import tokenize_prompt
+
+    form = replace(form, description_tokens=2 * DESCRIPTION_WORDS)
+    model = build_recommender(backbone, items, history_limit=max(size.lengths), shared_width=SHARED_WIDTH, form=form)
+    summaries = [" ".join(text.split()[:SUMMARY_WORDS]) for text in items["description"]]
+    ends = {"begin": backbone.begin_tokens, "end": backbone.end_tokens}
+    pictured = np.ones(items.height, dtype=np.bool_)
+    model.prompt = tokenize_prompt(items, pictured, backbone.tokenize, form, summaries=summaries, **ends)
+    return model
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,278 @@
+"""A trained model on a catalog it was not trained on: items came, items went, nothing was trained again.
+
+A version carries the ids of its items, their CF rows and what stood in for missing texts and pictures
+(``trained_items.safetensors``). On another catalog
+
+- an item of the training keeps its CF row, by id, and its picture and text features, which the same encoders make of
+  the same content: its score stays what it was, bit for bit;
+- a new item has picture and text features and no CF row. Its part of the CF score is zero, not the part of a random or
+  a mean row: its score is what picture and text say, and no more.
+
+An item that was in the training catalog without a training interaction is no new one: the model learned with the mean
+row in its place, and keeps it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from illmrec.data.catalog import Catalog
+from illmrec.errors import ModelError
+from illmrec.features.matrix import FeatureMatrix, MatrixHeader
+from pipelines.layout import Layout
+from pipelines.release import Release
+
+if TYPE_CHECKING:
+    from illmrec.models.recommender import Recommender
+    from illmrec.scoring.head import Head
+
+TRAINED_ITEMS_FILE, TRAINED_ITEMS_TAG = "trained_items.safetensors", "trained_items_sha256"
+CF = "cf"
+IDS, CF_VALUES, CF_PRESENT, FILL = "item_ids", "cf_values", "cf_present", "fill_"
+ENCODER_ROLES = {"backbone": "backbone", "image_encoder": "image", "text_encoder": "text"}
+"""What a model's state calls an encoder -> its role in encoders.json."""
+
+
+@dataclass(frozen=True)
+class TrainedItems:
+    """What a version knows of the items it was trained on.
+
+    Args:
+        item_ids: in the order of the training's item_index.
+        cf: their CF rows; None for a model without them.
+        fills: feature type -> ``float16 [width]``: what stood in for an item without picture and text.
+    """
+
+    item_ids: list[str]
+    cf: FeatureMatrix | None
+    fills: Mapping[str, npt.NDArray[np.float16]]
+
+
+@dataclass(frozen=True)
+class CarriedModel:
+    """A model put on a catalog.
+
+    Args:
+        recommender: the model with that catalog's features.
+        trained: ``int64 [n_trained]``: item_index of each item of the training that is still there.
+        new: ``int64 [n_new]``: item_index of the items without a CF row.
+    """
+
+    recommender: Recommender
+    trained: npt.NDArray[np.int64]
+    new: npt.NDArray[np.int64]
+
+    def project_items(self, head: Head) -> npt.NDArray[np.float32]:
+        """Return ``float32 [n_items, F * d]``: all items, the CF slice of new ones zero.
+
+        Items of the training are projected in their old order and apart from new ones: in the last bits, a product
+        depends on what else stands in the matrix.
+        """
+        features = self.recommender.features
+        projected = np.zeros((self.recommender.n_items, head.width), dtype=np.float32)
+        for rows in (self.trained, self.new):
+            if len(rows):
+                projected[rows] = head.project_items({kind: features[kind].values[rows] for kind in head.kinds})
+        return self.mask_items(projected, head.kinds)
+
+    def represent_items(self) -> npt.NDArray[np.float32]:
+        """Return the same by torch."""
+        return self.mask_items(self.recommender.represent_items(), self.recommender.parts.heads.kinds)
+
+    def mask_items(self, projected: npt.NDArray[np.float32], kinds: tuple[str, ...]) -> npt.NDArray[np.float32]:
+        """Set the CF slice of new items to zero, in place, and return the array."""
+        if CF in kinds:
+            width, place = projected.shape[1] // len(kinds), kinds.index(CF)
+            projected[self.new, place * width : (place + 1) * width] = 0.0
+        return projected
+
+
+def load_recommender_on_catalog(layout: Layout, release: Release, catalog: Catalog) -> CarriedModel:
+    """Put a registered version together on today's catalog, grown or shrunk or the same.
+
+    Args:
+        layout: where the catalog's picture and text features lie (:func:`pipelines.added_items.open_serving` for one
+            with added items).
+        release: the version's files.
+        catalog: today's items.
+
+    Raises:
+        ModelError: when the version is too old to be carried, its encoders are not today's, its items are written as
+            summaries, or a feature matrix is missing or of another catalog.
+    """
+    from illmrec.training.checkpoint import read_tensors
+    from pipelines.assembly import build_recommender, list_feature_types, load_features
+
+    saved = read_tensors(release.folder)
+    settings = saved.state["settings"]
+    refuse_other_encoders(layout, saved.state, release)
+    known = read_trained_items(release, saved.state["item_digest"])
+    kinds = list_feature_types(settings)
+    features = load_features(layout, catalog, tuple(kind for kind in kinds if kind != CF))
+    places = _find_places(known.item_ids, catalog)
+    features = {kind: _refill(matrix, catalog, known) for kind, matrix in features.items()}
+    if CF in kinds:
+        features[CF] = carry_cf(known, places, catalog, release)
+    if settings["representation"] == "summary" and len(known.item_ids) != len(catalog):
+        hint = f"Run `illmrec retrain --dataset {layout.dataset}`."
+        raise ModelError("a model that reads summaries serves only the catalog it was trained on.", hint=hint)
+    recommender = build_recommender(layout, catalog, settings, features=features)
+    recommender.load_state(saved.tensors)
+    trained = places[places >= 0]
+    new = np.setdiff1d(np.arange(len(catalog)), trained)
+    return CarriedModel(recommender, trained, new)
+
+
+def refuse_other_encoders(layout: Layout, state: Mapping[str, Any], release: Release) -> None:
+    """Compare the encoders a model was trained with to those that are here.
+
+    Raises:
+        ModelError: when one is another: its features mean something else.
+    """
+    from pipelines.assembly import read_encoder
+
+    for name, role in ENCODER_ROLES.items():
+        if name not in state:
+            continue
+        here, needed = read_encoder(layout, role)["revision"], state[name]["revision"]
+        if here != needed:
+            version = f"version {release.released.version} of {release.released.name}"
+            hint = f"Bring the encoders of that version back, or run `illmrec retrain --dataset {layout.dataset}`."
+            raise ModelError(f"{version} was trained with the {role} encoder {needed}, here is {here}.", hint=hint)
+
+
+def build_trained_items(layout: Layout, state: Mapping[str, Any]) -> bytes:
+    """Return the content of :data:`TRAINED_ITEMS_FILE` for the model that was just trained.
+
+    Args:
+        layout: the data set.
+        state: the model's state.
+
+    Raises:
+        ModelError: when the catalog is not the one it was trained on.
+    """
+    from safetensors.numpy import save
+
+    from pipelines.assembly import list_feature_types, load_catalog, load_features
+
+    catalog = load_catalog(layout)
+    if catalog.digest != state["item_digest"]:
+        hint = f"Run `illmrec train --dataset {layout.dataset}`: the catalog has changed."
+        raise ModelError("the model was trained on another catalog.", path=layout.model, hint=hint)
+    features = load_features(layout, catalog, list_feature_types(state["settings"]))
+    tensors = {IDS: np.frombuffer("\n".join(catalog.item_ids).encode(), dtype=np.uint8)}
+    texts = catalog.describe_items()
+    for kind, matrix in features.items():
+        if kind == CF:
+            tensors[CF_VALUES] = np.ascontiguousarray(matrix.values)
+            tensors[CF_PRESENT] = matrix.present.astype(np.uint8)
+            continue
+        filled = np.flatnonzero(_find_filled(matrix, texts))
+        if len(filled):
+            tensors[FILL + kind] = np.ascontiguousarray(matrix.values[filled[0]])
+    content: bytes = save(tensors)
+    return content
+
+
+def read_trained_items(release: Release, item_digest: str) -> TrainedItems:
+    """Read :data:`TRAINED_ITEMS_FILE` of a version.
+
+    Raises:
+        ModelError: when the version has none, or it is damaged.
+    """
+    path = release.find(TRAINED_ITEMS_FILE)
+    named = f"version {release.released.version} of {release.released.name}"
+    if path is None:
+        hint = "Register and promote a version made by this release."
+        raise ModelError(f"{named} does not say which items it was trained on.", hint=hint)
+    return parse_trained_items(path, item_digest)
+
+
+def parse_trained_items(path: Path, item_digest: str) -> TrainedItems:
+    """Read the file.
+
+    Raises:
+        ModelError: when it is damaged or of another model than ``item_digest`` says.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        tensors = load_file(path)
+        ids = tensors[IDS].tobytes()
+        item_ids = ids.decode().split("\n")
+    except (OSError, KeyError, ValueError, SafetensorError) as error:
+        raise ModelError(f"cannot be read: {error}", path=path, hint="Register again.") from None
+    if hashlib.sha256(ids).hexdigest() != item_digest:
+        raise ModelError("is of another model.", path=path, hint="Register again.")
+    cf = None
+    if CF_VALUES in tensors:
+        values, present = tensors[CF_VALUES], tensors[CF_PRESENT].astype(np.bool_)
+        if values.shape[0] != len(item_ids) or present.shape != (len(item_ids),):
+            raise ModelError(f"has {values.shape[0]} CF rows for {len(item_ids)} items.", path=path)
+        header = _describe_cf(values.shape[1], item_digest, int((~present).sum()))
+        cf = FeatureMatrix(header, values, present)
+    fills = {name.removeprefix(FILL): value for name, value in tensors.items() if name.startswith(FILL)}
+    return TrainedItems(item_ids, cf, fills)
+
+
+def carry_cf(known: TrainedItems, places: npt.NDArray[np.int64], catalog: Catalog, release: Release) -> FeatureMatrix:
+    """Return the CF matrix of another catalog: the known rows in their new places, zeros for new items.
+
+    Args:
+        known: items of the training.
+        places: ``int64 [n_trained]``: their item_index in ``catalog``, -1 for those that are gone.
+        catalog: today's items.
+        release: for the message.
+
+    Raises:
+        ModelError: when the version carries no CF rows.
+    """
+    if known.cf is None:
+        version = f"version {release.released.version} of {release.released.name}"
+        raise ModelError(f"{version} carries no CF rows.", hint="Register again.")
+    there = places >= 0
+    values = np.zeros((len(catalog), known.cf.header.width), dtype=np.float16)
+    present = np.zeros(len(catalog), dtype=np.bool_)
+    values[places[there]], present[places[there]] = known.cf.values[there], known.cf.present[there]
+    header = _describe_cf(known.cf.header.width, catalog.digest, int((~present).sum()))
+    return FeatureMatrix(header, values, present)
+
+
+def _describe_cf(width: int, item_digest: str, missing: int) -> MatrixHeader:
+    return MatrixHeader(CF, "sasrec", "registered", width, "global_rms", item_digest, missing, "carried")
+
+
+def _find_places(item_ids: list[str], catalog: Catalog) -> npt.NDArray[np.int64]:
+    import polars as pl
+
+    return catalog.index_items(pl.Series(item_ids, dtype=pl.String)).astype(np.int64)
+
+
+def _find_filled(matrix: FeatureMatrix, texts: list[str]) -> npt.NDArray[np.bool_]:
+    """Return ``bool [n_items]``: rows that hold the mean of a catalog, which changes when the catalog does."""
+    policy = matrix.header.missing_policy
+    if policy == "zero":
+        return np.zeros(len(texts), dtype=np.bool_)
+    untold = np.array([not text for text in texts], dtype=np.bool_) if policy == "text_tower" else True
+    return np.asarray(~matrix.present & untold)
+
+
+def _refill(matrix: FeatureMatrix, catalog: Catalog, known: TrainedItems) -> FeatureMatrix:
+    """Put what stood in for nothing in training where today's catalog has a mean of its own."""
+    fill = known.fills.get(matrix.header.kind)
+    if fill is None:
+        return matrix
+    rows = np.flatnonzero(_find_filled(matrix, catalog.describe_items()))
+    if not len(rows) or (matrix.values[rows] == fill).all():
+        return matrix
+    values = np.array(matrix.values)
+    values[rows] = fill
+    return replace(matrix, values=values)

@@ -1,0 +1,34 @@
+"""A night whose users were read in Ray actors: the same bytes as one that was made in this process."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from illmrec.atomic import digest_folder
+from tests.integration.conftest import run_ok
+
+Project = tuple[Path, dict[str, dict[str, Any]]]
+
+# Looked for, not imported: Ray reads some settings when it is imported.
+installed = importlib.util.find_spec("ray") is not None
+pytestmark = [pytest.mark.ray, pytest.mark.skipif(not installed, reason="the extra `ray` is not installed")]
+
+
+def test_ray_reads_users_to_the_same_bytes(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    root = tmp_path / "project"
+    shutil.copytree(project[0], root)
+    local = run_ok(root, "recommend", "--date", "2026-02-01", "--full")
+    expected = digest_folder(Path(local["folder"]))
+    shutil.rmtree(local["folder"])
+    shutil.rmtree(root / "work/representations")
+    facts = run_ok(root, "recommend", "--date", "2026-02-01", "--engine", "ray")
+    assert facts["folder"] == local["folder"]
+    assert facts["users_encoded"] == facts["users_by_model"] > 0
+    assert digest_folder(Path(facts["folder"])) == expected
+    assert run_ok(root, "recommend", "--date", "2026-02-02", "--engine", "ray")["users_encoded"] == 0
