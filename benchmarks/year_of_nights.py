@@ -55,7 +55,7 @@ train:
    learning_rate: 3.0e-3, retrieval_loss: cross_entropy, retrieval_scores: sum, validate_every: 5}
 evaluate: {bootstrap_samples: 50, knockout_users: 0}
 promote: {margin: 0.2, bootstrap_samples: 500}
-growth: {max_new_interactions: 0.2, max_new_users: 0.5, max_new_items: 0.5}
+growth_check: {max_new_interactions: 0.2, max_new_users: 0.5, max_new_items: 0.5}
 drift: {max_psi: 5.0, max_distance: 1.0}
 recommend: {k: 10}
 datasets:

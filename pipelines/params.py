@@ -45,7 +45,7 @@ JOBS: dict[str, type[config.Section]] = {
     "drift": config.DriftConfig,
     "register": config.RegisterConfig,
     "promote": config.PromoteConfig,
-    "growth": config.GrowthConfig,
+    "growth_check": config.GrowthConfig,
     "retrain": config.RetrainConfig,
     "recommend": config.RecommendConfig,
     "report": config.ReportConfig,

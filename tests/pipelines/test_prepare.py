@@ -55,6 +55,7 @@ def test_every_row_and_picture_is_accounted_for(tmp_path: Path) -> None:
     assert summary == {
         "raw_interaction_rows": 53,
         "raw_item_rows": 5,
+        "added_item_rows": 0,
         "rejected_rows": 1,
         "rejected_rows_no_item": 1,
         "users_with_interactions": 9,
