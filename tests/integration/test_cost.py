@@ -98,7 +98,7 @@ def test_nothing_is_written(root: Path, facts: dict[str, Any]) -> None:
 
 def test_the_table_is_for_people(root: Path) -> None:
     lines = invoke(root, "cost", "--dataset", "shop", "--seconds", "0.1").stdout.splitlines()
-    assert lines[0].split() == ["users", "steps", "tokens", "TFLOP", "time", "memory"]
+    assert lines[0].split() == ["users", "steps", "tokens", "TFLOP", "time", "memory", "disk"]
     assert [line.split()[0] for line in lines[1:4]] == ["train", "evaluate", "recommend"]
 
 
