@@ -13,7 +13,7 @@ from pipelines.studies.study import Bench, Row, Study
 def make_case(features: tuple[str, ...], *, alignment: bool = True, **train: Any) -> Case:
     """Return the case of some feature types, with or without alignment."""
     name = "+".join(features) + ("" if alignment else "-unaligned")
-    changes: dict[str, Any] = {"features": list(features), **train}
+    changes: dict[str, Any] = {"features": features, **train}
     if not alignment:
         changes |= {"alignment_weight": 0.0, "alignment_epochs": 0}
     label = " + ".join({"cf": "CF"}.get(feature, feature) for feature in features)

@@ -11,7 +11,7 @@ from pipelines.studies.study import Bench, Row, Study
 
 SIDES = (None, 32, 8)
 """Longest side in pixels before encoding; None for the pictures as they are."""
-TYPES: dict[str, list[str]] = {"image": ["image"], "image + CF + text": ["image", "cf", "text"]}
+TYPES = {"image": ("image",), "image + CF + text": ("image", "cf", "text")}
 
 
 def make_cases() -> list[Case]:

@@ -57,7 +57,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         **ALONE,
         "history_limit": 50,
         "representation": "image+cf",
-        "lora": {"rank": 16, "modules": ["q_proj", "k_proj", "v_proj", "o_proj"]},
+        "lora": {"rank": 16, "modules": ("q_proj", "k_proj", "v_proj", "o_proj")},
     },
 }
 """Name -> changed keys of section ``train``, beside those the parameters file sets."""

@@ -52,7 +52,7 @@ def published(project: tuple[Path, dict[str, object]], tmp_path_factory: pytest.
     run(folder, "git", "init", "-q")
     dvc(folder, "init", "-q")
     dvc(folder, "add", "-q", "data")
-    dvc(folder, "commit", "-f")
+    dvc(folder, "commit", "-f", "dvc.yaml")
     dvc(folder, "remote", "add", "-q", "--default", "storage", str(folder.parent / "remote"))
     dvc(folder, "push", "-q")
     run(folder, "git", "add", ".")
@@ -72,7 +72,7 @@ def test_a_clone_fetches_every_output_and_runs_no_stage(published: Path, clone: 
     printed = dvc(clone, "repro", "--pull")
     assert "Running stage" not in printed
     assert read_outputs(clone) == read_outputs(published)
-    assert dvc(clone, "status").strip() == "Data and pipelines are up to date."
+    assert dvc(clone, "status", "dvc.yaml", "data.dvc").strip() == "Data and pipelines are up to date."
 
 
 def test_a_changed_parameter_runs_its_stage_on_what_was_fetched(published: Path, clone: Path) -> None:

@@ -127,7 +127,8 @@ def test_groups_hold_every_user_once(root: Path) -> None:
     for name in ("item-popularity", "history-length", "unseen-items"):
         rows = run_study(root, name, "--only", "image$")
         assert sum(row["targets"] for row in rows) == users, name
-        assert len({row["group"] for row in rows}) == len(rows) > 1, name
+        assert len({row["group"] for row in rows}) == len(rows), name
+        assert len(rows) > 1 or name == "unseen-items", "a small catalog may have no unseen target"
     whole = run_study(root, "ablation", "--only", "image$")[0]
     mean = sum(row["targets"] * row["ndcg@10"] for row in rows) / users
     assert mean == pytest.approx(whole["ndcg@10"], abs=1e-9)
@@ -174,7 +175,7 @@ def test_the_page_shows_what_was_run_and_loads_nothing(root: Path) -> None:
     assert "as-set" in page
     assert "Synthetic data set" in page
     assert not re.search(r"<script|https?://|src=\"(?!data:)", page)
-    assert "default-src 'none'" in page
+    assert "default-src 'none'" in page.replace("&#39;", "'")
     (root / "artifacts/shop/studies/training-variants/results.json").write_text("{")
     result = invoke(root, "results")
     assert isinstance(result.exception, ModelError)

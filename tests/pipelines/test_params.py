@@ -85,7 +85,11 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "unknown inner parameter": (
         {"encoders": {"image": {"small": {"steeps": 3}}}}, "'image.small.steeps'", "'steps'",
     ),
-    "unknown without a likeness": ({"split": {"qqq": 1}}, "unknown parameter 'qqq'", "Known: method, cutoff, test_share, negatives, seed."),
+    "unknown without a likeness": (
+        {"split": {"qqq": 1}},
+        "unknown parameter 'qqq'",
+        "Known: method, cutoff, test_share, negatives, seed.",
+    ),
     "unknown section": ({"trian": {}}, "unknown section", "'train'"),
     "number written as text": ({"train": {"learning_rate": "1e-3"}}, "learning_rate is '1e-3'", "1.0e-3"),
     "text for a number": ({"train": {"epochs": "many"}}, "epochs is 'many'", ""),
