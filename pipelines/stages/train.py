@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import logging
 import shutil
-import signal
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +19,7 @@ from pipelines.context import Context, dataset_options, open_context
 from pipelines.layout import Layout, require
 from pipelines.lineage import describe_lineage
 from pipelines.lock import hold_lock
+from pipelines.termination import notice_sigterm
 
 if TYPE_CHECKING:
     from illmrec.data.histories import Sequences
@@ -79,7 +77,7 @@ def train(context: Context, start: Start | None = None) -> dict[str, Any]:
     if peers.rank == 0:
         atomic.sweep_partial(checkpoints)
     journal = _Journal()
-    with _notice_sigterm() as asked:
+    with notice_sigterm() as asked:
         trainer = make_trainer(
             layout, config, checkpoints=checkpoints, journal=journal, peers=peers, should_stop=asked.is_set
         )
@@ -176,25 +174,6 @@ def _train_and_publish(
     # Only now is the run over; a kill before this line resumes and publishes the same bytes again.
     shutil.rmtree(layout.checkpoints, ignore_errors=True)
     return _summarise(trainer, run.run_id, resumed)
-
-
-@contextlib.contextmanager
-def _notice_sigterm() -> Iterator[threading.Event]:
-    """Yield an event that SIGTERM sets, in place of ending the process; a second one ends it."""
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
-
-    def note(number: int, _: object) -> None:
-        asked.set()
-        signal.signal(number, before)
-
-    before = signal.signal(signal.SIGTERM, note)
-    try:
-        yield asked
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 class _Journal:
