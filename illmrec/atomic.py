@@ -18,6 +18,8 @@ from typing import IO, Any
 import polars as pl
 
 TEMPORARY_MARK = ".partial-"
+PARQUET_LEVEL = 1
+"""Of zstd; the lowest, because these files are written far more often than they are moved."""
 
 
 def sync_folder(folder: Path) -> None:
@@ -102,12 +104,9 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_parquet(path: Path, table: pl.DataFrame) -> None:
-    """Write a table as Parquet (zstd); equal tables give equal bytes.
-
-    The lowest level: the next one takes four times as long and saves a twentieth.
-    """
+    """Write a table as Parquet (zstd); equal tables give equal bytes."""
     with write_file(path) as file:
-        table.write_parquet(file, compression="zstd", compression_level=1, statistics=True)
+        table.write_parquet(file, compression="zstd", compression_level=PARQUET_LEVEL, statistics=True)
 
 
 def digest_file(path: Path) -> str:

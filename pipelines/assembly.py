@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from illmrec.models.backbone import Backbone
     from illmrec.models.prompt import PromptForm
     from illmrec.models.recommender import Recommender
+    from illmrec.models.sasrec import SasRec
 
 ENCODERS_FILE = "encoders.json"
 MAKERS = {"image": "embed-images", "text": "embed-text", "cf": "train-cf"}
@@ -133,6 +134,17 @@ def load_backbone(layout: Layout, settings: Mapping[str, Any], device: str) -> B
         train_tokens=settings["word_embeddings"] == "trained",
         checkpointing=settings["checkpointing"],
     )
+
+
+def load_sasrec(layout: Layout) -> tuple[SasRec, dict[str, Any]]:
+    """Open the trained SASRec; return it with what was saved beside its tensors."""
+    from illmrec.models.sasrec import SasRec
+    from illmrec.training.checkpoint import read_tensors
+
+    saved = read_tensors(require(layout.cf_model, f"train-cf --dataset {layout.dataset}"))
+    sasrec = SasRec(**saved.state["shape"])
+    sasrec.load_state_dict(dict(saved.tensors))
+    return sasrec, dict(saved.state)
 
 
 def load_summaries(layout: Layout, catalog: Catalog) -> list[str]:

@@ -27,13 +27,14 @@ from illmrec.data.catalog import Catalog
 from illmrec.errors import ModelError
 from illmrec.features.matrix import FeatureMatrix, MatrixHeader
 from pipelines.layout import Layout
-from pipelines.release import Release
+from pipelines.release import MORE_TAGS, Release
 
 if TYPE_CHECKING:
     from illmrec.models.recommender import Recommender
     from illmrec.scoring.head import Head
 
-TRAINED_ITEMS_FILE, TRAINED_ITEMS_TAG = "trained_items.safetensors", "trained_items_sha256"
+TRAINED_ITEMS_FILE = "trained_items.safetensors"
+TRAINED_ITEMS_TAG = MORE_TAGS[TRAINED_ITEMS_FILE]
 CF = "cf"
 IDS, CF_VALUES, CF_PRESENT, FILL = "item_ids", "cf_values", "cf_present", "fill_"
 ENCODER_ROLES = {"backbone": "backbone", "image_encoder": "image", "text_encoder": "text"}

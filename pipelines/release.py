@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,6 +64,8 @@ def fetch_release(layout: Layout, tracker: Tracker, released: Released) -> Relea
     Raises:
         ModelError: when a file is missing, does not belong there or differs from its tag.
     """
+    from illmrec.scoring.head import refuse_outside_data
+
     tags = DIGEST_TAGS | {name: tag for name, tag in MORE_TAGS.items() if tag in released.tags}
     identity = hashlib.sha256("".join(released.tags.get(tag, "") for tag in tags.values()).encode()).hexdigest()
     folder = layout.root / "work" / "releases" / released.name / identity[:16]
@@ -76,7 +78,7 @@ def fetch_release(layout: Layout, tracker: Tracker, released: Released) -> Relea
                 if not (downloaded / stored).is_file():
                     raise ModelError(f"version {released.version} of {released.name} has no file {stored}.")
                 shutil.copyfile(downloaded / stored, partial / name)
-            refuse_outside_data(partial / "head.onnx")
+            refuse_outside_data((partial / "head.onnx").read_bytes(), partial / "head.onnx")
             shutil.rmtree(partial / "download")
     for name, tag in tags.items():
         found = atomic.digest_file(folder / name)
@@ -128,36 +130,3 @@ def _read_flavors(path: Path, named: str) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, RecursionError) as error:
         raise ModelError(f"the MLmodel file of {named} cannot be read: {error}", hint=hint) from None
     return dict(flavors)
-
-
-def refuse_outside_data(path: Path) -> None:
-    """Refuse a graph with a tensor that lies in another file, wherever in the graph the tensor hides.
-
-    Raises:
-        ModelError: when there is one, or the file is no graph.
-    """
-    import onnx
-
-    try:
-        model = onnx.load_model_from_string(path.read_bytes())
-    except Exception as error:  # noqa: BLE001 - protobuf's decode error depends on the installed implementation
-        raise ModelError(f"is not an ONNX file: {error}", path=path) from None
-    for tensor in _walk_tensors(model):
-        if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
-            hint = "Nothing of it was loaded. Export it as one file and register again."
-            raise ModelError(f"tensor {tensor.name!r} lies outside the file.", path=path, hint=hint)
-
-
-def _walk_tensors(message: Any) -> Iterator[Any]:
-    """Yield every tensor of a message of ONNX: initializers, constants, those of inner graphs and functions."""
-    import onnx
-
-    if isinstance(message, onnx.TensorProto):
-        yield message
-        return
-    for field, value in message.ListFields():
-        if field.message_type is None:
-            continue
-        for inner in [value] if hasattr(value, "ListFields") else value:
-            if hasattr(inner, "ListFields"):
-                yield from _walk_tensors(inner)

@@ -47,7 +47,7 @@ def sample_negatives(seen: Ragged, items: int, count: int, seeds: Seeds) -> Ragg
     table = np.zeros((len(seen), count), dtype=np.int32)
     rows = max(1, BLOCK_CELLS // max(items, 1))
     for users in _split_blocks(np.flatnonzero(crowded), rows):
-        drawn = _shuffle_unseen(_take_rows(seen, users), items, seeds[users])[:, :count]
+        drawn = _shuffle_unseen(seen.take(users), items, seeds[users])[:, :count]
         table[users, : drawn.shape[1]] = drawn
     _follow_streams(table, np.flatnonzero(~crowded), seen, items, seeds)
     lengths = np.minimum(count, unseen)
@@ -65,7 +65,7 @@ def _count_unseen(seen: Ragged, items: int, count: int) -> Indices:
     """Return ``int64 [n]``: how many items are new to each user; repeats count where that could make a difference."""
     unseen = items - seen.lengths
     doubtful = np.flatnonzero(_is_crowded(unseen, items, count))
-    unseen[doubtful] = items - _drop_repeats(_take_rows(seen, doubtful), items).lengths
+    unseen[doubtful] = items - _drop_repeats(seen.take(doubtful), items).lengths
     return unseen
 
 
@@ -78,7 +78,7 @@ def _follow_streams(table: npt.NDArray[np.int32], users: Indices, seen: Ragged, 
         notes = np.empty(size * items, dtype=np.min_scalar_type(length))
         short = []
         for block in _split_blocks(users, size):
-            drawn, fresh = _draw(_take_rows(seen, block), items, length, seeds[block], notes)
+            drawn, fresh = _draw(seen.take(block), items, length, seeds[block], notes)
             found = np.cumsum(fresh, axis=1, dtype=np.int32)
             enough = found[:, -1] >= count
             fresh &= (found <= count) & enough[:, None]
@@ -128,14 +128,6 @@ def _drop_repeats(rows: Ragged, items: int) -> Ragged:
     pairs = sort_distinct(users * np.int64(items) + rows.values)
     offsets = np.searchsorted(pairs, np.arange(len(rows) + 1) * np.int64(items))
     return Ragged((pairs % items).astype(np.int32), offsets.astype(np.int64))
-
-
-def _take_rows(rows: Ragged, chosen: Indices) -> Ragged:
-    lengths = rows.offsets[chosen + 1] - rows.offsets[chosen]  # not rows.lengths: that looks at every row
-    offsets = np.zeros(len(chosen) + 1, dtype=np.int64)
-    np.cumsum(lengths, out=offsets[1:])
-    places = np.arange(offsets[-1]) + np.repeat(rows.offsets[chosen] - offsets[:-1], lengths)
-    return Ragged(rows.values[places], offsets)
 
 
 def _split_blocks(users: Indices, size: int) -> Iterator[Indices]:

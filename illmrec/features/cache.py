@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -18,11 +18,17 @@ import numpy as np
 import numpy.typing as npt
 
 from illmrec.errors import ModelError
-
-_LOOKUP_CHUNK = 500
+from illmrec.sqlite_file import CHUNK, chunk_keys, open_file
 
 _PAGE_BYTES = 16_384
 """Pages that hold several vectors; with SQLite's usual 4 kB most of a page would stay empty."""
+
+
+_TABLES = [
+    ("CREATE TABLE IF NOT EXISTS about (encoder TEXT, revision TEXT, width INTEGER)", ()),
+    ("CREATE TABLE IF NOT EXISTS vectors (content TEXT PRIMARY KEY, vector BLOB NOT NULL)", ()),
+]
+_ABOUT = "INSERT INTO about SELECT ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM about)"
 
 
 class FeatureCache:
@@ -43,24 +49,12 @@ class FeatureCache:
         key = hashlib.sha256(f"{encoder}\n{revision}\n{width}".encode()).hexdigest()[:32]
         self.path = folder / f"{key}.sqlite"
         self.width = width
-        self._connection = sqlite3.connect(self.path, timeout=60.0)
+        about = (encoder, revision, width)
         try:
-            self._prepare_file(encoder, revision)
+            self._connection = open_file(self.path, [*_TABLES, (_ABOUT, about)], page_bytes=_PAGE_BYTES)
         except sqlite3.DatabaseError as error:
-            self._connection.close()
             hint = "Delete the file and run the command again; its features are then encoded anew."
             raise ModelError(f"the feature cache cannot be used: {error}.", path=self.path, hint=hint) from None
-
-    def _prepare_file(self, encoder: str, revision: str) -> None:
-        self._connection.execute(f"PRAGMA page_size={_PAGE_BYTES}")  # heeded by a new file only
-        self._connection.execute("PRAGMA journal_mode=WAL")
-        # A power cut may lose the last batches, which are then encoded again; the file stays whole.
-        self._connection.execute("PRAGMA synchronous=NORMAL")
-        self._connection.execute("CREATE TABLE IF NOT EXISTS about (encoder TEXT, revision TEXT, width INTEGER)")
-        self._connection.execute("CREATE TABLE IF NOT EXISTS vectors (content TEXT PRIMARY KEY, vector BLOB NOT NULL)")
-        if not self._connection.execute("SELECT 1 FROM about").fetchone():
-            self._connection.execute("INSERT INTO about VALUES (?, ?, ?)", (encoder, revision, self.width))
-        self._connection.commit()
 
     def __enter__(self) -> FeatureCache:
         return self
@@ -74,7 +68,7 @@ class FeatureCache:
         """Return the distinct content hashes without a vector, in their first order."""
         distinct = list(dict.fromkeys(contents))
         found: set[str] = set()
-        for chunk, marks in _chunks(distinct):
+        for chunk, marks in chunk_keys(distinct):
             query = f"SELECT content FROM vectors WHERE content IN ({marks})"  # noqa: S608 - only question marks
             found.update(content for (content,) in self._connection.execute(query, chunk))
         return [content for content in distinct if content not in found]
@@ -88,8 +82,8 @@ class FeatureCache:
     def load(self, contents: Sequence[str]) -> npt.NDArray[np.float32]:
         """Return ``float32 [n, width]`` of contents that are all present (see :meth:`missing`)."""
         vectors = np.empty((len(contents), self.width), dtype=np.float32)
-        for start in range(0, len(contents), _LOOKUP_CHUNK):
-            wanted = contents[start : start + _LOOKUP_CHUNK]
+        for start in range(0, len(contents), CHUNK):
+            wanted = contents[start : start + CHUNK]
             vectors[start : start + len(wanted)] = self._load_chunk(wanted)
         return vectors
 
@@ -111,10 +105,3 @@ def find_width(folder: Path, encoder: str, revision: str) -> int | None:
             if row is not None and (row[0], row[1]) == (encoder, revision):
                 return int(row[2])
     return None
-
-
-def _chunks(values: list[str]) -> Iterator[tuple[list[str], str]]:
-    """Yield short runs of ``values``, each with its question marks."""
-    for start in range(0, len(values), _LOOKUP_CHUNK):
-        chunk = values[start : start + _LOOKUP_CHUNK]
-        yield chunk, ",".join("?" * len(chunk))

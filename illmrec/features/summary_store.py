@@ -16,8 +16,13 @@ from types import TracebackType
 from illmrec.errors import ModelError
 from illmrec.features.encode import hash_text
 from illmrec.progress import track
+from illmrec.sqlite_file import chunk_keys, open_file
 
-_LOOKUP_CHUNK = 500
+_TABLES = [
+    ("CREATE TABLE IF NOT EXISTS about (model TEXT, revision TEXT, settings TEXT)", ()),
+    ("CREATE TABLE IF NOT EXISTS summaries (content TEXT PRIMARY KEY, summary TEXT)", ()),
+]
+_ABOUT = "INSERT INTO about SELECT ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM about)"
 
 
 class SummaryStore:
@@ -38,23 +43,8 @@ class SummaryStore:
         about = (model, revision, settings)
         key = hashlib.sha256("\x00".join(about).encode()).hexdigest()[:32]
         self.path = folder / f"{key}.sqlite"
-        self._connection = sqlite3.connect(self.path, timeout=60.0)
-        try:
-            with self._explain_damage():
-                self._prepare_file(about)
-        except ModelError:
-            self._connection.close()
-            raise
-
-    def _prepare_file(self, about: tuple[str, str, str]) -> None:
-        self._connection.execute("PRAGMA journal_mode=WAL")
-        # A power cut may lose the last batches, which are then written again; the file stays whole.
-        self._connection.execute("PRAGMA synchronous=NORMAL")
-        self._connection.execute("CREATE TABLE IF NOT EXISTS about (model TEXT, revision TEXT, settings TEXT)")
-        self._connection.execute("CREATE TABLE IF NOT EXISTS summaries (content TEXT PRIMARY KEY, summary TEXT)")
-        if not self._connection.execute("SELECT 1 FROM about").fetchone():
-            self._connection.execute("INSERT INTO about VALUES (?, ?, ?)", about)
-        self._connection.commit()
+        with self._explain_damage():
+            self._connection = open_file(self.path, [*_TABLES, (_ABOUT, about)])
 
     def __enter__(self) -> SummaryStore:
         return self
@@ -73,9 +63,7 @@ class SummaryStore:
         wanted = list(dict.fromkeys(contents))
         found: dict[str, str] = {}
         with self._explain_damage():
-            for start in range(0, len(wanted), _LOOKUP_CHUNK):
-                chunk = wanted[start : start + _LOOKUP_CHUNK]
-                marks = ",".join("?" * len(chunk))
+            for chunk, marks in chunk_keys(wanted):
                 query = f"SELECT content, summary FROM summaries WHERE content IN ({marks})"  # noqa: S608 - only marks
                 found.update(self._connection.execute(query, chunk))
         return found

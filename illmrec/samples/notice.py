@@ -27,6 +27,11 @@ def write_notice(folder: Path, layout: str, seed: int) -> None:
     (folder / NOTICE).write_text(text, encoding="utf-8")
 
 
+def is_synthetic(folder: Path) -> bool:
+    """Return whether a raw folder says that its data were made up."""
+    return (folder / NOTICE).exists()
+
+
 def refuse_foreign(folder: Path) -> None:
     """Check that ``folder`` may be replaced: it is absent, empty or marked as synthetic.
 

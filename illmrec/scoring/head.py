@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,7 @@ class Head:
                 f"the file's sha256 is {digest_file(path)}, expected {sha256}.", path=path, hint="Register again."
             )
         content = path.read_bytes()
-        _refuse_external_data(content, path)
+        refuse_outside_data(content, path)
         try:
             self._session = open_session(content)
         except Exception as error:  # noqa: BLE001 - onnxruntime raises classes of its own that share no base but Exception
@@ -92,12 +92,32 @@ class Head:
         return np.concatenate(parts)
 
 
-def _refuse_external_data(content: bytes, path: Path) -> None:
-    """Refuse a graph whose tensors point at other files: they would be read from wherever the graph says."""
+def refuse_outside_data(content: bytes, path: Path) -> None:
+    """Refuse a graph with a tensor that lies in another file, wherever in the graph the tensor hides.
+
+    It would be read from wherever the graph says.
+
+    Raises:
+        ModelError: when there is one, or the bytes are no graph.
+    """
     try:
-        graph = onnx.load_model_from_string(content).graph
+        model = onnx.load_model_from_string(content)
     except Exception as error:  # noqa: BLE001 - protobuf's decode error depends on the installed implementation
         raise ModelError(f"is not an ONNX file: {error}", path=path) from None
-    outside = [tensor.name for tensor in graph.initializer if tensor.data_location == onnx.TensorProto.EXTERNAL]
-    if outside:
-        raise ModelError(f"tensor {outside[0]!r} lies outside the file.", path=path, hint="Export it as one file.")
+    for tensor in _walk_tensors(model):
+        if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
+            hint = "Nothing of it was loaded. Export it as one file and register again."
+            raise ModelError(f"tensor {tensor.name!r} lies outside the file.", path=path, hint=hint)
+
+
+def _walk_tensors(message: Any) -> Iterator[Any]:
+    """Yield every tensor of a message of ONNX: initializers, constants, those of inner graphs and functions."""
+    if isinstance(message, onnx.TensorProto):
+        yield message
+        return
+    for field, value in message.ListFields():
+        if field.message_type is None:
+            continue
+        for inner in [value] if hasattr(value, "ListFields") else value:
+            if hasattr(inner, "ListFields"):
+                yield from _walk_tensors(inner)

@@ -20,11 +20,17 @@ from types import TracebackType
 import numpy as np
 import numpy.typing as npt
 
+from illmrec.sqlite_file import CHUNK, open_file
+
 log = logging.getLogger(__name__)
 
-_LOOKUP_CHUNK = 500
 _PAGE_BYTES = 16_384
 _SCHEMA = 1
+_TABLES = [
+    ("PRAGMA auto_vacuum=INCREMENTAL", ()),
+    ("CREATE TABLE IF NOT EXISTS vectors (digest BLOB PRIMARY KEY, checksum BLOB NOT NULL, vector BLOB)", ()),
+    ("CREATE TABLE IF NOT EXISTS uses (digest BLOB PRIMARY KEY, day INTEGER NOT NULL) WITHOUT ROWID", ()),
+]
 
 Vectors = npt.NDArray[np.float32]
 
@@ -61,19 +67,8 @@ class RepresentationStore:
             return self._connect()
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, timeout=60.0)
+        connection = open_file(self.path, _TABLES, page_bytes=_PAGE_BYTES)
         try:
-            connection.execute(f"PRAGMA page_size={_PAGE_BYTES}")  # heeded by a new file only
-            connection.execute("PRAGMA journal_mode=WAL")
-            # A power cut may lose the last batches, which are then read again; the file stays whole.
-            connection.execute("PRAGMA synchronous=NORMAL")
-            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
-            connection.execute(
-                "CREATE TABLE IF NOT EXISTS vectors (digest BLOB PRIMARY KEY, checksum BLOB NOT NULL, vector BLOB)"
-            )
-            connection.execute(
-                "CREATE TABLE IF NOT EXISTS uses (digest BLOB PRIMARY KEY, day INTEGER NOT NULL) WITHOUT ROWID"
-            )
             found = connection.execute("PRAGMA user_version").fetchone()[0]
             if found not in (0, _SCHEMA):
                 raise sqlite3.DatabaseError(f"written in form {found}, expected {_SCHEMA}")
@@ -98,8 +93,8 @@ class RepresentationStore:
         known = np.zeros(len(digests), dtype=np.bool_)
         vectors = np.zeros((len(digests), self.width), dtype=np.float32)
         try:
-            for start in range(0, len(digests), _LOOKUP_CHUNK):
-                self._load_chunk(digests[start : start + _LOOKUP_CHUNK], start, known, vectors)
+            for start in range(0, len(digests), CHUNK):
+                self._load_chunk(digests[start : start + CHUNK], start, known, vectors)
         except sqlite3.OperationalError:
             raise  # a full disk or a lock says nothing about the file
         except sqlite3.DatabaseError as error:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from illmrec.atomic import PARQUET_LEVEL
 from illmrec.config import RecommendConfig, TrainConfig
 from pipelines.context import Context, dataset_options, open_context
 
@@ -84,7 +86,7 @@ def estimate(
         MissingArtifactError: when a stage before training has not run.
     """
     from illmrec.training.cost import count_scoring, count_training, estimate_memory, probe_scoring, probe_training
-    from pipelines.assembly import load_sequences, pick_device
+    from pipelines.assembly import load_catalog, load_sequences, pick_device
     from pipelines.stages.train import make_trainer
 
     layout = context.layout
@@ -122,7 +124,13 @@ def estimate(
             trained + features * size.items,
         ),
         "evaluate": price(scoring, None, took, memory + vectors * size.users, 16.0 * size.users),
-        "recommend": price(scoring, None, took, memory, _BYTES_OF_A_ROW * k * size.users),
+        "recommend": price(
+            scoring,
+            None,
+            took,
+            memory,
+            _measure_row(sequences.user_ids, load_catalog(layout).item_ids, k) * k * size.users,
+        ),
     }
     facts = {
         "device": pick_device(),
@@ -135,8 +143,37 @@ def estimate(
     return prices, facts
 
 
-_BYTES_OF_A_ROW = 24.0
-"""Compressed bytes of one recommendation in a Parquet part, roughly; ids are most of it."""
+_ROWS_MEASURED = 20_000
+"""Rows that are written, in memory, to know what one takes on disk."""
+
+
+def _measure_row(user_ids: Sequence[str], item_ids: Sequence[str], k: int) -> float:
+    """Return bytes of one recommendation as ``recommend`` writes it, from rows with these ids and invented scores."""
+    import io
+
+    import numpy as np
+    import polars as pl
+
+    from illmrec.scoring.output import RECOMMENDATIONS
+
+    rng = np.random.default_rng(0)
+    count = max(_ROWS_MEASURED // k, 1)
+    users = np.sort(np.asarray(user_ids)[rng.integers(0, len(user_ids), count)])
+    columns = {name: rng.standard_normal(count * k) for name, kind in RECOMMENDATIONS.items() if kind == pl.Float32}
+    table = pl.DataFrame(columns).with_columns(
+        pl.Series("user_id", np.repeat(users, k)),
+        pl.Series("item_id", np.asarray(item_ids)[rng.integers(0, len(item_ids), count * k)]),
+        pl.Series("rank", np.tile(np.arange(1, k + 1), count)),
+        reason=pl.lit("model"),
+        model_version=pl.lit("model/1"),
+        image_fallback=pl.lit(value=False),
+        new_item=pl.lit(value=False),
+    )
+    file = io.BytesIO()
+    table.select(list(RECOMMENDATIONS)).cast(RECOMMENDATIONS).write_parquet(
+        file, compression="zstd", compression_level=PARQUET_LEVEL
+    )
+    return file.tell() / table.height
 
 
 def _probe_search(model: Recommender, config: RecommendConfig) -> float:

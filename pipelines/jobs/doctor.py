@@ -14,7 +14,7 @@ from typing import Literal
 
 import click
 
-from illmrec.errors import IllmrecError, MissingArtifactError
+from illmrec.errors import IllmrecError
 from pipelines.context import print_facts
 from pipelines.layout import Layout
 from pipelines.params import Params, read_params
@@ -205,8 +205,6 @@ def _guard(topic: str, look: Callable[[], Finding], fix: str) -> Finding:
     """Return what ``look`` finds; whatever goes wrong there is a finding too, as this command is for what is broken."""
     try:
         return look()
-    except MissingArtifactError as error:
-        return Finding(topic, "note", str(error), error.hint)
     except Exception as error:  # noqa: BLE001 - a broken store raises classes of many libraries
         return Finding(topic, "problem", f"{type(error).__name__}: {error}", fix)
 

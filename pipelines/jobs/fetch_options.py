@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import click
 
 from illmrec.errors import DataError, ParameterError
+from illmrec.samples.notice import is_synthetic
 from pipelines.layout import Layout
 from pipelines.lock import hold_lock
 
@@ -91,7 +92,7 @@ def hold_folder(root: Path, folder: Path) -> Iterator[None]:
         LockedError: when one is under way.
         DataError: when the folder holds the synthetic sample.
     """
-    if (folder / "SYNTHETIC.md").exists():
+    if is_synthetic(folder):
         hint = "Choose another --folder: the sample and real files do not mix."
         raise DataError("holds the synthetic sample.", path=folder, hint=hint)
     with hold_lock(Layout(root, "all").lock(f"fetch-{folder.name}")):

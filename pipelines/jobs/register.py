@@ -23,7 +23,7 @@ from pipelines.lock import hold_lock
 if TYPE_CHECKING:
     import polars as pl
 
-    from pipelines.cards import CardFacts
+    from pipelines.cards.facts import CardFacts
     from pipelines.serving_probe import ServingCost
 
 
@@ -117,7 +117,9 @@ class Package:
 
 def gather_package(context: Context, name: str, about: dict[str, Any], workspace: Path) -> Package:
     """Write the version's own files into ``workspace`` and return everything it consists of."""
-    from pipelines.cards import DATA_CARD, MODEL_CARD, describe_version, write_data_card, write_model_card
+    from pipelines.cards.data_card import DATA_CARD, write_data_card
+    from pipelines.cards.facts import describe_version
+    from pipelines.cards.model_card import MODEL_CARD, write_model_card
     from pipelines.carry_over import TRAINED_ITEMS_FILE, TRAINED_ITEMS_TAG, build_trained_items
     from pipelines.registered_ranks import RANKS_FILE, RANKS_TAG, build_ranks, digest_split
 
@@ -154,7 +156,8 @@ def _measure_cost(context: Context) -> ServingCost | None:
 def _gather_card_facts(
     context: Context, name: str, state: dict[str, Any], tags: dict[str, str], cost: ServingCost | None
 ) -> CardFacts:
-    from pipelines.cards import CardFacts, is_synthetic
+    from illmrec.samples.notice import is_synthetic
+    from pipelines.cards.facts import CardFacts
 
     layout, dataset = context.layout, context.layout.dataset
     return CardFacts(

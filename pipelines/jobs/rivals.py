@@ -33,9 +33,9 @@ def command(dataset: str, as_json: bool, names: str | None, trials: int | None, 
       illmrec rivals --dataset amazon
       illmrec rivals --dataset amazon --models sasrec,gru4rec --trials 10 --seeds 3 --json
     """
-    from pipelines.studies.rivals import compare_rival, write_results
-    from pipelines.studies.rivals_catalogue import choose_start
-    from pipelines.studies.rivals_data import load_rival_data
+    from pipelines.studies.rivals.catalogue import choose_start
+    from pipelines.studies.rivals.comparison import compare_rival, write_results
+    from pipelines.studies.rivals.data import load_rival_data
 
     context = open_context(dataset, as_json)
     config = _override(context.section(RivalsConfig), names, trials, seeds)

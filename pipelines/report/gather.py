@@ -14,6 +14,7 @@ import polars as pl
 from illmrec.columns import ITEM_ID
 from illmrec.data.catalog import Catalog
 from illmrec.errors import DataError
+from illmrec.samples.notice import is_synthetic as is_made_up
 from pipelines.layout import Layout, require
 from pipelines.quality.verdict import DOCS_INDEX, GATE_FILE
 from pipelines.report.funnel import Funnel, build_funnel
@@ -168,7 +169,7 @@ def gather_report(layout: Layout, lineage: Mapping[str, str], choices: Choices, 
 def is_synthetic(layout: Layout) -> bool:
     """Return whether the raw folder says that its data are synthetic."""
     source = read_facts(layout.prepared / "source.json", f"illmrec prepare --dataset {layout.dataset}")
-    return (layout.root / str(source.values.get("folder")) / "SYNTHETIC.md").is_file()
+    return is_made_up(layout.root / str(source.values.get("folder")))
 
 
 def read_model(layout: Layout) -> ModelFacts | Missing:

@@ -184,13 +184,10 @@ def build_scorers(
         vectors: I-LLMRec's users of the cases, and its items.
     """
     from illmrec.evaluation.protocol import DotScorer, PopularityScorer
-    from illmrec.models.sasrec import SasRec
-    from illmrec.training.checkpoint import read_tensors
+    from pipelines.assembly import load_sasrec
 
     yield OURS, DotScorer(*vectors)
-    saved = read_tensors(require(layout.cf_model, f"train-cf --dataset {layout.dataset}"))
-    sasrec = SasRec(**saved.state["shape"])
-    sasrec.load_state_dict(dict(saved.tensors))
+    sasrec, _ = load_sasrec(layout)
     yield "sasrec", DotScorer(sasrec.represent_users(material.histories), sasrec.represent_items())
     yield "popularity", PopularityScorer(material.sequences.train, len(material.catalog))
 

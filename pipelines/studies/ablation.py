@@ -7,7 +7,7 @@ from typing import Any
 from pipelines.studies.cases import Case
 from pipelines.studies.overall import METRIC_COLUMNS
 from pipelines.studies.plots import bars
-from pipelines.studies.study import Bench, Row, Study
+from pipelines.studies.study import Study, tabulate
 
 
 def make_case(features: tuple[str, ...], *, alignment: bool = True, **train: Any) -> Case:
@@ -20,27 +20,24 @@ def make_case(features: tuple[str, ...], *, alignment: bool = True, **train: Any
     return Case(name, {"parts": f"{label}{' + alignment' if alignment else ''}", "alignment": alignment}, changes)
 
 
-CASES = [
-    make_case(("image",), alignment=False),
-    make_case(("image",)),
-    make_case(("cf",)),
-    make_case(("text",)),
-    make_case(("image", "cf")),
-    make_case(("image", "cf", "text"), alignment=False),
-    make_case(("image", "cf", "text")),
-]
-
-
-def measure(bench: Bench) -> list[Row]:
-    """Train every combination."""
-    return [found.row for found in bench.run(CASES)]
+def make_cases() -> list[Case]:
+    """Return a case per combination."""
+    return [
+        make_case(("image",), alignment=False),
+        make_case(("image",)),
+        make_case(("cf",)),
+        make_case(("text",)),
+        make_case(("image", "cf")),
+        make_case(("image", "cf", "text"), alignment=False),
+        make_case(("image", "cf", "text")),
+    ]
 
 
 STUDY = Study(
     title="Ablation",
     question="What alignment and each feature type of retrieval add.",
     paper="Table 2",
-    measure=measure,
+    measure=tabulate(make_cases),
     shown=("parts", *METRIC_COLUMNS, "seconds"),
     draw=bars("parts", "ndcg@10", "NDCG@10, full catalog"),
 )

@@ -22,17 +22,18 @@ STUDIES = {
     "inference-time": "pipelines.studies.inference_time",
     "context-budget": "pipelines.studies.context_budget",
     "summaries": "pipelines.studies.summaries",
-    "item-popularity": "pipelines.studies.item_popularity",
-    "history-length": "pipelines.studies.history_length",
-    "unseen-items": "pipelines.studies.unseen_items",
+    "item-popularity": "pipelines.studies.slices:POPULARITY",
+    "history-length": "pipelines.studies.slices:LENGTH",
+    "unseen-items": "pipelines.studies.slices:UNSEEN",
     "catalog-growth": "pipelines.studies.catalog_growth",
     "helpful-pictures": "pipelines.studies.helpful_pictures",
     "training-variants": "pipelines.studies.training_variants",
 }
-"""Name -> module, which holds the study as ``STUDY``."""
+"""Name -> module, which holds the study as ``STUDY`` or under the name behind the colon."""
 
 
 def load_study(name: str) -> Study:
     """Return a study by its name."""
-    study: Study = importlib.import_module(STUDIES[name]).STUDY
+    module, _, attribute = STUDIES[name].partition(":")
+    study: Study = getattr(importlib.import_module(module), attribute or "STUDY")
     return study

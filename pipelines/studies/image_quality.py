@@ -7,7 +7,7 @@ from typing import Any
 from pipelines.studies.cases import Case
 from pipelines.studies.overall import METRIC_COLUMNS
 from pipelines.studies.plots import bars
-from pipelines.studies.study import Bench, Row, Study
+from pipelines.studies.study import Study, tabulate
 
 SIDES = (None, 32, 8)
 """Longest side in pixels before encoding; None for the pictures as they are."""
@@ -26,16 +26,11 @@ def make_cases() -> list[Case]:
     return cases
 
 
-def measure(bench: Bench) -> list[Row]:
-    """Train with whole and with shrunk pictures."""
-    return [found.row for found in bench.run(make_cases())]
-
-
 STUDY = Study(
     title="Picture quality",
     question="What is lost when pictures are shrunk before they are encoded. They are looked at as large as before.",
     paper="Table 9",
-    measure=measure,
+    measure=tabulate(make_cases),
     shown=("pictures", "features", *METRIC_COLUMNS),
     draw=bars("what", "ndcg@10", "NDCG@10, full catalog", colour="pictures"),
 )

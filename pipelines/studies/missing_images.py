@@ -5,7 +5,7 @@ from __future__ import annotations
 from pipelines.studies.cases import Case
 from pipelines.studies.overall import METRIC_COLUMNS
 from pipelines.studies.plots import lines
-from pipelines.studies.study import Bench, Row, Study
+from pipelines.studies.study import Study, tabulate
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 POLICIES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
@@ -32,16 +32,11 @@ def make_cases() -> list[Case]:
     ]
 
 
-def measure(bench: Bench) -> list[Row]:
-    """Train every share and policy."""
-    return [found.row for found in bench.run(make_cases())]
-
-
 STUDY = Study(
     title="Missing pictures",
     question="What hiding a share of the pictures costs, by what stands in for them.",
     paper="Table 8",
-    measure=measure,
+    measure=tabulate(make_cases),
     shown=("policy", "hidden_share", "missing_images", *METRIC_COLUMNS),
     draw=lines("hidden_share", "ndcg@10", "policy", "share of pictures hidden", "NDCG@10, full catalog"),
 )

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from illmrec.config import EvaluateConfig
-from pipelines.layout import require
 from pipelines.studies.cases import Case, rank_scorer
 from pipelines.studies.plots import bars
-from pipelines.studies.study import Bench, Row, Study
+from pipelines.studies.study import Bench, Row, Study, tabulate
 
 REPRESENTATIONS = {
     "image": "I-LLMRec",
@@ -40,21 +39,27 @@ def make_case(representation: str, **train: Any) -> Case:
     return Case(representation, labels, {"representation": representation, **train})
 
 
+def make_cases() -> list[Case]:
+    """Return a case per representation."""
+    return [make_case(name) for name in REPRESENTATIONS]
+
+
 def measure(bench: Bench) -> list[Row]:
     """Train every representation, and rank by them, by SASRec and by popularity."""
-    rows = [found.row for found in bench.run(make_case(name) for name in REPRESENTATIONS)]
+    rows = tabulate(make_cases)(bench)
     return rows + rank_rivals(bench)
 
 
 def rank_rivals(bench: Bench) -> list[Row]:
     """Return the rows of popularity and of the SASRec that gives the CF features."""
-    from illmrec.evaluation.protocol import PopularityScorer
+    from illmrec.evaluation.protocol import DotScorer, PopularityScorer
+    from pipelines.assembly import load_sasrec
     from pipelines.stages.evaluate import load_material
 
     layout, evaluation = bench.layout, bench.context.section(EvaluateConfig)
-    material = load_material(layout)
+    material, (sasrec, _) = load_material(layout), load_sasrec(layout)
     scorers = {
-        "SASRec": load_sasrec(bench),
+        "SASRec": DotScorer(sasrec.represent_users(material.histories), sasrec.represent_items()),
         "popularity": PopularityScorer(material.sequences.train, len(material.catalog)),
     }
     return [
@@ -62,20 +67,6 @@ def rank_rivals(bench: Bench) -> list[Row]:
         | rank_scorer(layout, scorer, evaluation, keep=False)
         for name, scorer in scorers.items()
     ]
-
-
-def load_sasrec(bench: Bench) -> Any:
-    """Return the scorer of the SASRec of stage ``train-cf``, for the test targets."""
-    from illmrec.evaluation.protocol import DotScorer
-    from illmrec.models.sasrec import SasRec
-    from illmrec.training.checkpoint import read_tensors
-    from pipelines.stages.evaluate import load_material
-
-    layout = bench.layout
-    saved = read_tensors(require(layout.cf_model, f"train-cf --dataset {layout.dataset}"))
-    model = SasRec(**saved.state["shape"])
-    model.load_state_dict(dict(saved.tensors))
-    return DotScorer(model.represent_users(load_material(layout).histories), model.represent_items())
 
 
 STUDY = Study(

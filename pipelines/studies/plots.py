@@ -27,6 +27,7 @@ def bars(label: str, value: str, axis: str, *, colour: str = "") -> Callable[[li
     """
 
     def draw(rows: list[Row]) -> Figure:
+        """Draw the rows."""
         shown = [row for row in rows if row.get(value) is not None]
         figure, axes = _open_figure(0.9 + 0.34 * max(len(shown), 1))
         groups = list(dict.fromkeys(str(row.get(colour, "")) for row in shown))
@@ -54,6 +55,7 @@ def lines(
     """Return a drawer of a line per value of ``series``, with the interval of ``y`` where the rows have one."""
 
     def draw(rows: list[Row]) -> Figure:
+        """Draw the rows."""
         figure, axes = _open_figure(3.6)
         for number, name in enumerate(dict.fromkeys(str(row[series]) for row in rows)):
             own = sorted((row for row in rows if str(row[series]) == name), key=lambda row: float(row[x]))
@@ -66,10 +68,7 @@ def lines(
         if log_x:
             axes.set_xscale("log", base=2)
         axes.set_ylim(bottom=0)
-        axes.set_xlabel(x_axis)
-        axes.set_ylabel(y_axis)
-        axes.grid(color="#dddddd", zorder=0)
-        axes.legend(fontsize=8, frameon=False)
+        _label(axes, x_axis, y_axis)
         return figure
 
     return draw
@@ -79,6 +78,7 @@ def points(x: str, y: str, label: str, x_axis: str, y_axis: str) -> Callable[[li
     """Return a drawer of a named point per row."""
 
     def draw(rows: list[Row]) -> Figure:
+        """Draw the rows."""
         figure, axes = _open_figure(3.8)
         for number, row in enumerate(rows):
             tint, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
@@ -87,10 +87,7 @@ def points(x: str, y: str, label: str, x_axis: str, y_axis: str) -> Callable[[li
                           linestyle="none", capsize=2, label=_shorten(str(row[label])), zorder=3)  # fmt: skip
         axes.set_xlim(left=0)
         axes.set_ylim(bottom=0)
-        axes.set_xlabel(x_axis)
-        axes.set_ylabel(y_axis)
-        axes.grid(color="#dddddd", zorder=0)
-        axes.legend(fontsize=8, frameon=False)
+        _label(axes, x_axis, y_axis)
         return figure
 
     return draw
@@ -100,6 +97,7 @@ def histograms(left: str, count: str, series: str, axis: str) -> Callable[[list[
     """Return a drawer of a stepped outline per value of ``series``; rows are bins with their left edge and share."""
 
     def draw(rows: list[Row]) -> Figure:
+        """Draw the rows."""
         figure, axes = _open_figure(3.2)
         for number, name in enumerate(dict.fromkeys(str(row[series]) for row in rows)):
             own = [row for row in rows if str(row[series]) == name]
@@ -107,10 +105,7 @@ def histograms(left: str, count: str, series: str, axis: str) -> Callable[[list[
             tint = COLOURS[number % len(COLOURS)]
             axes.stairs([row[count] for row in own], edges, color=tint, fill=True, alpha=0.3)
             axes.stairs([row[count] for row in own], edges, color=tint, label=name)
-        axes.set_xlabel(axis)
-        axes.set_ylabel("share of pairs")
-        axes.grid(color="#dddddd", zorder=0)
-        axes.legend(fontsize=8, frameon=False)
+        _label(axes, axis, "share of pairs")
         return figure
 
     return draw
@@ -135,6 +130,13 @@ def _open_figure(height: float) -> tuple[Figure, Axes]:
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     return figure, axes
+
+
+def _label(axes: Axes, x_axis: str, y_axis: str) -> None:
+    axes.set_xlabel(x_axis)
+    axes.set_ylabel(y_axis)
+    axes.grid(color="#dddddd", zorder=0)
+    axes.legend(fontsize=8, frameon=False)
 
 
 def _draw_interval(axes: Axes, row: Row, value: str, place: int) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+
 from illmrec.config import EvaluateConfig
 from pipelines.studies.ablation import make_case
 from pipelines.studies.cases import summarise
-from pipelines.studies.study import Bench, Row
+from pipelines.studies.plots import bars
+from pipelines.studies.study import Bench, Row, Study
 
+SHOWN = ("group", "targets", "features", "hit@10", "ndcg@10", "ndcg@10.low", "ndcg@10.high")
 TYPES = (("image",), ("cf",), ("text",), ("image", "cf", "text"))
 
 
@@ -33,3 +37,34 @@ def measure_groups(bench: Bench, kind: str) -> list[Row]:
             ranks, owners = found.ranks()["full"][part.members], material.cases.owners[part.members]
             rows.append(about | summarise(ranks, owners, evaluation))
     return rows
+
+
+POPULARITY = Study(
+    title="Popularity of the target",
+    question="Quality by how often the target occurs in training, in fifths, for models with one feature "
+    "type and with all.",
+    paper="Figure 6",
+    measure=functools.partial(measure_groups, kind="target's popularity"),
+    shown=SHOWN,
+    draw=bars("what", "ndcg@10", "NDCG@10, full catalog", colour="features"),
+)
+
+LENGTH = Study(
+    title="Length of the history",
+    question="Quality by how many items of a user are known (evaluate.history_bins), for models with one "
+    "feature type and with all.",
+    paper="Figure 11",
+    measure=functools.partial(measure_groups, kind="history length"),
+    shown=SHOWN,
+    draw=bars("what", "ndcg@10", "NDCG@10, full catalog", colour="features"),
+)
+
+UNSEEN = Study(
+    title="Unseen items",
+    question="Quality on targets that no training interaction is of. With a 5-core they are few: look at the "
+    "intervals.",
+    paper="section 4.4, unseen items",
+    measure=functools.partial(measure_groups, kind="target in training"),
+    shown=SHOWN,
+    draw=bars("what", "hit@10", "Hit@10, full catalog", colour="features"),
+)

@@ -64,6 +64,16 @@ class Bench:
         return found
 
 
+def tabulate(make_cases: Callable[[], Iterable[Case]]) -> Callable[[Bench], list[Row]]:
+    """Return a study's ``measure`` that runs some cases and has a row for each."""
+
+    def measure(bench: Bench) -> list[Row]:
+        """Run the cases; return what each of them found."""
+        return [found.row for found in bench.run(make_cases())]
+
+    return measure
+
+
 @dataclass(frozen=True)
 class Study:
     """A question, how it is answered, and how the answer is shown.

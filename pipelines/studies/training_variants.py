@@ -7,7 +7,7 @@ from typing import Any
 from pipelines.studies.cases import Case
 from pipelines.studies.overall import METRIC_COLUMNS
 from pipelines.studies.plots import bars
-from pipelines.studies.study import Bench, Row, Study
+from pipelines.studies.study import Study, tabulate
 
 PAPER = {
     "supervision": "last",
@@ -68,16 +68,11 @@ def make_cases() -> list[Case]:
     return [Case(name=name, labels={"variant": name}, train=changes) for name, changes in VARIANTS.items()]
 
 
-def measure(bench: Bench) -> list[Row]:
-    """Train every variant."""
-    return [found.row for found in bench.run(make_cases())]
-
-
 STUDY = Study(
     title="Variants of training",
     question="What each departure from the paper's training buys, one at a time and together; see docs/training.md.",
     paper="",
-    measure=measure,
+    measure=tabulate(make_cases),
     shown=("variant", *METRIC_COLUMNS, "best_epoch", "tokens_per_item", "seconds"),
     draw=bars("variant", "ndcg@10", "NDCG@10, full catalog"),
 )

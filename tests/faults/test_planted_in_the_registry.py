@@ -15,6 +15,7 @@ import yaml
 from onnx import TensorProto, helper, numpy_helper
 
 from illmrec.errors import ModelError
+from illmrec.scoring.head import Head
 from pipelines.layout import Layout
 from pipelines.release import DIGEST_TAGS, fetch_release
 from pipelines.tracking import Released
@@ -140,6 +141,17 @@ def test_a_tensor_outside_the_file_is_refused_wherever_it_hides(stored: Path, tm
     with pytest.raises(ModelError, match="lies outside the file"):
         fetch(stored, tmp_path)
     onnx.load_model_from_string(make_graph())  # the control: the same graph without it is one
+
+
+@pytest.mark.parametrize("outside", ["initializer", "constant", "inner graph"])
+def test_the_head_itself_refuses_it_too(tmp_path: Path, outside: str) -> None:
+    path = tmp_path / "head.onnx"
+    path.write_bytes(make_graph(outside=outside))
+    with pytest.raises(ModelError, match="lies outside the file"):
+        Head(path)
+    path.write_bytes(make_graph())
+    with pytest.raises(ModelError, match="is no head"):
+        Head(path)  # the control: without it the graph is read, and is no head for another reason
 
 
 def test_a_link_is_refused(stored: Path, tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ import onnxruntime  # noqa: F401
 from mlflow.tracking._model_registry.client import ModelRegistryClient
 from mlflow.tracking._tracking_service.client import TrackingServiceClient
 
-import pipelines.cards
+import pipelines.cards.data_card
+import pipelines.cards.model_card
 import pipelines.carry_over
 import pipelines.promotion
 import pipelines.registered_ranks

@@ -18,11 +18,11 @@ from illmrec.data.catalog import Catalog
 from illmrec.errors import MissingArtifactError, ParameterError
 from illmrec.features.matrix import MatrixHeader, write_matrix
 from pipelines.layout import Layout
-from pipelines.studies import rivals_runs
-from pipelines.studies.rivals_catalogue import choose_start
-from pipelines.studies.rivals_data import load_rival_data
-from pipelines.studies.rivals_runs import run_rival
-from pipelines.studies.rivals_training import Task
+from pipelines.studies.rivals import runs
+from pipelines.studies.rivals.catalogue import choose_start
+from pipelines.studies.rivals.data import load_rival_data
+from pipelines.studies.rivals.runs import run_rival
+from pipelines.studies.rivals.training import Task
 from tests.integration.conftest import expect_error, invoke, make_project, run_ok
 
 SECTION = {"epochs": 2, "validate_every": 1, "batch_size": 32, "max_length": 10, "trials": 0, "seeds": 1}
@@ -175,8 +175,8 @@ def test_results_so_far_are_written_when_a_run_is_stopped(root: Path, monkeypatc
             raise KeyboardInterrupt
         return original(*arguments)
 
-    original = rivals_runs._train_and_rank
-    monkeypatch.setattr(rivals_runs, "_train_and_rank", stop_in_the_second)
+    original = runs._train_and_rank
+    monkeypatch.setattr(runs, "_train_and_rank", stop_in_the_second)
     invoke(root, "rivals", "--dataset", "shop", "--models", "popularity,last-item")
     assert [row["rival"] for row in json.loads((results(root) / "results.json").read_text())["rows"]] == ["popularity"]
     run_ok(root, "rivals", "--models", "popularity,last-item")

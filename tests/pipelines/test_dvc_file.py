@@ -24,6 +24,7 @@ EVERYWHERE = (
     "illmrec/errors.py",
     "illmrec/progress.py",
     "illmrec/seeds.py",
+    "illmrec/sqlite_file.py",
     "pipelines/__init__.py",
     "pipelines/assembly.py",
     "pipelines/cli.py",
@@ -33,6 +34,7 @@ EVERYWHERE = (
     "pipelines/lock.py",
     "pipelines/params.py",
     "pipelines/pictures.py",
+    "pipelines/termination.py",
     "pipelines/tracking.py",
     "pipelines/stages/__init__.py",
 )

@@ -11,9 +11,9 @@ import pytest
 
 from illmrec.config import RivalName, RivalsConfig
 from illmrec.errors import ParameterError
-from pipelines.studies.rivals_catalogue import RIVALS, Choice, Range, choose_start, describe_space, write_table
-from pipelines.studies.rivals_published import look_up_rivals
-from pipelines.studies.rivals_tuning import Search, tune
+from pipelines.studies.rivals.catalogue import RIVALS, Choice, Range, choose_start, describe_space, write_table
+from pipelines.studies.rivals.published import look_up_rivals
+from pipelines.studies.rivals.tuning import Search, tune
 
 SEARCH = Search(
     "toy",
@@ -95,7 +95,7 @@ def test_every_rival_starts_inside_the_space_it_is_tuned_in(name: RivalName) -> 
 
 def test_the_page_holds_the_current_table() -> None:
     page = (Path(__file__).parents[2] / "docs" / "rivals.md").read_text(encoding="utf-8")
-    assert write_table() in page, "run: python -m pipelines.studies.rivals_catalogue, and put it into the page"
+    assert write_table() in page, "run: python -m pipelines.studies.rivals.catalogue, and put it into the page"
     assert all(f"| `{name}` | " in page for name in RIVALS)
 
 

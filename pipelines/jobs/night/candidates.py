@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from illmrec.errors import ModelError
 from pipelines.jobs.night.audience import Audience
-from pipelines.layout import Layout, require
+from pipelines.layout import Layout
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,14 +56,11 @@ def propose(
 
 def _load_sasrec(layout: Layout, catalog: Catalog) -> SasRec:
     from illmrec.data.catalog import Catalog
-    from illmrec.models.sasrec import SasRec
-    from illmrec.training.checkpoint import read_tensors
+    from pipelines.assembly import load_sasrec
 
-    saved = read_tensors(require(layout.cf_model, f"train-cf --dataset {layout.dataset}"))
-    n_known = saved.state["shape"]["n_items"]
-    if Catalog(catalog.items.head(n_known)).digest != saved.state["item_digest"]:
+    sasrec, about = load_sasrec(layout)
+    n_known = about["shape"]["n_items"]
+    if Catalog(catalog.items.head(n_known)).digest != about["item_digest"]:
         hint = f"Run `illmrec train-cf --dataset {layout.dataset}`, or set recommend.candidates to popularity or all."
         raise ModelError("SASRec was trained on other items than the catalog begins with.", hint=hint)
-    sasrec = SasRec(**saved.state["shape"])
-    sasrec.load_state_dict(dict(saved.tensors))
     return sasrec

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,7 +124,3 @@ def read_here(reader: UserReader) -> Engine[list[int]]:
             yield EncodedBatch(number, reader.read([np.asarray(history, dtype=np.int32) for history in batch]))
 
     return run
-
-
-Represent = Callable[[Sequence[Indices]], Represented]
-"""Histories to representations, everything else decided."""

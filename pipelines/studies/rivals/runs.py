@@ -15,9 +15,9 @@ import polars as pl
 from illmrec import atomic
 from illmrec.columns import ITEM_INDEX, USER_INDEX
 from illmrec.config import RivalName, RivalsConfig
-from pipelines.studies.rivals_catalogue import RIVALS
-from pipelines.studies.rivals_data import RivalData
-from pipelines.studies.rivals_training import Task
+from pipelines.studies.rivals.catalogue import RIVALS
+from pipelines.studies.rivals.data import RivalData
+from pipelines.studies.rivals.training import Task
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from illmrec.config import RivalsConfig
-from pipelines.studies.rivals_data import RivalData, Target
+from pipelines.studies.rivals.data import RivalData, Target
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-FILE = Path(__file__).with_name("rivals_published.yaml")
+FILE = Path(__file__).with_name("published.yaml")
 
 
 def look_up_rivals(users: int, items: int, interactions: int) -> dict[str, Any] | None:

@@ -17,12 +17,12 @@ import polars as pl
 
 from illmrec import atomic
 from illmrec.config import EvaluateConfig, RivalName, RivalsConfig
-from pipelines.studies.rivals_catalogue import RIVALS, choose_start
-from pipelines.studies.rivals_data import RivalData
-from pipelines.studies.rivals_published import look_up_rivals
-from pipelines.studies.rivals_runs import RANKS, Run, identify, run_rival
-from pipelines.studies.rivals_training import Task
-from pipelines.studies.rivals_tuning import Search, TrialRow, tune
+from pipelines.studies.rivals.catalogue import RIVALS, choose_start
+from pipelines.studies.rivals.data import RivalData
+from pipelines.studies.rivals.published import look_up_rivals
+from pipelines.studies.rivals.runs import RANKS, Run, identify, run_rival
+from pipelines.studies.rivals.training import Task
+from pipelines.studies.rivals.tuning import Search, TrialRow, tune
 
 if TYPE_CHECKING:
     import numpy as np

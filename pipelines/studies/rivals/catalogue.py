@@ -8,8 +8,8 @@ from typing import Any
 
 from illmrec.config import RivalName, RivalsConfig
 from illmrec.errors import ParameterError
-from pipelines.studies import rivals_training as training
-from pipelines.studies.rivals_training import Fit
+from pipelines.studies.rivals import training
+from pipelines.studies.rivals.training import Fit
 
 
 @dataclass(frozen=True)
@@ -148,4 +148,4 @@ def write_table() -> str:
 
 
 if __name__ == "__main__":
-    print(write_table())  # noqa: T201 - python -m pipelines.studies.rivals_catalogue
+    print(write_table())  # noqa: T201 - python -m pipelines.studies.rivals.catalogue

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from illmrec.progress import track_items
 from illmrec.seeds import derive_seed
-from pipelines.studies.rivals_catalogue import Choice, Range
+from pipelines.studies.rivals.catalogue import Choice, Range
 
 if TYPE_CHECKING:
     from optuna import Study
