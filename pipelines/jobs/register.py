@@ -253,10 +253,23 @@ def _describe_version(context: Context, about: dict[str, Any], state: dict[str, 
 
 
 def tag_knockouts(metrics: dict[str, float]) -> dict[str, str]:
-    """Return by how much wrong pictures change NDCG@10, under keys such as ``knockout/shuffled_prompt``."""
-    form = re.compile(r"illmrec\[images (\w+) in (\w+)\]-illmrec\[intact\]/full/ndcg@10(|\.low|\.high)")
+    """Return by how much wrong pictures change NDCG@10, as one tag: MLflow's page has a line for every tag.
+
+    Returns:
+        ``knockouts``: JSON, such as ``shuffled in prompt`` -> difference and the ends of its interval; nothing where
+        there were none.
+    """
+    form = re.compile(r"illmrec\[images (\w+ in \w+)\]-illmrec\[intact\]/full/ndcg@10")
     found = {key: form.fullmatch(key) for key in metrics}
-    return {f"knockout/{match[1]}_{match[2]}{match[3]}": f"{metrics[key]:.6f}" for key, match in found.items() if match}
+    gaps = {
+        match[1]: [round(metrics[f"{key}{end}"], 6) for end in ("", ".low", ".high")]
+        for key, match in found.items()
+        if match
+    }
+    return {KNOCKOUTS_TAG: json.dumps(gaps, sort_keys=True)} if gaps else {}
+
+
+KNOCKOUTS_TAG = "knockouts"
 
 
 def _read_json(path: Path) -> dict[str, Any]:
