@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict
-from functools import cache
 
+import numpy as np
 import polars as pl
 
 from illmrec.columns import IMAGE_OK, IMAGES, ITEM_ID, ITEMS, RAW_TEXTS
 from illmrec.data.images import ImageProbe
-from illmrec.data.raw import PICTURES, items_table
-from illmrec.data.text import clean_text
+from illmrec.data.lists import build_lists
+from illmrec.data.raw import PICTURES
+from illmrec.data.text import clean_texts
 
 TEXTS = ("title", "brand", "description")
 
@@ -43,10 +44,16 @@ def select_raw_texts(raw_items: pl.DataFrame, item_ids: pl.Series) -> pl.DataFra
 
 def clean_items(raw_texts: pl.DataFrame) -> pl.DataFrame:
     """Return the same rows of ``columns.RAW_TEXTS`` with clean texts, none of them null."""
-    clean = cache(clean_text)  # names of categories and brands are few, and variants share whole descriptions
-    categories = [[name for raw in values or [] if (name := clean(raw))] for values in raw_texts["category"].to_list()]
-    title, brand, description = ([clean(raw) for raw in raw_texts[name].to_list()] for name in TEXTS)
-    return items_table(list(zip(raw_texts[ITEM_ID].to_list(), title, brand, categories, description, strict=True)))
+    cleaned = raw_texts.with_columns(clean_texts(raw_texts[name]) for name in TEXTS)
+    return cleaned.with_columns(_clean_names(raw_texts["category"])).select(list(RAW_TEXTS))
+
+
+def _clean_names(lists: pl.Series) -> pl.Series:
+    """Clean each name of lists of names, and leave out those that come out empty."""
+    rows = pl.DataFrame({"name": lists}).with_row_index("row").explode("name").drop_nulls("name")
+    cleaned = rows.with_columns(clean_texts(rows["name"])).filter(pl.col("name") != "")
+    lengths = np.bincount(cleaned["row"].to_numpy(), minlength=len(lists))
+    return build_lists(cleaned["name"].alias(lists.name), np.append(0, np.cumsum(lengths)).astype(np.int64))
 
 
 def build_items(texts: pl.DataFrame, item_ids: pl.Series, images: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:

@@ -6,6 +6,8 @@ import html
 import re
 import unicodedata
 
+import polars as pl
+
 MAX_CHARACTERS = 20_000
 """Longest cleaned text; no encoder here reads more."""
 
@@ -23,7 +25,33 @@ _HIDDEN_ENDING = {
 }
 _BREAKING_TAG = re.compile(r"</?(?:br|p|div|li|ul|ol|tr|td|th|table|h[1-6]|hr|option)\b[^<>]*>", re.IGNORECASE)
 _TAG = re.compile(r"</?[a-zA-Z][^<>]*>|<![a-zA-Z][^<>]*>|<\?[^<>]*>")
+_NOT_SIMPLE = r"(?i)[^\t\n\r -~]|&|<script|<style|<!--"
 _INVISIBLE_CATEGORIES = {"Cc", "Cf", "Cs", "Co"}
+
+
+def clean_texts(raw: pl.Series) -> pl.Series:
+    """Return :func:`clean_text` of each text, null as the empty text.
+
+    Most texts of a catalog are plain ASCII with a few tags at most. Those are cleaned by expressions, all at once; each
+    different one of the others by :func:`clean_text`.
+    """
+    text = pl.col("text")
+    table = pl.DataFrame({"text": raw.fill_null("")})
+    simple = ~text.str.contains(_NOT_SIMPLE) & (text.str.len_bytes() <= MAX_CHARACTERS)
+    untagged = text.str.replace_all(f"(?i){_BREAKING_TAG.pattern}", " ").str.replace_all(_TAG.pattern, "")
+    cleaned = pl.when(text.str.contains("<", literal=True)).then(untagged).otherwise(text)
+    table = table.with_columns(clean=pl.when(simple).then(_collapse_all(cleaned)))
+    # A tag may hold another, which only shows when the inner one is gone.
+    hard = pl.col("clean").is_null() | pl.col("clean").str.contains("<", literal=True)
+    others = table.filter(hard)["text"].unique(maintain_order=True)
+    known = pl.DataFrame({"text": others, "careful": pl.Series(map(clean_text, others), dtype=pl.String)})
+    joined = table.join(known, on="text", how="left", maintain_order="left")
+    return joined.select(pl.coalesce("careful", "clean")).to_series().alias(raw.name)
+
+
+def _collapse_all(text: pl.Expr) -> pl.Expr:
+    """Return :func:`_collapse` of texts whose only white space is what plain ASCII has."""
+    return text.str.replace_all(r"[\t\n\r]", " ").str.replace_all("  +", " ").str.strip_chars(" ")
 
 
 def clean_text(raw: str | None) -> str:

@@ -1,8 +1,51 @@
 from __future__ import annotations
 
+import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from illmrec.data.text import MAX_CHARACTERS, clean_text
+from illmrec.data.text import MAX_CHARACTERS, clean_text, clean_texts
+
+# Parts that meet in many ways: tags within tags, endings without beginnings, entities, all kinds of white space.
+PARTS = [
+    "<",
+    ">",
+    "</",
+    "p",
+    "br",
+    "b",
+    "script",
+    "<script>",
+    "</script>",
+    "<!--",
+    "-->",
+    "<!d",
+    "<?",
+    "style",
+    "&",
+    "amp;",
+]
+PARTS += [
+    "&lt;",
+    "&gt;",
+    " ",
+    "  ",
+    "\t",
+    "\n",
+    "\r",
+    "\x0b",
+    "\x1f",
+    "\x7f",
+    "a",
+    "B ",
+    "é",
+    "\u0301",
+    "\u200b",
+    "猫",
+    "=",
+    "/",
+]
 
 
 @pytest.mark.parametrize(
@@ -45,3 +88,16 @@ def test_length_is_bounded() -> None:
 def test_hostile_text_is_bounded_before_it_is_searched(bomb: str) -> None:
     # Quadratic searches would take hours here.
     assert len(clean_text(bomb * 1_000_000)) <= MAX_CHARACTERS
+
+
+@given(st.lists(st.lists(st.sampled_from(PARTS), max_size=12).map("".join), max_size=8))
+def test_a_column_is_cleaned_as_its_texts_one_by_one(texts: list[str]) -> None:
+    column = pl.Series("title", [*texts, None, *texts], dtype=pl.String)
+    cleaned = clean_texts(column)
+    assert cleaned.name == "title"
+    assert cleaned.to_list() == [clean_text(text) for text in column]
+
+
+def test_long_texts_of_a_column_are_bounded() -> None:
+    texts = ["word " * MAX_CHARACTERS, "<p" * MAX_CHARACTERS, "<b>" * (MAX_CHARACTERS // 3 + 9)]
+    assert clean_texts(pl.Series(texts)).to_list() == [clean_text(text) for text in texts]
