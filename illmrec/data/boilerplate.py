@@ -97,9 +97,7 @@ def _name_key(sentence: pl.Expr) -> pl.Expr:
 
 def _list_shared(keys: pl.DataFrame, least: float, min_words: int) -> set[str]:
     """Return the keys with which at least ``least`` texts open or close; a text counts once for each."""
-    once = pl.concat(
-        [keys.select(key="first"), keys.filter(pl.col("first") != pl.col("last")).select(key="last")]
-    )
+    once = pl.concat([keys.select(key="first"), keys.filter(pl.col("first") != pl.col("last")).select(key="last")])
     many = once.group_by("key").len().filter(pl.col("len") >= least)
     return {key for key in many["key"] if len(key.split()) >= min_words}
 

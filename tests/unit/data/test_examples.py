@@ -157,7 +157,14 @@ def test_hidden_pictures_are_drawn_anew_each_epoch_at_the_share_asked_for() -> N
 def test_histories_are_cut_at_their_tokens_oldest_first() -> None:
     sequences = pack_rows([[3, 1, 2, 0], [0, 0, 0], [2, 1]])
     tokens = np.array([1, 5, 10, 50] + [1] * (N_ITEMS - 4))
-    for room, starts in ((100, [0, 4, 7]), (16, [1, 4, 7]), (15, [1, 4, 7]), (14, [2, 4, 7]), (1, [2, 5, 7]), (-5, [2, 5, 7])):
+    for room, starts in (
+        (100, [0, 4, 7]),
+        (16, [1, 4, 7]),
+        (15, [1, 4, 7]),
+        (14, [2, 4, 7]),
+        (1, [2, 5, 7]),
+        (-5, [2, 5, 7]),
+    ):
         drawn = plan(sequences, window="last", item_tokens=tokens, token_room=room)
         order = np.argsort(drawn.users)
         assert drawn.starts[order].tolist() == starts, room
