@@ -1,4 +1,4 @@
-"""CPU time in alternating pairs, peak memory, and how a benchmark prints what it found."""
+"""Time in alternating pairs, peak memory, and how a benchmark prints what it found."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from typing import Any
 
 import click
 
+Clock = Callable[[], float]
+
 
 @dataclass(frozen=True)
 class Row:
@@ -25,9 +27,9 @@ class Row:
     case: str
     """What was run."""
     reference_s: float
-    """Median CPU seconds of the reference."""
+    """Median seconds of the reference."""
     ours_s: float
-    """Median CPU seconds of this code."""
+    """Median seconds of this code."""
     speedup: float
     """Median over the pairs of reference divided by ours."""
     spread: tuple[float, float]
@@ -52,6 +54,7 @@ def compare(
     pairs: int,
     max_abs_diff: float | None = None,
     per: int = 1,
+    clock: Clock = time.process_time,
 ) -> Row:
     """Run both in turn, the reference first, and return their row.
 
@@ -62,9 +65,10 @@ def compare(
         pairs: how often; each also runs once before, unmeasured.
         max_abs_diff: largest difference of their results.
         per: seconds are divided by this number.
+        clock: tells seconds.
     """
     peaks = (measure_peak_mb(reference), measure_peak_mb(ours))
-    times = [(_cpu_seconds(reference), _cpu_seconds(ours)) for _ in range(pairs)]
+    times = [(_time(reference, clock), _time(ours, clock)) for _ in range(pairs)]
     return make_row(case, [(first / per, second / per) for first, second in times], peaks, max_abs_diff)
 
 
@@ -88,11 +92,11 @@ def make_row(
     )
 
 
-def _cpu_seconds(run: Callable[[], object]) -> float:
+def _time(run: Callable[[], object], clock: Clock) -> float:
     gc.collect()
-    start = time.process_time()
+    start = clock()
     run()
-    return time.process_time() - start
+    return clock() - start
 
 
 def measure_peak_mb(run: Callable[[], object]) -> float | None:
