@@ -55,6 +55,7 @@ def compare(
     max_abs_diff: float | None = None,
     per: int = 1,
     clock: Clock = time.process_time,
+    warm: bool = True,
 ) -> Row:
     """Run both in turn, the reference first, and return their row.
 
@@ -62,13 +63,20 @@ def compare(
         case: name of the row.
         reference: the plain way.
         ours: this code.
-        pairs: how often; each also runs once before, unmeasured.
+        pairs: how often; each also runs once before, for its memory alone, unless ``warm`` is false.
         max_abs_diff: largest difference of their results.
         per: seconds are divided by this number.
         clock: tells seconds.
+        warm: whether to run each once before; without it, runs of minutes are neither warmed up nor done twice, and
+            memory is that of the last pair.
     """
-    peaks = (measure_peak_mb(reference), measure_peak_mb(ours))
-    times = [(_time(reference, clock), _time(ours, clock)) for _ in range(pairs)]
+    if warm:
+        peaks = (measure_peak_mb(reference), measure_peak_mb(ours))
+        times = [(_time(reference, clock), _time(ours, clock)) for _ in range(pairs)]
+    else:
+        both = [(_time_with_peak(reference, clock), _time_with_peak(ours, clock)) for _ in range(pairs)]
+        times = [(first[0], second[0]) for first, second in both]
+        peaks = (both[-1][0][1], both[-1][1][1])
     return make_row(case, [(first / per, second / per) for first, second in times], peaks, max_abs_diff)
 
 
@@ -97,6 +105,12 @@ def _time(run: Callable[[], object], clock: Clock) -> float:
     start = clock()
     run()
     return clock() - start
+
+
+def _time_with_peak(run: Callable[[], object], clock: Clock) -> tuple[float, float | None]:
+    times: list[float] = []
+    peak = measure_peak_mb(lambda: times.append(_time(run, clock)))
+    return times[0], peak
 
 
 def measure_peak_mb(run: Callable[[], object]) -> float | None:

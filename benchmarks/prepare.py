@@ -15,7 +15,7 @@ clock and all cores, as a user waits, on a quiet machine.
 \b
 Example:
   python -m benchmarks.prepare --quick --json
-  python -m benchmarks.prepare --layout hm --rows 31800000 --pairs 1 --wall
+  python -m benchmarks.prepare --layout hm --rows 31800000 --pairs 1 --cold --wall
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ if "--wall" not in sys.argv:
 
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -54,9 +55,12 @@ Core = tuple[int, int, int]
 @click.option("--layout", "layouts", multiple=True, type=click.Choice(list(FULL)), help="Only this; may be repeated.")
 @click.option("--rows", multiple=True, type=click.IntRange(min=1000), help="Sizes in place of the three.")
 @click.option("--pairs", default=PAIRS, show_default=True, type=click.IntRange(min=1), help="Measured pairs a row.")
+@click.option("--cold", is_flag=True, help="No run before the measured ones, which halves the time.")
 @click.option("--wall", is_flag=True, help="Time on the clock with all cores, in place of CPU seconds of one thread.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
-def main(quick: bool, layouts: tuple[str, ...], rows: tuple[int, ...], pairs: int, wall: bool, as_json: bool) -> None:
+def main(
+    quick: bool, layouts: tuple[str, ...], rows: tuple[int, ...], pairs: int, cold: bool, wall: bool, as_json: bool
+) -> None:
     """Measure and print."""
     sizes = QUICK if quick else FULL
     clock = time.perf_counter if wall else time.process_time
@@ -64,7 +68,7 @@ def main(quick: bool, layouts: tuple[str, ...], rows: tuple[int, ...], pairs: in
         row
         for layout in layouts or FULL
         for size in rows or sizes[layout]
-        for row in _measure(layout, size, pairs, clock)
+        for row in _measure(layout, size, partial(measure.compare, pairs=pairs, clock=clock, warm=not cold))
     ]
     settings: dict[str, Any] = {
         "data": "synthetic, see benchmarks/raw_files.py",
@@ -72,12 +76,13 @@ def main(quick: bool, layouts: tuple[str, ...], rows: tuple[int, ...], pairs: in
         "negatives": NEGATIVES,
         "pairs": pairs,
         "threads": "all" if wall else 1,
+        "warm": not cold,
         "time": "seconds on the clock" if wall else "CPU seconds",
     }
     measure.show("prepare", settings, found, as_json)
 
 
-def _measure(layout: Any, size: int, pairs: int, clock: measure.Clock) -> list[measure.Row]:
+def _measure(layout: Any, size: int, compare: Callable[..., measure.Row]) -> list[measure.Row]:
     from benchmarks.plain_prepare import read_plainly
     from illmrec.data.readers import read_raw
 
@@ -95,7 +100,6 @@ def _measure(layout: Any, size: int, pairs: int, clock: measure.Clock) -> list[m
             cores["ours"] = _prepare_and_split(layout, folder, ours)
 
         case = f"{layout}, {size:,} {UNITS[layout]}"
-        compare = partial(measure.compare, pairs=pairs, clock=clock)
         read = compare(f"{case}: read", lambda: read_plainly(layout, folder), lambda: read_raw(layout, folder))
         whole = compare(f"{case}: prepare and split", go_plainly, go)
         counted = max(abs(a - b) for a, b in zip(cores["plain"], cores["ours"], strict=True))

@@ -8,11 +8,9 @@ from typing import Any, get_args
 import click
 import polars as pl
 
-from illmrec import atomic
 from illmrec.config import EvaluateConfig, RivalName, RivalsConfig
 from illmrec.errors import ParameterError
 from pipelines.context import dataset_options, open_context
-from pipelines.lock import hold_lock
 from pipelines.params import validate_section
 
 
@@ -33,33 +31,18 @@ def command(dataset: str, as_json: bool, names: str | None, trials: int | None, 
       illmrec rivals --dataset amazon
       illmrec rivals --dataset amazon --models sasrec,gru4rec --trials 10 --seeds 3 --json
     """
-    from pipelines.studies.rivals.catalogue import choose_start
-    from pipelines.studies.rivals.comparison import compare_rival, write_results
-    from pipelines.studies.rivals.data import load_rival_data
+    from pipelines.studies.rivals.comparison import FOLDER, compare_rivals
 
     context = open_context(dataset, as_json)
     config = _override(context.section(RivalsConfig), names, trials, seeds)
-    layout, evaluation = context.layout, context.section(EvaluateConfig)
-    folder = layout.studies / "rivals"
-    with hold_lock(layout.lock("rivals")):
-        for place in (folder, folder / "runs"):
-            atomic.sweep_partial(place)
-        data = load_rival_data(layout)
-        for name in config.models:
-            choose_start(name, config)
-        if "vbpr" in config.models:
-            _ = data.pictures
-        compared = []
-        for name in config.models:
-            compared.append(compare_rival(data, name, config, folder))
-            facts = write_results(data, compared, config, evaluation, folder)
+    facts = compare_rivals(context.layout, config, context.section(EvaluateConfig))
     if as_json:
         context.emit(facts)
         return
     _show(facts["summary"])
     if facts["published"]:
         _show_published(facts)
-    click.echo(f"{folder / 'results.json'}")
+    click.echo(f"{context.layout.studies / FOLDER / 'results.json'}")
 
 
 def _override(config: RivalsConfig, names: str | None, trials: int | None, seeds: int | None) -> RivalsConfig:

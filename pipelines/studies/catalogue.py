@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 STUDIES = {
     "overall": "pipelines.studies.overall",
+    "rivals": "pipelines.studies.tuned_rivals",
     "cost-and-quality": "pipelines.studies.cost_and_quality",
     "ablation": "pipelines.studies.ablation",
     "lora": "pipelines.studies.lora",

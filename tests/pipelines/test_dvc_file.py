@@ -114,3 +114,23 @@ def test_no_output_persists() -> None:
 def test_the_sample_preset_is_what_is_in_use() -> None:
     preset = ROOT / "pipelines" / "presets" / "sample.yaml"
     assert preset.read_bytes() == (ROOT / "params.yaml").read_bytes()
+
+
+STUDIES_FILE = yaml.safe_load((ROOT / "pipelines/studies/dvc.yaml").read_text(encoding="utf-8"))
+PARAMETER_FILES = [ROOT / "params.yaml", *sorted((ROOT / "pipelines/presets").glob("*.yaml"))]
+
+
+@pytest.mark.parametrize("path", PARAMETER_FILES, ids=lambda path: path.stem)
+def test_parameters_that_the_studies_watch_are_there(path: Path) -> None:
+    # DVC runs no stage whose parameters are missing.
+    watched = [name for name in STUDIES_FILE["stages"]["study"]["params"] if isinstance(name, str) and "${" not in name]
+    assert watched
+    assert not set(watched) - set(yaml.safe_load(path.read_text(encoding="utf-8")))
+
+
+def test_studies_that_the_pipeline_runs_are_known() -> None:
+    from pipelines.studies.catalogue import STUDIES
+
+    wanted = yaml.safe_load((ROOT / "pipelines/studies/studies.yaml").read_text(encoding="utf-8"))["studies"]
+    assert not set(wanted) - set(STUDIES)
+    assert len(set(wanted)) == len(wanted)

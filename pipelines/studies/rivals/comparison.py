@@ -17,8 +17,10 @@ import polars as pl
 
 from illmrec import atomic
 from illmrec.config import EvaluateConfig, RivalName, RivalsConfig
+from pipelines.layout import Layout
+from pipelines.lock import hold_lock
 from pipelines.studies.rivals.catalogue import RIVALS, choose_start
-from pipelines.studies.rivals.data import RivalData
+from pipelines.studies.rivals.data import RivalData, load_rival_data
 from pipelines.studies.rivals.published import look_up_rivals
 from pipelines.studies.rivals.runs import RANKS, Run, identify, run_rival
 from pipelines.studies.rivals.training import Task
@@ -27,6 +29,9 @@ from pipelines.studies.rivals.tuning import Search, TrialRow, tune
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+FOLDER = "rivals"
+"""Where a data set's rivals are kept, below its studies."""
 
 METRICS = ("hit@5", "hit@10", "ndcg@5", "ndcg@10", "mrr")
 Row = dict[str, Any]
@@ -52,6 +57,29 @@ class Compared:
     name: RivalName
     tuned: Tuned
     runs: list[Run]
+
+
+def compare_rivals(layout: Layout, config: RivalsConfig, evaluation: EvaluateConfig) -> dict[str, Any]:
+    """Compare all of ``config.models`` and write their tables after each; return what results.json holds.
+
+    Raises:
+        ParameterError: when ``config.start`` names a parameter that a rival does not have.
+        MissingArtifactError: when a stage whose output is read has not run.
+    """
+    folder = layout.studies / FOLDER
+    with hold_lock(layout.lock("rivals")):
+        for place in (folder, folder / "runs"):
+            atomic.sweep_partial(place)
+        data = load_rival_data(layout)
+        for name in config.models:  # what is wrong with any of them is said before the first is trained
+            choose_start(name, config)
+        if "vbpr" in config.models:
+            _ = data.pictures
+        compared = []
+        for name in config.models:
+            compared.append(compare_rival(data, name, config, folder))
+            facts = write_results(data, compared, config, evaluation, folder)
+    return facts
 
 
 def compare_rival(data: RivalData, name: RivalName, config: RivalsConfig, folder: Path) -> Compared:
