@@ -623,14 +623,14 @@ class RegisterConfig(Section):
     """Users served once when a version is registered, to record what a user costs; 0 leaves that out."""
 
 
-PromotionCheck = Literal["quality", "cold_items", "coverage", "latency", "memory", "fallback"]
+PromotionCheck = Literal["quality", "popularity", "cold_items", "coverage", "latency", "memory", "fallback"]
 
 
 class PromoteConfig(Section):
     """What a challenger must show before it becomes champion. See docs/registry.md."""
 
     metric: str = Field(default="full/ndcg@10", pattern=r"^full/((hit|ndcg|mrr)@[1-9]\d*|mrr)$")
-    """Metric of ``quality`` and ``cold_items``, from the ranks in the full catalog."""
+    """Metric of ``quality``, ``popularity`` and ``cold_items``, from the ranks in the full catalog."""
     margin: Share = 0.1
     """Loss against the champion that would still be accepted: the interval must lie above it."""
     margin_kind: Literal["relative", "absolute"] = "relative"
@@ -645,6 +645,9 @@ class PromoteConfig(Section):
     """What to do where no paired comparison is possible: compare two groups of users, or count it as not checked."""
     min_metric: float = Field(default=0.0, ge=0.0, le=1.0)
     """Lowest value of the metric, for the first version too."""
+    popularity_margin: float | None = Field(default=0.0, ge=0.0)
+    """``popularity``: how far above a list of popular items the interval must lie, for the first version too; a share
+    of that list's metric or a difference, as ``margin_kind`` says. null: not asked, for trials on a few users."""
     cold_margin: Share = 0.2
     """``cold_items``: the same as ``margin`` on targets without a training interaction; here the challenger is refused
     when it is clearly worse, because there are few of them."""
@@ -664,10 +667,15 @@ class PromoteConfig(Section):
     """``memory``: most times the champion's."""
     max_fallback_share: Share = 0.5
     """``fallback``: largest share of items whose picture is missing, for the first version too."""
-    require: tuple[PromotionCheck, ...] = ("quality", "coverage", "latency", "memory", "fallback")
+    require: tuple[PromotionCheck, ...] = ("quality", "popularity", "coverage", "latency", "memory", "fallback")
     """Checks that must have been possible; others that were not are named, and do not refuse."""
     seed: int = 0
     """Draws the resamples."""
+
+    @property
+    def required(self) -> tuple[PromotionCheck, ...]:
+        """``require``, without what another parameter turns off."""
+        return tuple(name for name in self.require if name != "popularity" or self.popularity_margin is not None)
 
 
 class GrowthConfig(Section):

@@ -3,6 +3,9 @@
 ``quality`` is a test of non-inferiority: the challenger must be shown to lose less than the margin, it is not enough
 that nobody can show that it loses more. With the margin taken as a share of the champion's metric, the mean over users
 of ``challenger - (1 - margin) * champion`` must be above zero, judged by the lower end of its bootstrap interval.
+
+``popularity`` asks what no comparison with a champion can: whether the challenger has learned anything of single users.
+Where a champion is hardly better than a list of popular items, a model that knows popularity alone loses nothing to it.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from illmrec.columns import ITEM_ID
 from illmrec.config import PromoteConfig
 from illmrec.evaluation.intervals import bootstrap_means
 from illmrec.evaluation.metrics import compute_metrics
-from pipelines.registered_ranks import RANK, UNSEEN, USER_KEY
+from pipelines.registered_ranks import POPULARITY_RANK, RANK, UNSEEN, USER_KEY
 
 Outcome = Literal["holds", "fails", "not checked"]
 Floats = npt.NDArray[np.float64]
@@ -106,6 +109,7 @@ def judge(
             verdicts = [Verdict("quality", "not checked", found), Verdict("cold_items", "not checked", found)]
         else:
             verdicts = [judge_quality(found, config), judge_cold_items(found, config)]
+    verdicts.insert(1, judge_popularity(ranks, config))
     return [*verdicts, *judge_figures(challenger, champion, config)]
 
 
@@ -133,6 +137,25 @@ def judge_quality(found: Comparison, config: PromoteConfig) -> Verdict:
     )
     needed = f"lower end above {-lost:+.4f}, the margin"
     return Verdict("quality", "holds" if slack >= 0.0 else "fails", shown, needed)
+
+
+def judge_popularity(ranks: pl.DataFrame | None, config: PromoteConfig) -> Verdict:
+    """Judge whether the challenger is shown to rank better than a list of popular items, which needs no champion."""
+    margin = config.popularity_margin
+    if margin is None:
+        return Verdict("popularity", "not checked", "promote.popularity_margin is null")
+    if ranks is None or not ranks.height or ranks[POPULARITY_RANK].null_count():
+        return Verdict("popularity", "not checked", "the version was registered without popularity's ranks")
+    ours = average_by_key(ranks, config.metric)
+    popular = average_by_key(ranks.with_columns(pl.col(POPULARITY_RANK).alias(RANK)), config.metric)
+    low, value, high = bound_difference(ours, popular, config, paired=True)
+    above, _, _ = bound_difference(ours, popular, config, paired=True, margin=-margin)
+    least = margin * (float(popular.mean()) if config.margin_kind == "relative" else 1.0)
+    shown = (
+        f"{config.metric} {ours.mean():.4f} against {popular.mean():.4f} of popularity, difference {value:+.4f} "
+        f"[{low:+.4f}, {high:+.4f}] over {len(ours)} users"
+    )
+    return Verdict("popularity", "holds" if above > 0.0 else "fails", shown, f"lower end above {least:+.4f}")
 
 
 def judge_cold_items(found: Comparison, config: PromoteConfig) -> Verdict:

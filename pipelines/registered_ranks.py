@@ -1,7 +1,8 @@
 """Ranks of the test targets that travel with a version, so that two versions can be compared user by user.
 
 One row per target: ``user_key`` (the beginning of a sha256 of the user's id, which tells users apart without naming
-them), ``item_id``, ``rank`` in the full catalog, ``unseen``: no training interaction has the item.
+them), ``item_id``, ``rank`` in the full catalog, ``unseen``: no training interaction has the item,
+``popularity_rank``: the rank in a list of the most popular items (null where nobody ranked by it).
 """
 
 from __future__ import annotations
@@ -19,9 +20,15 @@ from illmrec.errors import ModelError
 from pipelines.layout import Layout, require
 
 RANKS_FILE, RANKS_TAG = "ranks.parquet", "ranks_sha256"
-OURS = "illmrec_full"
-USER_KEY, RANK, UNSEEN = "user_key", "rank", "unseen"
-SCHEMA = {USER_KEY: pl.String, ITEM_ID: pl.String, RANK: pl.Float64, UNSEEN: pl.Boolean}
+OURS, POPULAR = "illmrec_full", "popularity_full"
+USER_KEY, RANK, UNSEEN, POPULARITY_RANK = "user_key", "rank", "unseen", "popularity_rank"
+SCHEMA = {
+    USER_KEY: pl.String,
+    ITEM_ID: pl.String,
+    RANK: pl.Float64,
+    UNSEEN: pl.Boolean,
+    POPULARITY_RANK: pl.Float64,
+}
 
 
 def build_ranks(layout: Layout) -> pl.DataFrame:
@@ -29,16 +36,16 @@ def build_ranks(layout: Layout) -> pl.DataFrame:
 
     Raises:
         MissingArtifactError: when a stage has not run.
-        ModelError: when the ranks lack the model's own.
+        ModelError: when the ranks lack the model's own, or popularity's.
     """
     path = require(layout.evaluation / "ranks.parquet", f"evaluate --dataset {layout.dataset}")
     table = pl.read_parquet(path)
-    missing = [name for name in (USER_INDEX, ITEM_INDEX, OURS) if name not in table.columns]
+    missing = [name for name in (USER_INDEX, ITEM_INDEX, OURS, POPULAR) if name not in table.columns]
     if missing:
         hint = f"Run `illmrec evaluate --dataset {layout.dataset}` again."
         raise ModelError(f"the ranks lack {', '.join(missing)}.", path=path, hint=hint)
     users, items = table[USER_INDEX].to_numpy(), table[ITEM_INDEX].to_numpy()
-    return tabulate(layout, users, items, table[OURS].to_numpy())
+    return tabulate(layout, users, items, table[OURS].to_numpy(), table[POPULAR].to_numpy())
 
 
 def tabulate(
@@ -46,6 +53,7 @@ def tabulate(
     users: npt.NDArray[np.integer],
     items: npt.NDArray[np.integer],
     ranks: npt.NDArray[np.float64],
+    popular: npt.NDArray[np.float64] | None = None,
 ) -> pl.DataFrame:
     """Return rows of :data:`SCHEMA`.
 
@@ -54,6 +62,7 @@ def tabulate(
         users: ``int [c]``: user_index of each target.
         items: ``int [c]``: item_index of each target.
         ranks: ``float64 [c]``.
+        popular: ``float64 [c]``: the same of popularity; None where it was not asked.
     """
     from pipelines.assembly import load_catalog, load_sequences
 
@@ -66,6 +75,7 @@ def tabulate(
             ITEM_ID: [catalog.item_ids[item] for item in items.tolist()],
             RANK: ranks,
             UNSEEN: ~seen[items],
+            POPULARITY_RANK: None if popular is None else pl.Series(popular),
         },
         schema=SCHEMA,
     )
@@ -78,7 +88,7 @@ def key_user(user_id: str) -> str:
 
 
 def read_ranks(path: Path) -> pl.DataFrame:
-    """Read ranks of a version.
+    """Read ranks of a version; those written before popularity's were kept have null there.
 
     Raises:
         ModelError: when the file is not readable or not of this form.
@@ -88,6 +98,8 @@ def read_ranks(path: Path) -> pl.DataFrame:
     except (pl.exceptions.PolarsError, OSError) as error:
         first = str(error).splitlines()[0]
         raise ModelError(f"cannot be read: {first}.", path=path, hint="Register again.") from None
+    if POPULARITY_RANK not in table.columns:
+        table = table.with_columns(pl.lit(None, dtype=pl.Float64).alias(POPULARITY_RANK))
     if dict(table.schema) != SCHEMA:
         raise ModelError(f"has the columns {dict(table.schema)}, expected {SCHEMA}.", path=path, hint="Register again.")
     return table

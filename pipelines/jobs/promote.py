@@ -28,9 +28,9 @@ def command(dataset: str, as_json: bool, force: str | None) -> None:
     r"""Make the challenger champion, if it can be shown to lose less than a margin.
 
     Both versions' ranks of the same test targets are compared user by user: the interval of the difference must lie
-    above promote.margin. Cold items, coverage, latency, memory and fallback share must hold too. The first challenger
-    is judged by itself. Each answer is printed; what could not be asked is called `not checked`. Exit code 4 when
-    refused, 6 when the challenger is the champion already.
+    above promote.margin. It must also be shown to rank better than a list of popular items, and cold items, coverage,
+    latency, memory and fallback share must hold. The first challenger is judged by itself. Each answer is printed; what
+    could not be asked is called `not checked`. Exit code 4 when refused, 6 when the challenger is the champion already.
 
     \b
     Example:
@@ -69,7 +69,7 @@ def promote(context: Context, force: str | None = None) -> dict[str, Any]:
         raise NothingToDoError(f"version {champion.version} of {name} is champion already.")
     release = fetch_release(layout, tracker, challenger)  # nothing is promoted whose files do not verify
     verdicts = judge_versions(context, tracker, release, champion)
-    reasons = list_reasons(verdicts, config.require)
+    reasons = list_reasons(verdicts, config.required)
     if challenger.version in list_rolled_back(read_log(layout.alias_log), CHAMPION):
         reasons.append("rollback: this version was champion and was rolled back from")
     facts = _describe(challenger, champion, verdicts, reasons)

@@ -150,7 +150,7 @@ LEARNING = {
         "epochs: 15, batch_size: 8, checkpoint_steps: 500, validate_every: 5, learning_rate: 0.003, "
         "retrieval_loss: cross_entropy, retrieval_scores: sum"
     ),
-    "evaluate: {bootstrap_samples: 50}": "evaluate: {bootstrap_samples: 50}\npromote: {margin: 0.02}",
+    "promote: {popularity_margin: null}": "promote: {margin: 0.02}",
 }
 """Changes of the parameters with which sixty users are enough to learn something."""
 
@@ -173,6 +173,7 @@ def test_a_model_trained_on_shuffled_labels_is_refused(copy: Path) -> None:
         run_ok(copy, command)
     error = expect_error(copy, "promote")
     assert "quality: fails; paired" in str(error)
+    assert "popularity: fails; full/ndcg@10" in str(error)
     assert (resolve(copy), resolve(copy, CHALLENGER)) == ("2", "3")
 
 
@@ -220,5 +221,6 @@ def test_a_champion_that_cannot_be_ranked_today_is_compared_unpaired_and_named_s
     assert "quality: fails; unpaired (the champion cannot be ranked on today's split" in str(error)
     assert "version:9.9.9" in str(error)
     params = copy / "params.yaml"
-    params.write_text(params.read_text() + "promote: {unpaired: refuse}\n")
+    text = params.read_text()
+    params.write_text(text.replace("promote: {", "promote: {unpaired: refuse, "))
     assert "quality: required, but not checked" in str(expect_error(copy, "promote"))

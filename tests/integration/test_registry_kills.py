@@ -25,7 +25,8 @@ def test_killed_anywhere_register_publishes_nothing_half_made(
 ) -> None:
     root = copy_project(project[0], tmp_path / "project")
     params = root / "params.yaml"
-    params.write_text(params.read_text() + "register: {probe_users: 0}\npromote: {require: [quality]}\n")
+    text = params.read_text().replace("promote: {", "promote: {require: [quality], ")
+    params.write_text(text + "register: {probe_users: 0}\n")
     champion = Tracker(root).resolve("illmrec-shop", CHAMPION).version
     command = [sys.executable, str(SCRIPT), str(root)]
     done = subprocess.run(

@@ -165,7 +165,7 @@ def test_a_retraining_goes_on_where_it_was_stopped(own: Path, monkeypatch: pytes
     assert "train-cf" in done
     assert "train-scratch" not in done
     params = own / "params.yaml"
-    params.write_text(params.read_text() + "promote: {margin: 0.9}\n")
+    params.write_text(params.read_text().replace("promote: {", "promote: {margin: 0.9, "))
     facts = run_ok(own, "retrain", "--start", "compare")
     assert set(facts["passed_over"]) == set(retrain.BEFORE_TRAINING)
     assert facts["ran"] == ["train-scratch", "train-warm", "choose", "evaluate", "export", "register", "promote"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
@@ -14,20 +16,24 @@ from pipelines.promotion import (
     judge,
     judge_cold_items,
     judge_figures,
+    judge_popularity,
     judge_quality,
     list_reasons,
     pair_users,
     read_figures,
     share_of_pairs,
 )
-from pipelines.registered_ranks import SCHEMA
+from pipelines.registered_ranks import POPULARITY_RANK, SCHEMA, read_ranks
 
 ITEMS = 1000
 QUICK = {"bootstrap_samples": 400}
 FULL = Figures(coverage=0.5, latency_ms=10.0, memory_mb=100.0, fallback_share=0.1, machine="one")
 
 
-def make_ranks(ranks: np.ndarray, *, unseen: np.ndarray | None = None, first: int = 0) -> pl.DataFrame:
+def make_ranks(
+    ranks: np.ndarray, *, unseen: np.ndarray | None = None, first: int = 0, popular: np.ndarray | None = None
+) -> pl.DataFrame:
+    """Ranks of a version; popularity has every target near the end, unless other ranks are given."""
     n = len(ranks)
     return pl.DataFrame(
         {
@@ -35,6 +41,7 @@ def make_ranks(ranks: np.ndarray, *, unseen: np.ndarray | None = None, first: in
             "item_id": [f"i{user % 50}" for user in range(n)],
             "rank": ranks.astype(float),
             "unseen": np.zeros(n, dtype=bool) if unseen is None else unseen,
+            "popularity_rank": np.full(n, float(ITEMS)) if popular is None else popular.astype(float),
         },
         schema=SCHEMA,
     )
@@ -49,7 +56,7 @@ def draw_ranks(rng: np.random.Generator, users: int, skill: float) -> np.ndarray
 
 def refused(config: PromoteConfig, challenger: pl.DataFrame, champion: pl.DataFrame) -> bool:
     found = Comparison(challenger, champion, "paired")
-    return bool(list_reasons(judge(config, FULL, FULL, challenger, lambda: found), config.require))
+    return bool(list_reasons(judge(config, FULL, FULL, challenger, lambda: found), config.required))
 
 
 def test_a_model_trained_on_shuffled_labels_is_refused_for_every_seed() -> None:
@@ -59,6 +66,89 @@ def test_a_model_trained_on_shuffled_labels_is_refused_for_every_seed() -> None:
         champion = make_ranks(draw_ranks(rng, 400, 0.30))
         shuffled = make_ranks(draw_ranks(rng, 400, 0.10))
         assert refused(PromoteConfig(**QUICK), shuffled, champion), seed
+
+
+class Contest:
+    """A catalog of 200 items and users with a taste each, who take what is popular and what they like."""
+
+    def __init__(self, seed: int, users: int = 400, items: int = 200) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.popularity = np.log((1.0 + self.rng.permutation(items)) ** -0.8)
+        self.taste = 3.0 * (self.rng.random((users, items)) < 0.05)
+        wish = self.popularity + self.taste + self.rng.gumbel(size=self.taste.shape)
+        self.targets = wish.argmax(axis=1)
+
+    def rank(self, scores: np.ndarray) -> np.ndarray:
+        return 1 + (scores > scores[np.arange(len(scores)), self.targets][:, None]).sum(axis=1)
+
+    def make_version(self, taste_known: float) -> pl.DataFrame:
+        """A model that knows popularity, so much of the taste, and errs by itself."""
+        noise = self.rng.normal(0.0, 0.3, self.taste.shape)
+        popular = self.rank(np.broadcast_to(self.popularity, self.taste.shape))
+        return make_ranks(self.rank(self.popularity + taste_known * self.taste + noise), popular=popular)
+
+
+def test_a_model_of_shuffled_labels_is_refused_for_every_seed_though_the_champion_knows_hardly_more() -> None:
+    # What learns from shuffled labels learns popularity. Against a champion that is little else it loses nothing worth
+    # the margin, so the comparison of the two alone lets it through: that is the control.
+    config, let_through = PromoteConfig(margin=0.2, **QUICK), 0
+    for seed in range(20):
+        contest = Contest(seed)
+        champion, shuffled = contest.make_version(0.02), contest.make_version(0.0)
+        let_through += judge_quality(Comparison(shuffled, champion, "paired"), config).outcome == "holds"
+        assert judge_popularity(shuffled, config).outcome == "fails", seed
+        assert refused(config, shuffled, champion), seed
+    assert let_through >= 10
+
+
+def test_an_honest_challenger_is_above_popularity_for_every_seed() -> None:
+    for seed in range(20):
+        contest = Contest(seed)
+        champion, challenger = contest.make_version(0.5), contest.make_version(0.5)
+        assert judge_popularity(challenger, PromoteConfig(**QUICK)).outcome == "holds", seed
+        assert not refused(PromoteConfig(**QUICK), champion, champion), seed
+
+
+def test_popularity_itself_never_passes_and_its_equal_passes_at_the_stated_rate() -> None:
+    config = PromoteConfig(confidence=0.9, bootstrap_samples=200)
+    popular = np.arange(1, 301) % 20 + 1
+    assert judge_popularity(make_ranks(popular, popular=popular), config).outcome == "fails"
+    rng, rounds, passed = np.random.default_rng(0), 400, 0
+    for _ in range(rounds):  # both ranks of a user are drawn alike, so neither is the better
+        ranks, other = rng.integers(1, 31, (2, 200))
+        passed += judge_popularity(make_ranks(ranks, popular=other), config).outcome == "holds"
+    assert abs(passed / rounds - 0.1) < 3.3 * np.sqrt(0.1 * 0.9 / rounds)
+
+
+def test_the_margin_above_popularity_may_be_a_share_or_a_difference() -> None:
+    ranks = make_ranks(np.full(300, 2), popular=np.full(300, 3))  # 1/2 against 1/3
+    for kind, inside, outside in (("relative", 0.4, 0.6), ("absolute", 0.1, 0.2)):
+        for margin, outcome in ((inside, "holds"), (outside, "fails")):
+            config = PromoteConfig(metric="full/mrr", margin_kind=kind, popularity_margin=margin, **QUICK)
+            assert judge_popularity(ranks, config).outcome == outcome, (kind, margin)
+
+
+def test_the_first_version_must_be_above_popularity_too() -> None:
+    ranks = make_ranks(np.full(300, 4), popular=np.full(300, 3))
+    reasons = list_reasons(judge(PromoteConfig(), FULL, None, ranks, lambda: "no champion"), PromoteConfig().required)
+    assert [reason.split(":")[0] for reason in reasons] == ["popularity"]
+    assert "0.4307 against 0.5000 of popularity, difference -0.0693 [-0.0693, -0.0693] over 300 users" in reasons[0]
+
+
+def test_popularity_is_not_checked_without_its_ranks_or_by_wish(tmp_path: Path) -> None:
+    ranks = make_ranks(np.full(300, 2))
+    ranks.drop(POPULARITY_RANK).write_parquet(tmp_path / "ranks.parquet")
+    old = read_ranks(tmp_path / "ranks.parquet")  # of a release that did not keep them
+    assert judge_popularity(old, PromoteConfig()).outcome == "not checked"
+    assert judge_popularity(None, PromoteConfig()).outcome == "not checked"
+    assert judge_quality(Comparison(ranks, old, "paired"), PromoteConfig(**QUICK)).outcome == "holds"
+    verdict = judge_popularity(ranks, PromoteConfig(popularity_margin=None))
+    assert verdict.describe() == "popularity: not checked; promote.popularity_margin is null"
+    assert list_reasons([judge_popularity(old, PromoteConfig())], ("popularity",)) == [
+        "popularity: required, but not checked; the version was registered without popularity's ranks"
+    ]
+    assert "popularity" in PromoteConfig().required
+    assert "popularity" not in PromoteConfig(popularity_margin=None).required
 
 
 def test_an_identical_model_passes_for_every_seed() -> None:
@@ -135,7 +225,7 @@ def test_an_unpaired_comparison_says_so_and_can_be_forbidden() -> None:
     refusing = PromoteConfig(unpaired="refuse", **QUICK)
     verdicts = judge(refusing, FULL, FULL, ranks, lambda: found)
     assert verdicts[0].outcome == "not checked"
-    assert list_reasons(verdicts, refusing.require)[0].startswith("quality: required, but not checked")
+    assert list_reasons(verdicts, refusing.required)[0].startswith("quality: required, but not checked")
 
 
 def test_an_unpaired_comparison_is_wider_than_a_paired_one() -> None:
@@ -184,7 +274,7 @@ def test_a_missing_figure_is_named_and_refuses_where_required(check: str) -> Non
     challenger = Figures(**{**vars(FULL), lacking[check]: None})
     verdicts = judge_figures(challenger, FULL, PromoteConfig())
     assert [v.check for v in verdicts if v.outcome == "not checked"] == [check]
-    reasons = list_reasons(verdicts, PromoteConfig().require)
+    reasons = list_reasons(verdicts, PromoteConfig().required)
     assert any(reason.startswith(f"{check}: required, but not checked") for reason in reasons)
     assert not list_reasons(verdicts, tuple(v.check for v in verdicts if v.check != check))  # type: ignore[misc]
 
@@ -202,9 +292,9 @@ def test_the_first_version_is_judged_by_bounds_alone() -> None:
     def compare() -> Comparison:
         raise AssertionError("there is nothing to compare with")
 
-    assert not list_reasons(judge(PromoteConfig(), FULL, None, ranks, compare), PromoteConfig().require)
+    assert not list_reasons(judge(PromoteConfig(), FULL, None, ranks, compare), PromoteConfig().required)
     config = PromoteConfig(min_metric=0.9)
-    assert list_reasons(judge(config, FULL, None, ranks, compare), config.require) == [
+    assert list_reasons(judge(config, FULL, None, ranks, compare), config.required) == [
         "quality: fails; full/ndcg@10 is 0.6309; needed: at least 0.9"
     ]
 
