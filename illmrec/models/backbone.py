@@ -48,6 +48,7 @@ class Backbone:
 
     Attributes:
         trained: parameters of the adapters and the token table, by name; empty when all is frozen.
+        decoder: the stack of layers and the final normalisation, without the output table.
         shares_prefix: whether the model runs on a prefix's keys and values; tried out when it is loaded.
         narrows: whether its last layer can work in some places only; tried out as well.
 
@@ -74,13 +75,13 @@ class Backbone:
         self.trained: dict[str, nn.Parameter] = {}
         if lora is not None:
             self.trained |= _add_adapters(self._model, lora, folder)
-        self._decoder = self._model.get_decoder()
+        self.decoder = self._model.get_decoder()
         self._unembed = self._model.get_output_embeddings()
         self._table = self._model.get_input_embeddings()
         self._additive_mask = self._model.config._attn_implementation == "eager"
         if train_tokens:
             self.trained["tokens"] = nn.Parameter(self._table.weight.detach().float().clone())
-        layers = getattr(self._decoder, "layers", None)
+        layers = getattr(self.decoder, "layers", None)
         self._last = LastLayer(layers[-1]) if layers is not None else None
         self.narrows = False
         self.shares_prefix = self._try(self._probe_prefix)
@@ -97,7 +98,7 @@ class Backbone:
         """
         from torch.distributed.fsdp import fully_shard
 
-        for layer in self._decoder.layers[:-1]:
+        for layer in self.decoder.layers[:-1]:
             fully_shard(layer)
 
     @property
@@ -159,7 +160,7 @@ class Backbone:
         ids = torch.tensor([list(tokens)], device=self.device)
         cache = DynamicCache()
         positions = torch.arange(len(tokens), device=self.device)[None]
-        self._decoder(
+        self.decoder(
             inputs_embeds=self.embed(ids),
             position_ids=positions,
             attention_mask=self._prepare(torch.ones(1, 1, len(tokens), len(tokens), device=self.device).tril().bool()),
@@ -192,7 +193,7 @@ class Backbone:
         """
         narrowed = self._last.narrowed(queries) if self._last and self.narrows and queries is not None else None
         with narrowed or contextlib.nullcontext():
-            states: Tensor = self._decoder(
+            states: Tensor = self.decoder(
                 inputs_embeds=embeddings,
                 position_ids=positions,
                 attention_mask=self._prepare(mask),

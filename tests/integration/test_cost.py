@@ -44,7 +44,7 @@ def test_tokens_of_a_night_are_those_of_its_prompts(root: Path, facts: dict[str,
         shown = histories[user][-model.history_limit :]
         expected += sum(len(model.prompt.items[int(item)]) for item in shown) + len(model.prompt.instruction) + 1
     assert facts["recommend/tokens"] == expected
-    weights = sum(value.numel() for value in model.backbone._decoder.layers.parameters())
+    weights = sum(value.numel() for value in model.backbone.decoder.layers.parameters())
     comparing = 4 * 2 * model.backbone.width * expected / len(sequences)
     assert facts["recommend/tflop"] == pytest.approx(1e-12 * expected * (2 * weights + comparing), rel=0.02)
 

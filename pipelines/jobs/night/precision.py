@@ -74,7 +74,7 @@ def quantise_linears(model: Recommender) -> None:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch.ao announces a successor that is a package of its own
-        torch.ao.quantization.quantize_dynamic(model.backbone._decoder, {nn.Linear}, torch.qint8, inplace=True)
+        torch.ao.quantization.quantize_dynamic(model.backbone.decoder, {nn.Linear}, torch.qint8, inplace=True)
 
 
 def measure_loss(
