@@ -4,28 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-CODE = ("illmrec", "pipelines", "dvc.yaml", ".dvcignore", ".gitignore")
-
-
-def run(folder: Path, *arguments: str) -> str:
-    """Run a command that must succeed; return what it printed."""
-    environment = {**os.environ, "DVC_SITE_CACHE_DIR": str(folder / "work" / "site"), "GIT_AUTHOR_NAME": "t"}
-    environment |= {"GIT_AUTHOR_EMAIL": "t@t", "GIT_COMMITTER_NAME": "t", "GIT_COMMITTER_EMAIL": "t@t"}
-    done = subprocess.run(arguments, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
-
-
-def dvc(folder: Path, *arguments: str) -> str:
-    """Run DVC of this environment."""
-    return run(folder, sys.executable, "-m", "dvc", *arguments)
+from tests.dvc_project import commit_all, copy_code, dvc, record_as_made, run
 
 
 def read_outputs(root: Path) -> dict[str, bytes]:
@@ -40,23 +24,14 @@ def published(project: tuple[Path, dict[str, object]], tmp_path_factory: pytest.
     made, _ = project
     folder = tmp_path_factory.mktemp("published") / "origin"
     folder.mkdir()
-    for name in CODE:
-        source = ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(source, folder / name)
+    copy_code(folder)
     shutil.copy(made / "params.yaml", folder)
     for name in ("data", "artifacts"):
         shutil.copytree(made / name, folder / name)
-    run(folder, "git", "init", "-q")
-    dvc(folder, "init", "-q")
-    dvc(folder, "add", "-q", "data")
-    dvc(folder, "commit", "-f", "dvc.yaml")
+    record_as_made(folder)
     dvc(folder, "remote", "add", "-q", "--default", "storage", str(folder.parent / "remote"))
     dvc(folder, "push", "-q")
-    run(folder, "git", "add", ".")
-    run(folder, "git", "commit", "-q", "-m", "state")
+    commit_all(folder)
     return folder
 
 
