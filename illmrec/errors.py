@@ -59,6 +59,12 @@ class NothingToDoError(IllmrecError):
     exit_code = 6
 
 
+class MachineError(IllmrecError):
+    """The machine cannot do it: the disk or the memory is full, or a folder is somebody else's. Exit code 7."""
+
+    exit_code = 7
+
+
 class InterruptedRunError(IllmrecError):
     """A run was asked to stop and did, with its state saved. Exit code 143, as of a process that SIGTERM ended."""
 

@@ -19,9 +19,10 @@ from typing import Any
 import polars as pl
 
 from illmrec import atomic
-from illmrec.columns import ITEM_ID, ITEMS
+from illmrec.columns import IMAGES, ITEM_ID, ITEMS
 from illmrec.config import EmbedImagesConfig, EmbedTextConfig, PrepareConfig
 from illmrec.data.readers.added import ADDED, list_batches, read_batches
+from pipelines.artifacts import read_object, read_table
 from pipelines.context import Context
 from pipelines.layout import Layout, require
 from pipelines.lock import hold_lock
@@ -105,17 +106,17 @@ def build_serving(context: Context, serving: ServingLayout, raw: Path) -> dict[s
 
 def _write_tables(context: Context, serving: ServingLayout, raw: Path) -> None:
     layout = context.layout
-    prepared = require(layout.prepared, f"prepare --dataset {layout.dataset}")
-    old_items = pl.read_parquet(prepared / "items.parquet")
+    prepared, command = layout.prepared, f"prepare --dataset {layout.dataset}"
+    old_items = read_table(prepared / "items.parquet", command, ITEMS)
     items, images = gather_added(raw, old_items[ITEM_ID], context.section(PrepareConfig).max_pixels)
     with atomic.write_folder(serving.prepared) as folder:
         # Items of the core first, in their order: their index stays what it is in training.
         atomic.write_parquet(folder / "items.parquet", pl.concat([old_items, items.select(list(ITEMS))]))
-        old_images = pl.read_parquet(prepared / "images.parquet")
+        old_images = read_table(prepared / "images.parquet", command, IMAGES)
         atomic.write_parquet(folder / "images.parquet", pl.concat([old_images, images]))
         for name in LINKED:
             (folder / f"{name}.parquet").symlink_to(os.path.relpath(prepared / f"{name}.parquet", serving.prepared))
-        atomic.write_json(folder / "source.json", json.loads((prepared / "source.json").read_text(encoding="utf-8")))
+        atomic.write_json(folder / "source.json", read_object(prepared / "source.json", command))
 
 
 def gather_added(raw: Path, known: pl.Series, max_pixels: int) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -7,15 +7,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
-
-from illmrec.columns import ITEM_ID
+from illmrec.columns import ITEM_ID, ITEMS, NEGATIVES, SEQUENCES, SUMMARIES
 from illmrec.data.catalog import Catalog
 from illmrec.data.histories import Ragged, Sequences, ragged_from_column, read_sequences
 from illmrec.errors import ModelError
 from illmrec.features.encode import hash_text
 from illmrec.features.matrix import FeatureMatrix, open_matrix
 from illmrec.features.sources import ModelSource, locate_model
+from pipelines.artifacts import read_object, read_table
 from pipelines.layout import Layout, require
 
 if TYPE_CHECKING:
@@ -40,19 +39,19 @@ def pick_device() -> str:
 
 def load_catalog(layout: Layout) -> Catalog:
     """Open the items table of ``prepare``."""
-    return Catalog(pl.read_parquet(require(layout.prepared / "items.parquet", "prepare --dataset " + layout.dataset)))
+    return Catalog(read_table(layout.prepared / "items.parquet", f"prepare --dataset {layout.dataset}", ITEMS))
 
 
 def load_sequences(layout: Layout) -> Sequences:
     """Open the leave-one-out split."""
-    path = require(layout.split / "sequences.parquet", "split --dataset " + layout.dataset)
-    return read_sequences(pl.read_parquet(path))
+    path = layout.split / "sequences.parquet"
+    return read_sequences(read_table(path, f"split --dataset {layout.dataset}", SEQUENCES))
 
 
 def load_negatives(layout: Layout) -> Ragged:
     """Open the sampled candidates; row = user_index."""
-    path = require(layout.split / "negatives.parquet", "split --dataset " + layout.dataset)
-    return ragged_from_column(pl.read_parquet(path)["negatives"])
+    path = layout.split / "negatives.parquet"
+    return ragged_from_column(read_table(path, f"split --dataset {layout.dataset}", NEGATIVES)["negatives"])
 
 
 def load_features(layout: Layout, catalog: Catalog, kinds: tuple[str, ...]) -> dict[str, FeatureMatrix]:
@@ -63,9 +62,14 @@ def load_features(layout: Layout, catalog: Catalog, kinds: tuple[str, ...]) -> d
 
 def read_encoder(layout: Layout, role: str) -> dict[str, Any]:
     """Return what ``encoders`` recorded of one role: image, text or backbone."""
-    path = require(layout.encoders / ENCODERS_FILE, "encoders --dataset " + layout.dataset)
-    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))[role]
-    return record
+    path, command = layout.encoders / ENCODERS_FILE, f"encoders --dataset {layout.dataset}"
+    record = read_object(path, command, (role,), ModelError)[role]
+    lacking = [key for key in ("name", "revision", "folder") if key not in (record or {})]
+    if record is not None and lacking:
+        hint = f"Run `illmrec {command}` again."
+        raise ModelError(f"the record of the {role} encoder lacks {', '.join(lacking)}.", path=path, hint=hint)
+    found: dict[str, Any] = record
+    return found
 
 
 def name_image_cache(record: Mapping[str, Any]) -> tuple[str, str]:
@@ -149,8 +153,8 @@ def load_sasrec(layout: Layout) -> tuple[SasRec, dict[str, Any]]:
 
 def load_summaries(layout: Layout, catalog: Catalog) -> list[str]:
     """Return the summary of every item, in index order."""
-    path = require(layout.summaries / "summaries.parquet", f"summarize --dataset {layout.dataset}")
-    table = pl.read_parquet(path)
+    path = layout.summaries / "summaries.parquet"
+    table = read_table(path, f"summarize --dataset {layout.dataset}", SUMMARIES)
     if table[ITEM_ID].to_list() != list(catalog.item_ids):
         hint = f"Run `illmrec summarize --dataset {layout.dataset}`: the catalog has changed."
         raise ModelError("the summaries are of another catalog.", path=path, hint=hint)

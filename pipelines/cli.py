@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from illmrec.errors import IllmrecError
+from pipelines.failures import explain_failure
 
 COMMANDS = {
     "fetch": ("pipelines.jobs.fetch", "Download a publisher's catalog, or the pictures of a catalog."),
@@ -165,16 +166,24 @@ cli.help = unescape_marks(cli.help)
 def main() -> None:
     """Run the group; turn typed errors into one message and their exit code."""
     try:
-        cli(standalone_mode=False)
+        code = cli(prog_name="illmrec", standalone_mode=False)
     except IllmrecError as error:
         fail(str(error), error.hint, error.exit_code)
     except click.exceptions.Abort:
         fail("stopped.", "", 130)
-    except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
     except click.ClickException as error:
         error.show()
+        if getattr(error, "ctx", None) is None:  # else the usage is shown, and says so
+            click.echo("Try 'illmrec --help' for help.", err=True)
         sys.exit(error.exit_code)
+    except Exception as error:
+        known = explain_failure(error)
+        if known is None:
+            raise
+        logging.getLogger(__name__).info("where it failed:", exc_info=error)
+        fail(str(known), known.hint, known.exit_code)
+    # Click returns what a command exited with.
+    sys.exit(code if isinstance(code, int) else 0)
 
 
 def fail(message: str, hint: str, code: int) -> None:

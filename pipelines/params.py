@@ -109,12 +109,10 @@ def read_params(path: Path) -> Params:
     """
     if not path.is_file():
         raise ParameterError("there is no parameters file.", path=path, hint="Run inside a project, or pass --params.")
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ParameterError(f"is not valid YAML: {error}", path=path) from None
+    values = _read_yaml(path)
     if not isinstance(values, dict) or not isinstance(values.get("datasets"), dict) or not values["datasets"]:
-        raise ParameterError("must be a mapping with a non-empty mapping `datasets`.", path=path)
+        hint = "docs/your-catalog.md shows a data set; `illmrec preset use sample` writes a complete file."
+        raise ParameterError("must be a mapping with a non-empty mapping `datasets`.", path=path, hint=hint)
     _refuse_unknown(values, [*SECTIONS, "datasets"], "section", path)
     for dataset, overrides in values["datasets"].items():
         _check_dataset(str(dataset), overrides, path)
@@ -125,11 +123,46 @@ def read_params(path: Path) -> Params:
     return params
 
 
+class _StrictLoader(yaml.SafeLoader):
+    """A loader that refuses a key given twice, where YAML would silently take the last one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Return a mapping; raises ConstructorError at the second of two equal keys."""
+        seen: dict[Any, int] = {}
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, str) and key in seen and key != "<<":
+                told = f"the key {key!r} stands in line {seen[key]} already"
+                raise yaml.constructor.ConstructorError(None, None, told, key_node.start_mark)
+            seen[str(key)] = key_node.start_mark.line + 1
+        return super().construct_mapping(node, deep)
+
+
+def _read_yaml(path: Path) -> Any:
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), _StrictLoader)  # noqa: S506 - a SafeLoader
+    except UnicodeDecodeError as error:
+        raise ParameterError(f"is not valid YAML: {error}.", path=path, hint="Save the file as UTF-8.") from None
+    except yaml.MarkedYAMLError as error:
+        row = error.problem_mark.line + 1 if error.problem_mark else None
+        hint = "Correct that line; indent with spaces, and write `key: value` with a space."
+        raise ParameterError(f"is not valid YAML: {error.problem}.", path=path, row=row, hint=hint) from None
+    except yaml.YAMLError as error:
+        raise ParameterError(f"is not valid YAML: {error}", path=path, hint="Correct the file.") from None
+
+
+_LOOK = "docs/your-catalog.md shows a data set."
+
+
 def _check_dataset(dataset: str, overrides: object, path: Path) -> None:
     if not dataset.replace("-", "").replace("_", "").isalnum():
-        raise ParameterError(f"data set name {dataset!r} must be letters, digits, '-' and '_'.", path=path)
+        raise ParameterError(
+            f"data set name {dataset!r} must be letters, digits, '-' and '_'.", path=path, hint="Rename it."
+        )
     if not isinstance(overrides, dict):
-        raise ParameterError(f"datasets.{dataset} must be a mapping of sections, got {overrides!r}.", path=path)
+        raise ParameterError(
+            f"datasets.{dataset} must be a mapping of sections, got {overrides!r}.", path=path, hint=_LOOK
+        )
     _refuse_unknown(overrides, list(SECTIONS), f"section of data set {dataset}", path)
     missing = [stage for stage in STAGES if stage not in overrides]
     if missing:
@@ -147,7 +180,8 @@ def _refuse_unknown(values: dict[Any, Any], known: list[str], what: str, path: P
             hint = f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(known)}."
             raise ParameterError(f"unknown {what} {key!r}.", path=path, hint=hint)
         if value is not None and not isinstance(value, dict):
-            raise ParameterError(f"{key} must be a mapping, got {value!r}.", path=path)
+            hint = f"Write `{key}: {{}}`, or its keys below it, indented."
+            raise ParameterError(f"{key} must be a mapping, got {value!r}.", path=path, hint=hint)
 
 
 def merge(base: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:
@@ -190,12 +224,20 @@ def validate_section(
             close = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
             hint = f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(known)}."
             raise ParameterError(f"unknown parameter {key!r} in {name}.", path=path, hint=hint) from None
-        hint = "YAML reads 1e-3 as text; write 1.0e-3." if _looks_like_number(first["input"]) else ""
+        reference = f"docs/parameters.md has every key of `{kind_name(kind)}`, its type and its range."
+        hint = "YAML reads 1e-3 as text; write 1.0e-3." if _looks_like_number(first["input"]) else reference
         if not key:  # keys contradict each other
-            raise ParameterError(f"{name}: {first['msg'].removeprefix('Value error, ')}.", path=path) from None
+            raise ParameterError(
+                f"{name}: {first['msg'].removeprefix('Value error, ')}.", path=path, hint=reference
+            ) from None
         if first["type"] == "missing":
-            raise ParameterError(f"{name} lacks the parameter {key!r}.", path=path) from None
+            raise ParameterError(f"{name} lacks the parameter {key!r}.", path=path, hint=reference) from None
         raise ParameterError(f"{name}.{key} is {first['input']!r}: {first['msg']}.", path=path, hint=hint) from None
+
+
+def kind_name(kind: type[config.Section]) -> str:
+    """Return the name of a section's class as the file has it; of an inner one, the class's own."""
+    return next((name for name, section in SECTIONS.items() if section is kind), kind.__name__)
 
 
 def _looks_like_number(value: object) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from illmrec.columns import IMAGE_OK, ITEM_ID
+from illmrec.columns import IMAGE_OK, IMAGES, ITEM_ID
 from illmrec.data.catalog import Catalog
 from illmrec.seeds import derive_seed_of_each
-from pipelines.layout import Layout, require
+from pipelines.artifacts import read_object, read_table
+from pipelines.layout import Layout
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -59,9 +59,9 @@ class ReadablePictures:
 
 def read_readable_pictures(layout: Layout, catalog: Catalog) -> ReadablePictures:
     """Read which pictures are readable, without an object for each: catalogs have hundreds of thousands."""
-    folder = require(layout.prepared, f"prepare --dataset {layout.dataset}")
-    source = json.loads((folder / "source.json").read_text(encoding="utf-8"))
-    images = pl.read_parquet(folder / "images.parquet").filter(pl.col("status") == IMAGE_OK)
+    folder, command = layout.prepared, f"prepare --dataset {layout.dataset}"
+    source = read_object(folder / "source.json", command, ("folder", "max_pixels"))
+    images = read_table(folder / "images.parquet", command, IMAGES).filter(pl.col("status") == IMAGE_OK)
     indices = catalog.index_items(images[ITEM_ID])
     order = np.argsort(indices, kind="stable")
     images = images[order]

@@ -17,6 +17,7 @@ import polars as pl
 from illmrec.atomic import digest_file
 from illmrec.columns import ITEM_ID, ITEM_INDEX, USER_INDEX
 from illmrec.errors import ModelError
+from pipelines.artifacts import read_table
 from pipelines.layout import Layout, require
 
 RANKS_FILE, RANKS_TAG = "ranks.parquet", "ranks_sha256"
@@ -38,8 +39,8 @@ def build_ranks(layout: Layout) -> pl.DataFrame:
         MissingArtifactError: when a stage has not run.
         ModelError: when the ranks lack the model's own, or popularity's.
     """
-    path = require(layout.evaluation / "ranks.parquet", f"evaluate --dataset {layout.dataset}")
-    table = pl.read_parquet(path)
+    path = layout.evaluation / "ranks.parquet"
+    table = read_table(path, f"evaluate --dataset {layout.dataset}")
     missing = [name for name in (USER_INDEX, ITEM_INDEX, OURS, POPULAR) if name not in table.columns]
     if missing:
         hint = f"Run `illmrec evaluate --dataset {layout.dataset}` again."

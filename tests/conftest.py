@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -40,3 +41,28 @@ def tiny_backbone(tiny_model_folder: Path) -> Backbone:
     from illmrec.models.backbone import Backbone
 
     return Backbone(tiny_model_folder)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compare_json_outputs() -> Iterator[None]:
+    """Compare every ``--json`` output that a test gets from Click's runner with ``tests/golden/schemas.json``."""
+    from click.testing import CliRunner, Result
+
+    from pipelines.cli import cli
+    from tests import golden_schemas
+
+    original = CliRunner.invoke
+
+    def invoke(self: CliRunner, command: Any, args: Any = None, **options: Any) -> Result:
+        result = original(self, command, args, **options)
+        name = golden_schemas.name_command(args) if command is cli and not isinstance(args, str | None) else None
+        if name is not None and result.exception is None and result.stdout:
+            if os.environ.get("ILLMREC_WRITE_GOLDEN"):
+                golden_schemas.record_output(name, result.stdout)
+            faults = golden_schemas.check_output(name, result.stdout)
+            assert not faults, f"{faults}; if it is meant, see tests/golden_schemas.py"
+        return result
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CliRunner, "invoke", invoke)
+        yield

@@ -11,6 +11,7 @@ import polars as pl
 from illmrec.columns import ITEM_ID
 from illmrec.config import PrepareConfig, RegisterConfig, ValidateConfig
 from illmrec.errors import DataError, ModelError, NothingToDoError
+from pipelines.artifacts import read_table
 from pipelines.context import Context, dataset_options, open_context
 from pipelines.jobs.register import write_receipt
 from pipelines.layout import Layout, require
@@ -83,8 +84,8 @@ def find_known(layout: Layout, raw: Path) -> set[str]:
     """Return the ids of the prepared catalog and of all batches."""
     from illmrec.data.readers.added import read_batches
 
-    prepared = require(layout.prepared / "items.parquet", f"prepare --dataset {layout.dataset}")
-    return {*pl.read_parquet(prepared, columns=[ITEM_ID])[ITEM_ID], *read_batches(raw)[0][ITEM_ID]}
+    path, command = layout.prepared / "items.parquet", f"prepare --dataset {layout.dataset}"
+    return {*read_table(path, command, {ITEM_ID: pl.String})[ITEM_ID], *read_batches(raw)[0][ITEM_ID]}
 
 
 def project_new_items(context: Context, serving: Layout) -> dict[str, Any]:

@@ -24,7 +24,8 @@ def command() -> None:
 
 @command.command()
 @dataset_options
-@click.option("--section", "wanted", multiple=True, type=click.Choice(list(SECTIONS)), help="Only this; repeatable.")
+@click.option("--section", "wanted", multiple=True, metavar="SECTION", type=click.Choice(list(SECTIONS)),
+              help="Only this section of params.yaml; repeatable.")  # fmt: skip
 @click.option("--origin", is_flag=True, help="Say where each value comes from.")
 def show(dataset: str, as_json: bool, wanted: tuple[str, ...], origin: bool) -> None:
     r"""Print every parameter of a data set with its value.

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Any
 
 import click
-import polars as pl
 
-from illmrec.columns import IMAGE_OK, ITEM_ID, USER_ID
+from illmrec.columns import IMAGE_OK, INTERACTIONS, ITEM_ID, ITEMS, USER_ID
 from illmrec.config import DriftConfig, GrowthConfig, RegisterConfig
 from illmrec.errors import DataError, ModelError
+from pipelines.artifacts import read_object, read_table
 from pipelines.context import Context, dataset_options, open_context
 from pipelines.growth import EXIT_CODES, Counted, Growth, judge_growth
 from pipelines.layout import Layout, require
@@ -66,8 +65,8 @@ def refuse_refused_data(layout: Layout) -> None:
     Raises:
         DataError: when they did not.
     """
-    path = require(layout.quality / "gate.json", f"validate --dataset {layout.dataset}")
-    gate = json.loads(path.read_text(encoding="utf-8"))
+    path = layout.quality / "gate.json"
+    gate = read_object(path, f"validate --dataset {layout.dataset}", ("passed",))
     if not gate["passed"]:
         hint = "The champion and the last night stay. Mend the feed, then run `illmrec prepare` and `illmrec validate`."
         raise DataError("the quality gate refused today's data.", path=path, hint=hint)
@@ -126,8 +125,9 @@ def count_now(layout: Layout, serving: Layout) -> Counted:
     """Return what there is today: users and interactions of the core, items of the grown catalog."""
     from pipelines.registered_ranks import key_user
 
-    interactions = pl.read_parquet(layout.prepared / "interactions.parquet")
-    items = pl.read_parquet(serving.prepared / "items.parquet", columns=[ITEM_ID, "image_status"])
+    command = f"prepare --dataset {layout.dataset}"
+    interactions = read_table(layout.prepared / "interactions.parquet", command, INTERACTIONS)
+    items = read_table(serving.prepared / "items.parquet", command, ITEMS)
     return Counted(
         items=frozenset(items[ITEM_ID]),
         users=frozenset(key_user(user) for user in interactions[USER_ID].unique().to_list()),

@@ -66,7 +66,8 @@ def promote(context: Context, force: str | None = None) -> dict[str, Any]:
     tracker = Tracker(layout.root)
     challenger, champion = tracker.resolve(name, CHALLENGER), tracker.find(name, CHAMPION)
     if champion is not None and champion.version == challenger.version:
-        raise NothingToDoError(f"version {champion.version} of {name} is champion already.")
+        hint = "Nothing is needed. A new training is put up with `illmrec register`."
+        raise NothingToDoError(f"version {champion.version} of {name} is champion already.", hint=hint)
     release = fetch_release(layout, tracker, challenger)  # nothing is promoted whose files do not verify
     verdicts = judge_versions(context, tracker, release, champion)
     reasons = list_reasons(verdicts, config.required)

@@ -15,6 +15,7 @@ import click
 from illmrec import atomic
 from illmrec.config import EvaluateConfig, PrepareConfig, PromoteConfig, RegisterConfig
 from illmrec.errors import ModelError
+from pipelines.artifacts import read_object
 from pipelines.context import Context, dataset_options, open_context
 from pipelines.layout import Layout, require
 from pipelines.lineage import describe_lineage
@@ -60,7 +61,7 @@ def register(context: Context) -> dict[str, Any]:
     from pipelines.tracking import CHALLENGER, EXPERIMENT, Tracker, infer_head_signature, name_metric
 
     layout, name = context.layout, context.section(RegisterConfig).name_prefix + context.layout.dataset
-    about = _read_json(require(layout.head / "head.json", f"export --dataset {layout.dataset}"))
+    about = read_object(layout.head / "head.json", f"export --dataset {layout.dataset}", HEAD_KEYS, ModelError)
     head = Head(layout.head / "head.onnx", about["onnx_sha256"])
     example, signature = infer_head_signature(head.llm_width, head.widths)
     with tempfile.TemporaryDirectory(prefix="illmrec-register-") as workspace:
@@ -125,7 +126,7 @@ def gather_package(context: Context, name: str, about: dict[str, Any], workspace
 
     layout, dataset = context.layout, context.layout.dataset
     model_files = [require(layout.model / file, f"train --dataset {dataset}") for file in MODEL_FILES]
-    state = _read_json(layout.model / "state.json")["state"]
+    state = read_object(layout.model / "state.json", f"train --dataset {dataset}", ("state",), ModelError)["state"]
     tags = describe_lineage(layout.root, context.params, dataset) | _describe_version(context, about, state)
     ranks = build_ranks(layout)
     _refuse_other_ranks(ranks, _read_metrics(context), layout)
@@ -170,8 +171,8 @@ def _gather_card_facts(
             "data": _read_gate(layout.quality, f"validate --dataset {dataset}"),
             "feature": _read_gate(layout.feature_quality, f"validate-features --dataset {dataset}"),
         },
-        summary=_read_json(layout.prepared / "summary.json"),
-        profile=_read_json(layout.quality / "profile.json"),
+        summary=read_object(layout.prepared / "summary.json", f"prepare --dataset {dataset}"),
+        profile=read_object(layout.quality / "profile.json", f"validate --dataset {dataset}"),
         cost=cost,
         confidence=context.section(EvaluateConfig).confidence,
         synthetic=is_synthetic(layout.root / context.section(PrepareConfig).folder),
@@ -272,28 +273,25 @@ def tag_knockouts(metrics: dict[str, float]) -> dict[str, str]:
 KNOCKOUTS_TAG = "knockouts"
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return content
-
-
 def _read_gate(folder: Path, command: str) -> dict[str, Any]:
     """Return what a gate said of the data or the features.
 
     Raises:
         ModelError: when it refused them.
     """
-    gate: dict[str, Any] = json.loads(require(folder / "gate.json", command).read_text(encoding="utf-8"))
+    gate = read_object(folder / "gate.json", command, ("passed",))
     if not gate["passed"]:
         raise ModelError("the quality gate refused this data.", path=folder, hint=f"Run `illmrec {command}`.")
     return gate
 
 
 def _read_metrics(context: Context) -> dict[str, float]:
-    path = require(context.layout.evaluation / "metrics.json", f"evaluate --dataset {context.layout.dataset}")
-    metrics: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
-    return metrics
+    command = f"evaluate --dataset {context.layout.dataset}"
+    return read_object(context.layout.evaluation / "metrics.json", command, refusal=ModelError)
 
+
+HEAD_KEYS = ("onnx_sha256", "parity")
+"""What the export says of itself and a version needs."""
 
 ENCODER_ROLES = ("backbone", "image_encoder", "text_encoder")
 

@@ -84,14 +84,16 @@ def choose_version(line: list[str], current: str, wanted: str | None) -> str:
         ModelError: when the wanted one was never champion.
     """
     if wanted == current:
-        raise NothingToDoError(f"version {current} is champion already.")
+        raise NothingToDoError(f"version {current} is champion already.", hint="See `illmrec registry list`.")
     if wanted is not None:
         if wanted not in line:
             hint = f"Earlier champions: {', '.join(line[:-1]) or 'none'}. `illmrec registry list` shows all versions."
             raise ModelError(f"version {wanted} was never champion, or it was rolled back from.", hint=hint)
         return wanted
     if len(line) < 2:
-        raise NothingToDoError(f"version {current} is the first champion; there is none before it.")
+        raise NothingToDoError(
+            f"version {current} is the first champion; there is none before it.", hint="See `illmrec registry list`."
+        )
     return line[-2]
 
 

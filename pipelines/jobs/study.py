@@ -16,8 +16,8 @@ from pipelines.studies.catalogue import STUDIES, load_study
 from pipelines.studies.study import Row, Study
 
 
-@click.command()
-@click.argument("name", type=click.Choice(list(STUDIES)))
+@click.command(epilog=f"Studies: {', '.join(STUDIES)}.")
+@click.argument("name", metavar="STUDY", type=click.Choice(list(STUDIES)))
 @dataset_options
 @click.option("--only", metavar="REGEX", default="", help="Cases whose name matches from its beginning.")
 @click.option(

@@ -7,8 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from illmrec import columns
-from illmrec.errors import DataError
-from pipelines.layout import require
+from pipelines.artifacts import read_table
 
 SCHEMAS: dict[str, columns.Schema] = {
     "interactions": columns.INTERACTIONS,
@@ -32,15 +31,7 @@ def read_tables(folder: Path) -> dict[str, pl.DataFrame]:
     """
     paths = {name: folder / f"{name}.parquet" for name in SCHEMAS}
     wanted = {name: path for name, path in paths.items() if name not in OPTIONAL or path.is_file()}
-    return {name: _read_table(require(path, "prepare")) for name, path in wanted.items()}
-
-
-def _read_table(path: Path) -> pl.DataFrame:
-    try:
-        return pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        hint = "Run `illmrec prepare` again."
-        raise DataError(f"is not a readable Parquet table: {error}", path=path, hint=hint) from None
+    return {name: read_table(path, "prepare") for name, path in wanted.items()}
 
 
 def has_column(table: pl.DataFrame, name: str, dtype: object) -> bool:

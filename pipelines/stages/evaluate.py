@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,8 +10,9 @@ import click
 import polars as pl
 
 from illmrec import atomic
-from illmrec.columns import ITEM_INDEX, USER_INDEX
+from illmrec.columns import ITEM_INDEX, NEGATIVES, TARGETS, USER_INDEX
 from illmrec.config import EvaluateConfig
+from pipelines.artifacts import read_object, read_table
 from pipelines.context import dataset_options, open_context
 from pipelines.layout import Layout, require
 from pipelines.lock import hold_lock
@@ -136,12 +136,12 @@ def load_material(layout: Layout) -> Material:
 
     catalog, sequences = load_catalog(layout), load_sequences(layout)
     remedy = f"split --dataset {layout.dataset}"
-    targets = pl.read_parquet(require(layout.split / "targets.parquet", remedy)).sort(USER_INDEX, maintain_order=True)
+    targets = read_table(layout.split / "targets.parquet", remedy, TARGETS).sort(USER_INDEX, maintain_order=True)
     users, firsts = np.unique(targets[USER_INDEX].to_numpy(), return_index=True)
     offsets = np.append(firsts, targets.height).astype(np.int64)
     histories = sequences.histories("test")
     cases = Cases(users.astype(np.int64), histories.take(users), Ragged(targets[ITEM_INDEX].to_numpy(), offsets))
-    summary = json.loads(require(layout.split / "summary.json", remedy).read_text(encoding="utf-8"))
+    summary = read_object(layout.split / "summary.json", remedy, ("method",))
     allowed = None
     if summary["method"] == "global_time":  # items that appeared later were no candidates then
         allowed = np.bincount(histories.values, minlength=len(catalog)) > 0
@@ -161,7 +161,7 @@ def load_pools(
 
     remedy = f"split --dataset {layout.dataset}"
     pools = {
-        protocol: ragged_from_column(pl.read_parquet(require(layout.split / f"{table}.parquet", remedy))["negatives"])
+        protocol: ragged_from_column(read_table(layout.split / f"{table}.parquet", remedy, NEGATIVES)["negatives"])
         for protocol, table in POOLS.items()
     }
     pools = {protocol: pool.take(material.cases.users) for protocol, pool in pools.items()}

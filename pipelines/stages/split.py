@@ -35,18 +35,20 @@ def command(dataset: str, as_json: bool) -> None:
     Example:
       illmrec split --dataset amazon
     """
-    import polars as pl
-
-    from illmrec.data.catalog import Catalog
+    from illmrec.columns import INTERACTIONS
+    from pipelines.artifacts import read_table
+    from pipelines.assembly import load_catalog
 
     context = open_context(dataset, as_json)
     config, layout = context.section(SplitConfig), context.layout
     with hold_lock(layout.lock("split")):
-        interactions = require(layout.prepared / "interactions.parquet", f"prepare --dataset {dataset}")
-        items = require(layout.prepared / "items.parquet", f"prepare --dataset {dataset}")
+        interactions = read_table(
+            layout.prepared / "interactions.parquet", f"prepare --dataset {dataset}", INTERACTIONS
+        )
+        catalog = load_catalog(layout)
         check_gate(require(layout.quality / "gate.json", f"validate --dataset {dataset}"))
         atomic.sweep_partial(layout.artifacts, layout.split.name)
-        tables, summary = make_split(pl.read_parquet(interactions), Catalog(pl.read_parquet(items)), config)
+        tables, summary = make_split(interactions, catalog, config)
         with atomic.write_folder(layout.split) as folder:
             for name, table in tables.items():
                 atomic.write_parquet(folder / f"{name}.parquet", table)

@@ -193,14 +193,20 @@ def identify_run(layout: Layout, settings: dict[str, Any], start: Start | None =
 
     A checkpoint is continued only by the run it belongs to.
     """
-    from pipelines.assembly import list_feature_types
+    from pipelines.assembly import MAKERS, list_feature_types
 
+    summaries = layout.summaries / "summaries.parquet"
+    if settings["representation"] == "summary":
+        require(summaries, f"summarize --dataset {layout.dataset}")
     files = [
         require(layout.split / "sequences.parquet", f"split --dataset {layout.dataset}"),
         require(layout.encoders / "encoders.json", f"encoders --dataset {layout.dataset}"),
-        layout.prepared / "items.parquet",
-        *(layout.features(kind) / "values.npy" for kind in list_feature_types(settings)),
-        *([layout.summaries / "summaries.parquet"] if settings["representation"] == "summary" else []),
+        require(layout.prepared / "items.parquet", f"prepare --dataset {layout.dataset}"),
+        *(
+            require(layout.features(kind) / "values.npy", f"{MAKERS[kind]} --dataset {layout.dataset}")
+            for kind in list_feature_types(settings)
+        ),
+        *([summaries] if settings["representation"] == "summary" else []),
     ]
     facts: dict[str, Any] = {"settings": settings, "files": [atomic.digest_file(path) for path in files]}
     if start is not None:

@@ -159,7 +159,7 @@ def _cut(pieces: list[bytes], quoted: bool, ended: bool) -> tuple[bytes, bytes]:
 
 def _explain_damage(path: Path, error: Exception, line: int) -> DataError:
     hint = "The file is damaged or incomplete; fetch it again."
-    return DataError(f"cannot be read past line {line}: {error}.", path=path, row=line, hint=hint)
+    return DataError(f"cannot be read past line {line}: {error}.", path=path, row=line or None, hint=hint)
 
 
 def _explain_endless(path: Path, pending: bytes, line: int) -> DataError:

@@ -44,8 +44,10 @@ def read_own(folder: Path, *, missing_items: MissingItems = "warn") -> RawCatalo
         missing_items: whether to go on without a table of items.
 
     Raises:
-        DataError: when the interactions are missing, a column is missing, or a file is damaged.
+        DataError: when the interactions are missing or there twice, a column is missing, or a file is damaged.
     """
+    _refuse_copies(folder, "interactions")
+    _refuse_copies(folder, "items")
     path = find_one(folder, [f"interactions.{ending}" for ending in ENDINGS], "table of interactions")
     if path.suffix == ".parquet":
         interactions, rejected, rows = _read_parquet_interactions(path)
@@ -69,6 +71,14 @@ def read_own(folder: Path, *, missing_items: MissingItems = "warn") -> RawCatalo
         counts={"raw_interaction_rows": rows, "raw_item_rows": item_rows, "added_item_rows": added.height},
         warnings=warnings,
     )
+
+
+def _refuse_copies(folder: Path, table: str) -> None:
+    """Refuse a table that is there in two forms: one of them would be passed over without a word."""
+    found = [name for ending in ENDINGS if (folder / (name := f"{table}.{ending}")).is_file()]
+    if len(found) > 1:
+        hint = "Keep one of them in the folder."
+        raise DataError(f"holds the same table more than once: {', '.join(found)}.", path=folder, hint=hint)
 
 
 def _read_items(path: Path | None) -> tuple[pl.DataFrame, pl.DataFrame, int]:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from illmrec.columns import ITEM_ID, TIMESTAMP, USER_ID
-from pipelines.layout import Layout, require
+from illmrec.columns import INTERACTIONS, ITEM_ID, TIMESTAMP, USER_ID
+from pipelines.artifacts import read_table
+from pipelines.layout import Layout
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,9 +54,9 @@ class Audience:
 def read_interactions(layout: Layout, day: datetime.date) -> pl.DataFrame:
     """Return every known interaction before ``day`` (UTC), below-core users included, in history order."""
     names = ("interactions", "interactions_below_core")
-    folder = require(layout.prepared, f"prepare --dataset {layout.dataset}")
+    folder, command = layout.prepared, f"prepare --dataset {layout.dataset}"
     midnight = datetime.datetime.combine(day, datetime.time(), tzinfo=datetime.UTC).timestamp()
-    table = pl.concat([pl.read_parquet(folder / f"{name}.parquet") for name in names])
+    table = pl.concat([read_table(folder / f"{name}.parquet", command, INTERACTIONS) for name in names])
     # The sort is stable, so the order of ties that `prepare` decided stays.
     return table.filter(pl.col(TIMESTAMP) < int(midnight)).sort(USER_ID, TIMESTAMP, maintain_order=True)
 
@@ -66,7 +67,8 @@ def gather_audience(layout: Layout, catalog: Catalog, interactions: pl.DataFrame
 
     from illmrec.data.histories import ragged_from_column
 
-    users = pl.read_parquet(layout.prepared / "users.parquet").select(USER_ID).sort(USER_ID)
+    path, command = layout.prepared / "users.parquet", f"prepare --dataset {layout.dataset}"
+    users = read_table(path, command, {USER_ID: pl.String}).sort(USER_ID)
     placed = interactions.with_columns(index=pl.Series(catalog.index_items(interactions[ITEM_ID])))
     known = placed.filter(pl.col("index") >= 0).unique([USER_ID, "index"], keep="last", maintain_order=True)
     grouped = known.group_by(USER_ID, maintain_order=True).agg("index")
