@@ -142,6 +142,10 @@ class Layout:
         """The HTML report of this data set."""
         return self.root / "work" / "reports" / f"{self.dataset}.html"
 
+    def night_report(self, date: str) -> Path:
+        """The HTML page of one night, YYYY-MM-DD."""
+        return self.root / "work" / "reports" / f"{self.dataset}-{date}.html"
+
     @property
     def results(self) -> Path:
         """The HTML page of all studies, of all data sets."""

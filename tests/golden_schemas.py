@@ -36,6 +36,8 @@ def name_command(arguments: Sequence[str]) -> str | None:
     """Return which command a command line is of, where it asks for JSON."""
     if "--json" not in arguments or "--help" in arguments:
         return None
+    if "report" in arguments and "--night" in arguments:
+        return "report --night"  # another page, of which it says other things
     named = [word for word in arguments if re.fullmatch(r"[a-z-]+", word) and not word.startswith("-")]
     known = set(list_json_commands())
     return next((name for a, b in zip(named, [*named[1:], ""], strict=True) for name in (f"{a} {b}", a)
@@ -92,7 +94,7 @@ def find_faults(value: Any, schema: Schema | None, where: str = "output") -> lis
         return [f"{where} is {value!r}, nothing is known of it"]
     kinds = schema["type"]
     kind = describe(value)["type"][0]
-    if kind == "map" and "object" in kinds and not value:
+    if not value and kind == "map" and "map" not in kinds and "object" in kinds:
         kind = "object"
     if kind == "object" and "map" in kinds and "object" not in kinds:
         kind = "map"

@@ -73,6 +73,30 @@ def draw_lines(
     return draw_figure(WIDTH, HEIGHT, label, *parts)
 
 
+def draw_columns(counts: Sequence[int], label: str, x_label: str, y_label: str) -> Markup:
+    """Return a column per count, from 0 on, with both axes named.
+
+    Args:
+        counts: at least one; ``counts[j]`` is the height at j.
+        label: what the chart shows, read aloud by a screen reader.
+        x_label: name of the horizontal axis.
+        y_label: name of the vertical axis.
+    """
+    across = Axis(-0.5, len(counts) - 0.5, LEFT, WIDTH - RIGHT)
+    up = make_axis([float(count) for count in counts], HEIGHT - BOTTOM, TOP, zero=True)
+    ticks = range(0, len(counts), max(1, -(-len(counts) // 11)))
+    parts = [*_draw_up_axis(up), element("text", y_label, x=LEFT, y=17)]
+    base = HEIGHT - BOTTOM
+    parts.append(element("line", x1=LEFT, x2=WIDTH - RIGHT, y1=base, y2=base, class_="axis"))
+    parts += [element("text", str(tick), x=across.place(tick), y=base + 16, text_anchor="middle") for tick in ticks]
+    parts.append(element("text", x_label, x=(LEFT + WIDTH - RIGHT) / 2, y=HEIGHT - 4, text_anchor="middle"))
+    for place, count in enumerate(counts):
+        left, right = across.place(place - 0.4), across.place(place + 0.4)
+        height = base - up.place(count)
+        parts.append(element("rect", x=left, y=base - height, width=right - left, height=height, class_="fill image"))
+    return draw_figure(WIDTH, HEIGHT, label, *parts)
+
+
 def _draw_up_axis(axis: Axis) -> list[Markup]:
     parts = []
     for tick in axis.ticks():

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from pipelines.report.charts import (
     SHARES,
     Line,
+    draw_columns,
     draw_funnel_bar,
     draw_gaps,
     draw_intervals,
@@ -24,6 +25,7 @@ from pipelines.report.charts import (
 from pipelines.report.figures import MODELS, show_p, signed
 from pipelines.report.gallery import TOP, GalleryUser
 from pipelines.report.gather import Curves, Report
+from pipelines.report.night.gather import NightReport
 from pipelines.report.reading import Missing
 
 FOLDER = Path(__file__).parent
@@ -31,17 +33,19 @@ FOLDER = Path(__file__).parent
 
 def render_report(report: Report) -> str:
     """Return the page. It loads nothing, runs no script, and everything from the catalog is escaped."""
+    charts = [] if isinstance(report.curves, Missing) else draw_curves(report.curves)
+    return _render("report.html", report=report, charts=charts)
+
+
+def render_night(night: NightReport) -> str:
+    """Return the page of a night; it loads nothing and runs no script either."""
+    return _render("night.html", night=night)
+
+
+def _render(template: str, **content: object) -> str:
     style = (FOLDER / "style.css").read_text(encoding="utf-8")
-    return (
-        make_environment()
-        .get_template("report.html")
-        .render(
-            report=report,
-            style=Markup(style),  # noqa: S704 - a file of this package
-            policy=write_policy(style),
-            charts=[] if isinstance(report.curves, Missing) else draw_curves(report.curves),
-        )
-    )
+    fixed = {"style": Markup(style), "policy": write_policy(style)}  # noqa: S704 - a file of this package
+    return make_environment().get_template(template).render(**fixed, **content)
 
 
 @functools.cache
@@ -59,6 +63,7 @@ def make_environment() -> Environment:
     environment.globals |= {
         "MODELS": MODELS,
         "TOP": TOP,
+        "columns": draw_columns,
         "funnel_bar": draw_funnel_bar,
         "intervals": draw_intervals,
         "gaps": draw_gaps,

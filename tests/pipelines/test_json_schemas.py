@@ -19,7 +19,7 @@ from tests.golden_schemas import (
 
 
 def test_every_command_with_json_has_a_schema() -> None:
-    assert set(read_schemas()) == set(list_json_commands())
+    assert {name.split(" --")[0] for name in read_schemas()} == set(list_json_commands())
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""The page of one night: what it recommends, beside the night before."""
