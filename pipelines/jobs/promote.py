@@ -76,7 +76,7 @@ def promote(context: Context, force: str | None = None) -> dict[str, Any]:
     facts = _describe(challenger, champion, verdicts, reasons)
     if reasons and force is None:
         write_receipt(layout.receipts, "promote", facts | {"promoted": False})
-        hint = "The champion stays. See docs/registry.md, `A challenger is refused`, for each reason."
+        hint = "The champion stays. See docs/runbook.md, `Promotion`, for each reason."
         found = "".join(f"\n  {reason}" for reason in reasons)
         raise ModelError(f"version {challenger.version} of {name} is refused:{found}", hint=hint)
     why = "; ".join(verdict.describe() for verdict in verdicts)

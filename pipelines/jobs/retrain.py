@@ -140,7 +140,7 @@ def _finish(context: Context, ran: list[str], found: dict[str, dict[str, Any]]) 
         outcome = f"{version} was {'refused' if refused else 'made'} with the same data and parameters"
         raise NothingToDoError(f"every step was finished before: {outcome}.", hint="See `illmrec registry list`.")
     if refused:
-        raise ModelError(str(refused), hint="The champion stays. See docs/registry.md, `A challenger is refused`.")
+        raise ModelError(str(refused), hint="The champion stays. See docs/runbook.md, `Promotion`.")
     return facts
 
 

@@ -109,7 +109,7 @@ def refuse_faults(checks: list[Check]) -> None:
     faults = list_faults(checks)
     if faults:
         hint = (
-            "The last published night stays. work/receipts/<data set>/audit.json has every check; docs/nightly.md says "
+            "The last published night stays. work/receipts/<data set>/audit.json has every check; docs/runbook.md says "
             "what to do about each."
         )
         raise ModelError(f"the recommendations fail their audit: {'; '.join(faults)}.", hint=hint)
