@@ -83,6 +83,8 @@ def register(context: Context) -> dict[str, Any]:
         for path in package.files:
             if path.suffix in SHOWN_ON_THE_RUN:
                 run.attach(path, "cards")
+        for path in sorted(layout.evaluation.glob("*.csv")):
+            run.attach(path, "evaluation")
     tracker.describe_model(name, describe_model(layout.dataset))
     move_alias(layout.alias_log, tracker, released, CHALLENGER, action="register", why="registered")
     run.finish()

@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from illmrec.models.recommender import Recommender
     from illmrec.training.loop import Journal, LoopSettings, Progress, Trainer
     from illmrec.training.peers import Group, Peers
+    from pipelines.tracking import TrackedRun
     from pipelines.warm_start import Start
 
 log = logging.getLogger(__name__)
@@ -167,7 +169,7 @@ def _train_and_publish(
     ready()
     tensors = trainer.run()
     publish_model(layout, settings, trainer, tensors, journal.start)
-    run.attach(layout.curves / "train.csv", "curves")
+    _attach_curves(run, layout)
     # The model folder itself names no run, so that equal inputs give equal bytes; the run names the model.
     run.describe({}, {MODEL_TAG: atomic.digest_file(layout.model / "tensors.safetensors")})
     run.finish()
@@ -277,6 +279,7 @@ def publish_model(
         **({} if start is None else {"start": start}),
     }
     _write_curve(layout.curves / "train.csv", trainer.progress)
+    _write_validation(layout.curves / "validation.csv", trainer.progress)
     write_tensors(layout.model, tensors, state)
 
 
@@ -285,6 +288,25 @@ def _write_curve(path: Path, progress: Progress) -> None:
     merged = table.group_by("step").agg(pl.all().drop_nulls().first()).sort("step")
     with atomic.write_file(path) as file:
         merged.write_csv(file)
+
+
+def _write_validation(path: Path, progress: Progress) -> None:
+    """Write the validation apart from the losses: a tool that plots files knows one column of each."""
+    rows = [(int(row["step"]), row["validation"]) for row in progress.curve if row.get("validation") is not None]
+    table = pl.DataFrame(rows, schema={"step": pl.Int64, "ndcg": pl.Float64}, orient="row")
+    with atomic.write_file(path) as file:
+        table.unique("step", keep="first").sort("step").write_csv(file)
+
+
+def _attach_curves(run: TrackedRun, layout: Layout) -> None:
+    from pipelines.curves import draw_curves
+
+    source = layout.curves / "train.csv"
+    run.attach(source, "curves")
+    with tempfile.TemporaryDirectory(prefix="illmrec-curves-") as folder:
+        picture = Path(folder) / "train.svg"
+        picture.write_bytes(draw_curves(source, f"I-LLMRec on {layout.dataset}"))
+        run.attach(picture, "curves")
 
 
 def _summarise(trainer: Trainer, run_id: str, resumed: bool) -> dict[str, Any]:
