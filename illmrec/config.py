@@ -751,7 +751,7 @@ class RecommendConfig(Section):
     formats: tuple[Literal["parquet", "csv", "jsonl"], ...] = ("parquet",)
     """Files of each part. Parquet is always among them, because the next night and the report read it."""
     engine: EngineName = "local"
-    """Where users are read by the language model: in this process, or on Ray Data (extra `ray`) with equal rows."""
+    """Where users are read and scored: in this process, or on Ray Data (extra `ray`) with equal rows."""
     ray_actors: Count = 1
     """Ray only: copies of the model at work at the same time."""
     pass_tokens: Count | None = None

@@ -59,6 +59,11 @@ def keep_items(
     return values, False
 
 
+def read_items(folder: Path, key: str) -> npt.NDArray[np.float32] | None:
+    """Return what :func:`keep_items` keeps under a key; None where nothing intact is kept."""
+    return _read(folder / f"items-{key[:32]}")
+
+
 def _read(path: Path) -> npt.NDArray[np.float32] | None:
     if not path.is_dir():
         return None

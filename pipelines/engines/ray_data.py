@@ -19,6 +19,7 @@ from illmrec import errors
 from illmrec.features.decoding import DecodeLimits, DecodingPool, PictureFile
 from illmrec.features.encode import EncodedBatch, Engine, encode_pictures, encode_texts_here
 from pipelines.engines.ray_cluster import connect_ray
+from pipelines.engines.ray_errors import raise_written, write_error
 from pipelines.layout import Layout
 
 BATCHES_PER_CALL = 8
@@ -142,13 +143,7 @@ class _Actor:
             encoded = self._engine([json.loads(jobs) for jobs in columns["jobs"]])
             rows = [_write_row(int(columns["number"][batch.number]), batch) for batch in encoded]
         except errors.IllmrecError as error:
-            told = {
-                "kind": type(error).__name__,
-                "message": error.message,
-                "path": str(error.path or ""),
-                "hint": error.hint,
-            }
-            rows = [{"number": -1, "count": 0, "vectors": b"", "refused": "{}", "error": json.dumps(told)}]
+            rows = [{"number": -1, "count": 0, "vectors": b"", "refused": "{}", "error": write_error(error)}]
         return {name: [row[name] for row in rows] for name in rows[0]}
 
 
@@ -159,10 +154,7 @@ def _write_row(number: int, batch: EncodedBatch) -> Row:
 
 
 def _read_row(row: Row) -> EncodedBatch:
-    if row["error"]:
-        told = json.loads(row["error"])
-        kind: type[errors.IllmrecError] = getattr(errors, told["kind"])
-        raise kind(told["message"], path=told["path"] or None, hint=told["hint"])
+    raise_written(row["error"])
     count = int(row["count"])
     vectors = np.frombuffer(row["vectors"], dtype="<f4").reshape(count, -1 if count else 0)
     refused = {int(position): str(reason) for position, reason in json.loads(row["refused"]).items()}

@@ -150,7 +150,8 @@ class NightWork:
         """Return the rows of the night and what it took to make them."""
         from illmrec.scoring.head import Head
         from illmrec.scoring.item_side import keep_items
-        from pipelines.jobs.night.rows import Marks, Sides, make_table
+        from pipelines.jobs.night.rows import Marks, cut_into_parts
+        from pipelines.jobs.night.scoring_work import ScoringWork, score_on_ray
 
         serving = load_serving(self.layout, self.release, self.catalog)
         head = Head(self.release.folder / "head.onnx", self.release.released.tags["onnx_sha256"])
@@ -171,8 +172,15 @@ class NightWork:
             new_item=~features["cf"].present if "cf" in features else None,
             version=f"{self.release.released.name}/{self.release.released.version}",
         )
-        sides = Sides(head.project_users(represented.hidden), items, head.kinds)
-        table = make_table(self.config, self.audience, self.catalog, sides, marks, self._choose_proposer())
+        material = ScoringWork(
+            self.layout, self.release, self.config, key, marks=marks, popularity=self.audience.popularity
+        )
+        parts = cut_into_parts(self.audience, represented.hidden, self.config.partitions)
+        if self.config.engine == "local":
+            tables = list(map(material.prepare(head, items, self.catalog).score, parts))
+        else:
+            tables = score_on_ray(material, parts, self.config.ray_actors)
+        table = pl.concat(tables).sort(USER_ID, "rank")
         counts = {"users_encoded": represented.encoded, "users_from_store": represented.from_store}
         return table, counts | {"items_projected": 0 if kept else len(items)} | loss
 
@@ -216,14 +224,6 @@ class NightWork:
 
         work = ReadingWork(self.layout, self.release, self.config.backbone_precision, reader.pass_tokens)
         return encode_on_ray(work, self.config.ray_actors)
-
-    def _choose_proposer(self) -> Any:
-        from pipelines.jobs.night.candidates import propose
-
-        how = self.config.candidates
-        if how == "all":
-            return None
-        return lambda seen, count: propose(self.layout, self.catalog, self.audience, seen, how, count)
 
 
 def _read_written(folder: Path) -> pl.DataFrame | None:

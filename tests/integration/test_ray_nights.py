@@ -1,4 +1,4 @@
-"""A night whose users were read in Ray actors: the same bytes as one that was made in this process."""
+"""A night whose users were read and scored in Ray actors: the same bytes as one that was made in this process."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from illmrec.atomic import digest_folder
-from tests.integration.conftest import run_ok
+from illmrec.errors import ModelError
+from tests.integration.conftest import expect_error, run_ok
 
 Project = tuple[Path, dict[str, dict[str, Any]]]
 
@@ -19,7 +21,9 @@ installed = importlib.util.find_spec("ray") is not None
 pytestmark = [pytest.mark.ray, pytest.mark.skipif(not installed, reason="the extra `ray` is not installed")]
 
 
-def test_ray_reads_users_to_the_same_bytes(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ray_reads_and_scores_to_the_same_bytes(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     root = tmp_path / "project"
     shutil.copytree(project[0], root)
@@ -31,4 +35,25 @@ def test_ray_reads_users_to_the_same_bytes(project: Project, tmp_path: Path, mon
     assert facts["folder"] == local["folder"]
     assert facts["users_encoded"] == facts["users_by_model"] > 0
     assert digest_folder(Path(facts["folder"])) == expected
+    # What this process would score with is out of its reach, so the rows came from elsewhere.
+    monkeypatch.setattr("pipelines.jobs.night.rows.PartScorer.score", None)
     assert run_ok(root, "recommend", "--date", "2026-02-02", "--engine", "ray")["users_encoded"] == 0
+    with pytest.raises(TypeError):
+        run_ok(root, "recommend", "--date", "2026-02-03")
+
+
+def test_an_actor_that_cannot_see_the_project_says_so(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    root = tmp_path / "project"
+    shutil.copytree(project[0], root)
+    run_ok(root, "recommend", "--date", "2026-02-01")
+    monkeypatch.setattr(
+        "illmrec.scoring.item_side.keep_items", lambda *_, **__: (np.zeros((1, 1), dtype=np.float32), True)
+    )
+    shutil.rmtree(next((root / "work/representations").rglob("items-*")))
+    error = expect_error(root, "recommend", "--date", "2026-02-02", "--engine", "ray")
+    assert isinstance(error, ModelError)
+    assert "the projected catalog is not there" in str(error)
+    assert "same path" in error.hint

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from illmrec.errors import ModelError
-from pipelines.jobs.night.audience import Audience
 from pipelines.layout import Layout
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 def propose(
     layout: Layout,
     catalog: Catalog,
-    audience: Audience,
+    popularity: npt.NDArray[np.int64],
     seen: Ragged,
     how: Literal["sasrec", "popularity"],
     count: int,
@@ -30,8 +29,8 @@ def propose(
     Args:
         layout: where SASRec lies.
         catalog: today's items. SASRec proposes those it was trained on, which must be the first of them.
-        audience: gives popularity.
-        seen: the histories of the users with a known item.
+        popularity: ``int64 [n_items]``: known interactions.
+        seen: the histories of users with a known item.
         how: the fast model.
         count: items per user; places that the catalog cannot fill are -1.
 
@@ -46,7 +45,7 @@ def propose(
     if how == "popularity":
         # One coordinate a side makes the exact search an ordering by popularity, with ties by item index.
         users = np.ones((len(seen), 1), dtype=np.float32)
-        return ExactSearch(audience.popularity.astype(np.float32)[:, None]).search(users, seen, count)[0]
+        return ExactSearch(popularity.astype(np.float32)[:, None]).search(users, seen, count)[0]
     sasrec = _load_sasrec(layout, catalog)
     n_known = sasrec.items.num_embeddings - 1
     known = [row[row < n_known] for row in (seen[user] for user in range(len(seen)))]

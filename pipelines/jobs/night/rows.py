@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,12 +13,12 @@ import polars as pl
 from illmrec.columns import ITEM_ID, USER_ID
 from illmrec.config import RecommendConfig
 from illmrec.scoring.audit import MODEL
-from illmrec.scoring.output import RECOMMENDATIONS
+from illmrec.scoring.output import RECOMMENDATIONS, choose_partition
 from pipelines.jobs.night.audience import Audience
 
 if TYPE_CHECKING:
-    from illmrec.data.catalog import Catalog
     from illmrec.data.histories import Ragged
+    from illmrec.scoring.head import Head
 
 REASON_COLD = "cold_user_popularity"
 """Reason of rows for users none of whose items is in the catalog: the most popular items."""
@@ -34,7 +34,7 @@ class Sides:
     """Users and items in the recommendation space.
 
     Args:
-        users: ``float32 [n_warm, F * d]``: the users with a known item, in the audience's order.
+        users: ``float32 [n, F * d]``: users with a known item.
         items: ``float32 [n_items, F * d]``.
         kinds: feature types, in the order of the slices.
     """
@@ -59,28 +59,81 @@ class Marks:
     version: str
 
 
-def make_table(
-    config: RecommendConfig, audience: Audience, catalog: Catalog, sides: Sides, marks: Marks, propose: Propose | None
-) -> pl.DataFrame:
-    """Return the rows of :data:`illmrec.scoring.output.RECOMMENDATIONS` for everybody, sorted by user and rank.
+@dataclass(frozen=True)
+class Part:
+    """Users of one part of a night's files.
+
+    Args:
+        number: of the part.
+        warm: ids of those with a known item, in order.
+        hidden: ``float32 [n_warm, d_llm]``: what the language model made of their histories.
+        seen: per user of ``warm`` the items to leave out.
+        cold: ids of the others.
+    """
+
+    number: int
+    warm: list[str]
+    hidden: FloatArray
+    seen: Ragged
+    cold: list[str]
+
+
+def cut_into_parts(audience: Audience, hidden: FloatArray, partitions: int) -> Iterator[Part]:
+    """Yield the users of every part: a stable hash of the id decides, whatever engine scores them.
+
+    Args:
+        audience: whom for.
+        hidden: ``float32 [n_warm, d_llm]``, in the audience's order.
+        partitions: number of parts.
+    """
+    numbers = np.array([choose_partition(user, partitions) for user in audience.user_ids], dtype=np.int64)
+    warm, cold = audience.warm, audience.cold
+    for number in range(partitions):
+        rows = np.flatnonzero(numbers[warm] == number)
+        yield Part(
+            number,
+            [audience.user_ids[user] for user in warm[rows]],
+            hidden[rows],
+            audience.histories.take(warm[rows]),
+            [audience.user_ids[user] for user in cold[numbers[cold] == number]],
+        )
+
+
+@dataclass(frozen=True)
+class PartScorer:
+    """Turns users into rows, a part at a time.
+
+    The last bits of a score depend on who is multiplied together with whom. A part is always scored by itself, so rows
+    are the same wherever that is done.
 
     Args:
         config: how to search, and how many items.
-        audience: whom for.
-        catalog: item ids.
-        sides: what to search with.
+        head: projects users.
+        items: ``float32 [n_items, F * d]``: the projected catalog.
+        item_ids: ids in the catalog's order.
+        popularity: ``int64 [n_items]``: known interactions.
         marks: what to say of items and model.
         propose: the fast model of the two-stage mode; None to search the whole catalog.
     """
-    seen = audience.histories.take(audience.warm)
-    best, scores = find_best(config, sides, seen, propose)
-    shares = split_shares(sides, best)
-    warm = _make_rows(audience, catalog, audience.warm, best, scores, shares, MODEL)
-    top = np.argsort(-audience.popularity, kind="stable")[: config.k]
-    counts = audience.popularity[top].astype(np.float32)
-    tiled = np.tile(top, (len(audience.cold), 1)), np.tile(counts, (len(audience.cold), 1))
-    cold = _make_rows(audience, catalog, audience.cold, *tiled, {}, REASON_COLD)
-    return _mark_rows(pl.concat([warm, cold]), marks)
+
+    config: RecommendConfig
+    head: Head
+    items: FloatArray
+    item_ids: pl.Series
+    popularity: IndexArray
+    marks: Marks
+    propose: Propose | None
+
+    def score(self, part: Part) -> pl.DataFrame:
+        """Return rows of :data:`illmrec.scoring.output.RECOMMENDATIONS` for a part, sorted by user and rank."""
+        sides = Sides(self.head.project_users(part.hidden), self.items, self.head.kinds)
+        best, scores = find_best(self.config, sides, part.seen, self.propose)
+        warm = _make_rows(part.warm, self.item_ids, best, scores, split_shares(sides, best), MODEL)
+        top = np.argsort(-self.popularity, kind="stable")[: self.config.k]
+        counts = self.popularity[top].astype(np.float32)
+        tiled = np.tile(top, (len(part.cold), 1)), np.tile(counts, (len(part.cold), 1))
+        cold = _make_rows(part.cold, self.item_ids, *tiled, {}, REASON_COLD)
+        return _mark_rows(pl.concat([warm, cold]), self.marks)
 
 
 def find_best(
@@ -115,16 +168,15 @@ def split_shares(sides: Sides, best: IndexArray) -> dict[str, FloatArray]:
 
 
 def _make_rows(
-    audience: Audience,
-    catalog: Catalog,
-    chosen: IndexArray,
+    users: list[str],
+    items: pl.Series,
     best: IndexArray,
     scores: FloatArray,
     shares: dict[str, FloatArray],
     reason: str,
 ) -> pl.DataFrame:
     n, k = best.shape
-    user_ids = pl.Series(audience.user_ids, dtype=pl.String).gather(np.repeat(chosen, k))
+    user_ids = pl.Series(users, dtype=pl.String).gather(np.repeat(np.arange(n), k))
     columns = {
         USER_ID: user_ids,
         "rank": np.tile(np.arange(1, k + 1, dtype=np.int32), n),
@@ -136,7 +188,7 @@ def _make_rows(
         values = pl.Series(shares[kind].reshape(-1)) if kind in shares else pl.lit(None, dtype=pl.Float32)
         table = table.with_columns(values.alias(f"share_{kind}"))
     table = table.filter(pl.col("item_index") >= 0)
-    item_ids = catalog.items[ITEM_ID].gather(table["item_index"])
+    item_ids = items.gather(table["item_index"])
     return table.with_columns(item_ids.alias(ITEM_ID), pl.lit(reason).alias("reason"))
 
 
