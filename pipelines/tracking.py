@@ -27,6 +27,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.tracking import MlflowClient
 from mlflow.types import Schema, TensorSpec
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from illmrec.errors import ModelError
 from pipelines.lock import hold_lock
@@ -79,11 +80,11 @@ class Tracker:
         # It warns about a missing pip, which it needs only to describe environments.
         logging.getLogger("mlflow").setLevel(logging.ERROR)
         self._root = root
-        configured = os.environ.get("MLFLOW_TRACKING_URI")
+        configured = os.environ.get("MLFLOW_TRACKING_URI")  # CI systems set it to nothing where they hold no secret
         self.uri = configured or f"sqlite:///{(root / 'mlflow.db').absolute()}"
         mlflow.set_tracking_uri(self.uri)
         mlflow.set_registry_uri(self.uri)
-        if configured is None:
+        if not configured:
             # MLflow leaves the address in the environment, where the next project of this process would find it.
             os.environ.pop("MLFLOW_TRACKING_URI", None)
         # Opening a store sets up its database the first time; two processes doing so at once break it.
@@ -312,6 +313,10 @@ class TrackedRun:
             self._client.log_param(self.run_id, key, value)
         for key, value in tags.items():
             self._client.set_tag(self.run_id, key, value)
+
+    def note(self, text: str) -> None:
+        """Say on the run's page what came of it."""
+        self._client.set_tag(self.run_id, MLFLOW_RUN_NOTE, text)
 
     def attach(self, path: Path, folder: str | None = None) -> None:
         """Keep a file as an artifact."""

@@ -85,6 +85,7 @@ def register(context: Context) -> dict[str, Any]:
                 run.attach(path, "cards")
         for path in sorted(layout.evaluation.glob("*.csv")):
             run.attach(path, "evaluation")
+        run.note(f"Version {released.version} of {name}.\n\n{package.description}")
     tracker.describe_model(name, describe_model(layout.dataset))
     move_alias(layout.alias_log, tracker, released, CHALLENGER, action="register", why="registered")
     run.finish()

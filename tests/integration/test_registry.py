@@ -48,6 +48,9 @@ def test_a_version_says_what_it_is(project: Project, tmp_path: Path) -> None:
     assert "synthetic data `shop`" in lines[0]
     assert f"{printed['evaluate']['illmrec/full/ndcg@10']:.4f} [" in lines[1]
     assert lines[2].startswith("data gate passed")
+    note = tracker.client.get_run(version.run_id).data.tags["mlflow.note.content"]
+    assert f"of {NAME}." in note
+    assert lines[0] in note
     folder = tracker.download(version, tmp_path / "files") / "extra_files"
     model_card = (folder / "model_card.md").read_text()
     for said in (

@@ -6,6 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from pipelines.tracking import Tracker
+
 ROOT = Path(__file__).parents[2]
 
 CODE = "import sys; from pathlib import Path; from pipelines.tracking import Tracker\n"
@@ -18,3 +22,18 @@ def test_processes_that_start_together_share_one_new_database(tmp_path: Path) ->
     outputs = [process.communicate(timeout=240) for process in started]
     assert [process.returncode for process in started] == [0, 0, 0], outputs
     assert len({output for output, _ in outputs}) == 1
+
+
+@pytest.mark.parametrize("address", [None, ""])
+def test_two_projects_of_a_process_have_a_store_each(
+    address: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if address is None:
+        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    else:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    stores = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        stores.append(Tracker(tmp_path / name).uri)
+    assert stores == [f"sqlite:///{tmp_path / name / 'mlflow.db'}" for name in ("one", "two")]
