@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -76,6 +77,9 @@ def merge(first: Schema | None, second: Schema | None) -> Schema | None:
     """Return a schema that both fit: keys of one alone are optional."""
     if first is None or second is None:
         return first or second
+    if any(_is_empty_map(one) for one in (first, second)):
+        filled = second if _is_empty_map(first) else first
+        return filled | {"optional": sorted(filled["keys"])} if "keys" in filled else filled
     kinds = {*first["type"], *second["type"]}
     merged: Schema = {"type": sorted(kinds - ({"integer"} if "number" in kinds else set()))}
     if "keys" in first or "keys" in second:
@@ -86,6 +90,10 @@ def merge(first: Schema | None, second: Schema | None) -> Schema | None:
     if "each" in first or "each" in second:
         merged["each"] = merge(first.get("each"), second.get("each"))
     return merged
+
+
+def _is_empty_map(schema: Schema) -> bool:
+    return schema["type"] == ["map"] and schema.get("each") is None
 
 
 def find_faults(value: Any, schema: Schema | None, where: str = "output") -> list[str]:
@@ -124,6 +132,17 @@ def check_output(command: str, text: str) -> list[str]:
     """Return in what way a command's output differs from its schema."""
     schema = read_schemas().get(command)
     return [fault for value in read_output(text) for fault in find_faults(value, schema, command)]
+
+
+def compare_output(arguments: Sequence[str], text: str) -> None:
+    """Compare what a command line printed with its schema, or take it over where that was asked for."""
+    name = name_command(arguments)
+    if name is None or not text:
+        return
+    if os.environ.get("ILLMREC_WRITE_GOLDEN"):
+        record_output(name, text)
+    faults = check_output(name, text)
+    assert not faults, f"{faults}; if it is meant, see tests/golden_schemas.py"
 
 
 def record_output(command: str, text: str) -> None:

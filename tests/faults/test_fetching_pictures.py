@@ -33,6 +33,7 @@ from illmrec.fetching.urls import Policy
 from pipelines import cli
 from pipelines.params import STAGES
 from tests.faulty_server import FaultyServer, answer, in_turn, redirect, reset_after, run_server, serve
+from tests.golden_schemas import compare_output
 
 LOCAL = Policy(allow_http=True, private_hosts=frozenset({"127.0.0.1"}))
 NOTHING_TO_DO = 6
@@ -234,6 +235,7 @@ def run_command(arguments: list[str], capsys: pytest.CaptureFixture[str], monkey
     except SystemExit as stop:
         code = stop.code
     printed = capsys.readouterr()
+    compare_output(arguments, printed.out)
     return code, printed.out, printed.err
 
 

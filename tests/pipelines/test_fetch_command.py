@@ -16,6 +16,7 @@ import pytest
 
 from pipelines import cli
 from tests.faulty_server import FaultyServer, answer, run_server, serve
+from tests.golden_schemas import compare_output
 
 USAGE, DATA, NOTHING_TO_DO = 2, 3, 6
 REVIEWS = gzip.compress(b'{"reviewerID": "A", "asin": "B", "unixReviewTime": 1}\n')
@@ -46,6 +47,7 @@ def fetch(server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
             code = stop.code
         printed = capsys.readouterr()
         assert "Traceback" not in printed.err
+        compare_output(sys.argv[1:], printed.out)
         return Result(code, printed.out, printed.err)
 
     monkeypatch.delenv("KAGGLE_USERNAME", raising=False)
