@@ -54,7 +54,7 @@ def compare(
     pairs: int,
     max_abs_diff: float | None = None,
     per: int = 1,
-    clock: Clock = time.process_time,
+    clock: Clock | None = None,
     warm: bool = True,
 ) -> Row:
     """Run both in turn, the reference first, and return their row.
@@ -66,10 +66,11 @@ def compare(
         pairs: how often; each also runs once before, for its memory alone, unless ``warm`` is false.
         max_abs_diff: largest difference of their results.
         per: seconds are divided by this number.
-        clock: tells seconds.
+        clock: tells seconds; those of the processor when not given.
         warm: whether to run each once before; without it, runs of minutes are neither warmed up nor done twice, and
             memory is that of the last pair.
     """
+    clock = clock or time.process_time
     if warm:
         peaks = (measure_peak_mb(reference), measure_peak_mb(ours))
         times = [(_time(reference, clock), _time(ours, clock)) for _ in range(pairs)]

@@ -153,7 +153,7 @@ LEARNING = {
         "epochs: 15, batch_size: 8, checkpoint_steps: 500, validate_every: 5, learning_rate: 0.003, "
         "retrieval_loss: cross_entropy, retrieval_scores: sum"
     ),
-    "promote: {popularity_margin: null}": "promote: {margin: 0.02}",
+    "promote: {popularity_margin: null, ": "promote: {margin: 0.02, ",
 }
 """Changes of the parameters with which sixty users are enough to learn something."""
 
