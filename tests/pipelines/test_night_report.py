@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from pipelines.cli import cli
 from pipelines.params import STAGES
 from pipelines.report.charts import draw_columns
 from pipelines.report.night.figures import compare_nights, measure_night
+from tests.html_page import Page
 
 PAYLOADS = [
     "<script>alert(1)</script>", "</title><script>alert(2)</script>", "</style><script>alert(3)</script>",
@@ -46,24 +46,6 @@ ALLOWED = {
     *("ol", "li", "details", "summary", "figure", "figcaption", "table", "thead", "tbody", "tr", "th", "td"),
     *("svg", "rect", "line", "text"),
 }
-
-
-class Page(HTMLParser):
-    def __init__(self, source: str) -> None:
-        super().__init__()
-        self.source, self.texts = source, list[str]()
-        self.elements: list[tuple[str, dict[str, str]]] = []
-        self.feed(source)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, {name: value or "" for name, value in attrs}))
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.texts).split())
 
 
 def make_rows(lists: dict[str, list[str]], reason: str = "model", model: str = "m/2") -> pl.DataFrame:
@@ -141,7 +123,7 @@ def run(root: Path, day: str = TODAY) -> tuple[dict[str, Any], Page]:
 
 
 def cut(page: Page, start: str) -> str:
-    return Page(page.source.split(f'id="{start}"')[1].split("</section>")[0]).text
+    return Page(page.source.split(f'id="{start}"')[1].split("</section>")[0]).words
 
 
 def test_thirty_payloads_none_live(root: Path) -> None:
@@ -153,7 +135,7 @@ def test_thirty_payloads_none_live(root: Path) -> None:
     for tag, attributes in page.elements:
         assert attributes.get("src", "data:image/jpeg;base64,").startswith("data:image/jpeg;base64,"), tag
         assert attributes.get("href", "#").startswith("#"), tag
-    assert [payload for payload in PAYLOADS if payload in page.text] == PAYLOADS
+    assert [payload for payload in PAYLOADS if payload in page.words] == PAYLOADS
     assert "default-src 'none'; img-src data:; style-src 'sha256-" in page.source.split("<title>")[0].replace(
         "&#39;", "'"
     )
@@ -221,7 +203,7 @@ def test_the_first_night_is_compared_with_nothing(root: Path) -> None:
     facts, page = run(root, YESTERDAY)
     assert facts["compared_with"] is None
     assert facts["published"] is False
-    assert "Readers are not pointed to this run" in page.text
+    assert "Readers are not pointed to this run" in page.words
     assert "There is no earlier night to compare with" in cut(page, "change")
 
 

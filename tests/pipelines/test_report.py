@@ -8,7 +8,6 @@ import io
 import json
 import re
 import shutil
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from illmrec.scoring.output import RECOMMENDATIONS, write_run
 from pipelines.cli import cli
 from pipelines.lock import hold_lock
 from pipelines.params import STAGES
+from tests.html_page import Page
 
 USERS, ITEMS, LOST, WITHOUT_PICTURE = 8, 30, 3, 5
 PAYLOADS = [
@@ -59,27 +59,6 @@ USER_IDS = [f"u{number}" for number in range(USERS)]
 MINUS = "\N{MINUS SIGN}"
 PAIRS = ["illmrec-sasrec", "illmrec-popularity", "sasrec-popularity"]
 METRICS = ["hit@5", "hit@10", "hit@20", "ndcg@5", "ndcg@10", "ndcg@20", "mrr"]
-
-
-class Page(HTMLParser):
-    """Elements and texts of a page as a browser would tell them apart."""
-
-    def __init__(self, source: str) -> None:
-        super().__init__()
-        self.source = source
-        self.elements: list[tuple[str, dict[str, str]]] = []
-        self.texts: list[str] = []
-        self.feed(source)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, {name: value or "" for name, value in attrs}))
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join("".join(self.texts).split())
 
 
 @pytest.fixture
