@@ -39,7 +39,9 @@ def command(ctx: click.Context, wanted: tuple[str, ...], as_json: bool) -> None:
     layouts = [Layout(root, name) for name in wanted or known]
     place = layouts[0].results
     with hold_lock(layouts[0].lock("results")):
-        chapters = [gather_chapter(layout) for layout in layouts]
+        # A data set of the parameters that was never prepared has nothing to show, unless it is asked for by name.
+        shown = [layout for layout in layouts if wanted or layout.prepared.is_dir()]
+        chapters = [gather_chapter(layout) for layout in shown]
         page = render_page(chapters, datetime.datetime.now(datetime.UTC)).encode()
         atomic.sweep_partial(place.parent, place.name)
         with atomic.write_file(place) as file:

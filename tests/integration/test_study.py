@@ -182,6 +182,16 @@ def test_the_page_shows_what_was_run_and_loads_nothing(root: Path) -> None:
     assert "illmrec study training-variants" in result.exception.hint
 
 
+def test_a_data_set_that_was_never_prepared_is_left_out_of_the_page(root: Path) -> None:
+    params = yaml.safe_load((root / "params.yaml").read_text())
+    params["datasets"]["later"] = params["datasets"]["shop"]
+    (root / "params.yaml").write_text(yaml.safe_dump(params))
+    page = run_results(root)
+    assert 'id="shop"' in page
+    assert 'id="later"' not in page
+    assert "prepare --dataset later" in str(invoke(root, "results", "--dataset", "later").exception.hint)
+
+
 def test_titles_cannot_break_out_of_the_page(root: Path) -> None:
     run_study(root, "training-variants", "--only", "as-set")
     path = root / "artifacts/shop/studies/training-variants/results.json"
