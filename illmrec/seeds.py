@@ -27,27 +27,27 @@ def derive_seed(*parts: int | str) -> int:
 def derive_seed_of_each(names: Iterable[str], *parts: int | str) -> Numbers:
     """Return ``uint64 [n]``: for each name a number that depends on it and ``parts`` alone, on every machine.
 
-    Not :func:`derive_seed`, whose digests take a microsecond each: names are read as 8-byte words, and each word is
-    mixed into the numbers of all names of one length at once. Well spread, but no guard against names made to collide.
+    Not a digest of each, as in :func:`derive_seed`: names are read as 8-byte words, and each word is mixed into the
+    numbers of all names of one length at once. Well spread, but no guard against names made to collide.
     """
     encoded = [name.encode() for name in names]
     lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
     starts = np.cumsum(lengths) - lengths
     text = np.frombuffer(b"".join(encoded), np.uint8)
-    seeds = np.empty(len(encoded), np.uint64)
-    order = np.argsort(lengths, kind="stable")
-    ends = np.flatnonzero(np.diff(lengths[order])) + 1
-    for group in np.split(order, ends):
-        for rows in np.split(group, range(_NAMES, len(group), _NAMES)):
-            seeds[rows] = _mix_names(text, starts[rows], int(lengths[rows[0]]) if rows.size else 0, derive_seed(*parts))
+    seeds = np.full(len(encoded), derive_seed(*parts), np.uint64)
+    for length in np.flatnonzero(np.bincount(lengths)).tolist():
+        group = np.flatnonzero(lengths == length)
+        for first in range(0, len(group), _NAMES):
+            rows = group[first : first + _NAMES]
+            seeds[rows] = _mix_names(text, starts[rows], length, seeds[rows])
     return seeds
 
 
-def _mix_names(text: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], length: int, seed: int) -> Numbers:
-    """Return the numbers of the names of ``length`` bytes that begin at ``starts``."""
+def _mix_names(text: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], length: int, seeds: Numbers) -> Numbers:
+    """Return the numbers of the names of ``length`` bytes that begin at ``starts``, from a seed for each."""
     padded = np.zeros((len(starts), -(-length // _WORD) * _WORD), np.uint8)
     padded[:, :length] = text[starts[:, None] + np.arange(length)]
-    numbers = spread_bits(np.full(len(starts), np.uint64(seed) ^ np.uint64(length)))
+    numbers = spread_bits(seeds ^ np.uint64(length))
     for word in padded.view("<u8").T:
         numbers = spread_bits((numbers ^ word) + _ODD)
     return numbers

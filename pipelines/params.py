@@ -224,7 +224,7 @@ def validate_section(
             close = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
             hint = f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(known)}."
             raise ParameterError(f"unknown parameter {key!r} in {name}.", path=path, hint=hint) from None
-        reference = f"docs/parameters.md has every key of `{kind_name(kind)}`, its type and its range."
+        reference = f"docs/parameters.md has every key of `{_name_kind(kind)}`, its type and its range."
         hint = "YAML reads 1e-3 as text; write 1.0e-3." if _looks_like_number(first["input"]) else reference
         if not key:  # keys contradict each other
             raise ParameterError(
@@ -235,7 +235,7 @@ def validate_section(
         raise ParameterError(f"{name}.{key} is {first['input']!r}: {first['msg']}.", path=path, hint=hint) from None
 
 
-def kind_name(kind: type[config.Section]) -> str:
+def _name_kind(kind: type[config.Section]) -> str:
     """Return the name of a section's class as the file has it; of an inner one, the class's own."""
     return next((name for name, section in SECTIONS.items() if section is kind), kind.__name__)
 

@@ -7,10 +7,8 @@ from typing import Any, get_args
 from illmrec.config import EvaluateConfig, RivalName, RivalsConfig
 from pipelines.studies.cases import Case
 from pipelines.studies.plots import bars
-from pipelines.studies.rivals.comparison import compare_rivals
+from pipelines.studies.rivals.comparison import METRICS, compare_rivals
 from pipelines.studies.study import Bench, Row, Study
-
-METRICS = ("hit@5", "hit@10", "ndcg@5", "ndcg@10", "mrr")
 
 
 def measure(bench: Bench) -> list[Row]:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from benchmarks import raw_files
 from benchmarks.plain_prepare import prepare_plainly, read_plainly, split_plainly, write_plainly
@@ -140,6 +142,21 @@ def test_plain_texts_are_the_same() -> None:
     trimmed = remove_boilerplate(cleaned, min_share=0.02, min_words=4)
     assert trimmed.changed == 6
     assert remove_boilerplate_plainly(cleaned) == trimmed.texts
+
+
+WORDS = ["we", "Ship", "now", "day", "a_b", "x-y", "\u00e9", "No", "\u9001", "\u3002", "!", "?", ".", "on."]
+
+
+SENTENCES = st.lists(st.sampled_from(WORDS), min_size=3, max_size=9).map(" ".join)
+
+
+@given(st.lists(SENTENCES, min_size=1, max_size=4), st.data())
+def test_plain_boilerplate_is_the_same_in_any_texts(sentences: list[str], data: st.DataObject) -> None:
+    # Few sentences and a number make many texts, enough of which open or close alike.
+    parts = st.lists(st.sampled_from([*sentences, "1.", "2 3"]), max_size=4)
+    drawn = data.draw(st.lists(parts, min_size=8, max_size=30))
+    texts = [clean_text(" ".join(chosen)) for chosen in drawn]
+    assert remove_boilerplate_plainly(texts) == remove_boilerplate(texts, min_share=0.02, min_words=4).texts
 
 
 def test_generated_files_are_the_same_for_the_same_seed(tmp_path: Path) -> None:
