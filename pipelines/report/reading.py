@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from illmrec.errors import DataError
+from pipelines.artifacts import read_object
 
 
 @dataclass(frozen=True)
@@ -71,18 +71,10 @@ def read_facts(path: Path, remedy: str) -> Facts:
     """Read a JSON object.
 
     Raises:
-        DataError: when the file is missing, is not JSON or holds something other than an object.
+        MissingArtifactError: when the file is missing.
+        DataError: when it is not JSON or holds something other than an object.
     """
-    facts = Facts(path, {}, remedy)
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise facts.refuse("the file is missing") from None
-    except (OSError, ValueError) as error:
-        raise facts.refuse(f"is not readable as JSON: {error}") from None
-    if not isinstance(values, dict):
-        raise facts.refuse(f"holds {type(values).__name__}, expected an object")
-    return Facts(path, values, remedy)
+    return Facts(path, read_object(path, remedy.removeprefix("illmrec ")), remedy)
 
 
 def scan_table(path: Path, columns: tuple[str, ...], remedy: str) -> pl.LazyFrame:
