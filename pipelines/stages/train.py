@@ -197,9 +197,6 @@ def identify_run(layout: Layout, settings: dict[str, Any], start: Start | None =
     """
     from pipelines.assembly import MAKERS, list_feature_types
 
-    summaries = layout.summaries / "summaries.parquet"
-    if settings["representation"] == "summary":
-        require(summaries, f"summarize --dataset {layout.dataset}")
     files = [
         require(layout.split / "sequences.parquet", f"split --dataset {layout.dataset}"),
         require(layout.encoders / "encoders.json", f"encoders --dataset {layout.dataset}"),
@@ -208,8 +205,9 @@ def identify_run(layout: Layout, settings: dict[str, Any], start: Start | None =
             require(layout.features(kind) / "values.npy", f"{MAKERS[kind]} --dataset {layout.dataset}")
             for kind in list_feature_types(settings)
         ),
-        *([summaries] if settings["representation"] == "summary" else []),
     ]
+    if settings["representation"] == "summary":
+        files.append(require(layout.summaries / "summaries.parquet", f"summarize --dataset {layout.dataset}"))
     facts: dict[str, Any] = {"settings": settings, "files": [atomic.digest_file(path) for path in files]}
     if start is not None:
         facts["start"] = [start.tensors_sha256, start.left_out]
