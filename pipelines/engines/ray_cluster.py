@@ -22,6 +22,10 @@ LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 """Ray replaces 127.0.0.1 by the machine's outer address and listens on all interfaces, unless it is told, by a setting
 meant for other systems, that this machine forms no clusters. It must be set before Ray is imported."""
 
+NO_SUCCESSOR = {"RAY_ENABLE_AUTO_CONNECT": "0"}
+"""Ray Data's threads may outlive their cluster. By default their next call starts another one, which nobody stops; when
+it breaks down, Ray ends this process a minute later. It must be set before Ray is imported."""
+
 OBJECT_STORE_BYTES = 256 << 20
 """Shared memory of a private cluster: a few batches of vectors are under way at a time."""
 
@@ -53,15 +57,30 @@ def connect_ray(cpus: int) -> Iterator[Any]:
     """
     with contextlib.ExitStack() as stack:
         stack.enter_context(_set_environment(QUIET))
+        os.environ.update(NO_SUCCESSOR)
         settings: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
         if not os.environ.get("RAY_ADDRESS"):
             settings |= stack.enter_context(_prepare_private_cluster(cpus))
         ray = import_ray()
         ray.init(**settings)
         stack.callback(ray.shutdown)
-        logging.getLogger("ray.data").setLevel(logging.ERROR)
+        # A thread that outlives the cluster logs that it does; errors of the work itself are raised.
+        logging.getLogger("ray.data").setLevel(logging.CRITICAL)
         ray.data.DataContext.get_current().enable_progress_bars = False
         yield ray
+
+
+@contextlib.contextmanager
+def iterate_rows(dataset: Any) -> Iterator[Iterator[dict[str, Any]]]:
+    """Yield an iterator over a Ray data set's rows whose threads are gone when the block ends, however it ends.
+
+    Args:
+        dataset: a ``ray.data.Dataset``; it runs while its rows are taken.
+    """
+    rows = iter(dataset.iter_rows())
+    # An error's traceback would keep the iterator, and with it its threads, past the end of the cluster.
+    with contextlib.closing(rows):
+        yield rows
 
 
 @contextlib.contextmanager

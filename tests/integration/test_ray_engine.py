@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 import illmrec
+from illmrec.errors import ModelError
 from tests.integration.conftest import run_ok
 from tests.pipelines.test_embed import ITEMS, PARAMS, draw, read_values, write_catalog
 
@@ -67,6 +68,25 @@ def _is_loopback(text: str) -> bool:
     address = ipaddress.ip_address(text)
     mapped = getattr(address, "ipv4_mapped", None)
     return (mapped or address).is_loopback
+
+
+def test_after_a_cluster_no_call_to_ray_starts_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipelines.engines.ray_parts import map_parts
+
+    class Refusing:  # in here, so that it travels to an actor as it is
+        def start(self) -> Any:
+            raise ModelError("no such encoder", hint="")
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(ModelError, match="no such encoder") as held:
+        list(map_parts(Refusing(), [b"1", b"2", b"3"], 2))
+    assert held.traceback, "the error keeps what was under way"
+    import ray
+
+    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("StreamingExecutor")]
+    with pytest.raises(ray.exceptions.RaySystemError, match=r"ray\.init"):
+        ray.put(1)
+    assert not ray.is_initialized()
 
 
 def forget(root: Path) -> None:
