@@ -23,17 +23,22 @@ from pipelines.studies.study import Row, Study
 @click.option(
     "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Key of section train to change in all cases."
 )
-def command(name: str, dataset: str, as_json: bool, only: str, changes: tuple[str, ...]) -> None:
+@click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Trainings of every case.")
+def command(name: str, dataset: str, as_json: bool, only: str, changes: tuple[str, ...], seeds: int) -> None:
     r"""Compare variants of a data set: each is trained and ranked on the full catalog, with intervals over users.
 
     Stages up to train-cf must have run. Every case is kept and shared between studies, so a study that was stopped goes
     on, and one whose parameters have not changed ends at once. Results lie in artifacts/DATASET/studies/NAME as
     results.json, results.csv and plot.svg. Nothing is registered, and the data set's own model stays as it is.
 
+    With --seeds, figures are means over trainings from the seed of section train on, and the table has their standard
+    deviation. Studies that take one model apart train it once and say so.
+
     \b
     Example:
       illmrec study overall --dataset amazon
       illmrec study training-variants --dataset amazon --only catalog --set epochs=2
+      illmrec study overall --dataset amazon --only 'image$|description$' --seeds 3
     """
     from pipelines.studies.plots import render_svg
     from pipelines.studies.study import Bench
@@ -41,11 +46,15 @@ def command(name: str, dataset: str, as_json: bool, only: str, changes: tuple[st
     context = open_context(dataset, as_json)
     extra = dict(_read_change(change) for change in changes)
     study, folder = load_study(name), context.layout.study(name)
+    if seeds > 1 and not study.seeded:
+        click.echo(f"{name}: one seed; --seeds is for studies whose rows are trainings of section train.", err=True)
+        seeds = 1
     with hold_lock(context.layout.lock(f"study-{name}")):
         atomic.sweep_partial(folder.parent, name)
-        rows = study.measure(Bench(context, extra, only))
+        rows = study.measure(Bench(context, extra, only, seeds))
         facts = {"study": name, "title": study.title, "question": study.question, "paper": study.paper,
-                 "dataset": dataset, "set": extra, "only": only, "shown": list(study.shown), "rows": rows}  # fmt: skip
+                 "dataset": dataset, "set": extra, "only": only, "seeds": seeds, "shown": list(study.shown),
+                 "rows": rows}  # fmt: skip
         table = pl.from_dicts(rows, infer_schema_length=None)
         with atomic.write_folder(folder) as partial:
             atomic.write_json(partial / "results.json", facts)

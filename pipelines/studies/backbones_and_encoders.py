@@ -49,4 +49,5 @@ STUDY = Study(
     measure=measure,
     shown=("models", "backbone", "image", *METRIC_COLUMNS, "seconds"),
     draw=bars("models", "ndcg@10", "NDCG@10, full catalog"),
+    seeded=False,
 )

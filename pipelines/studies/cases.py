@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,6 +76,11 @@ class Found:
         """Return ``float64 [c]`` per protocol: the test targets' ranks."""
         table = pl.read_parquet(self.layout.evaluation / "ranks.parquet")
         return {protocol: table[protocol].to_numpy() for protocol in PROTOCOL_PREFIX}
+
+    def owners(self) -> npt.NDArray[np.int64]:
+        """Return ``int64 [c]``: whose target each of :meth:`ranks` is."""
+        table = pl.read_parquet(self.layout.evaluation / "ranks.parquet", columns=[USER_INDEX])
+        return table[USER_INDEX].cast(pl.Int64).to_numpy()
 
 
 @dataclass(frozen=True)
@@ -237,18 +242,39 @@ def rank_scorer(layout: Layout, scorer: Any, evaluation: EvaluateConfig, *, keep
         atomic.write_parquet(layout.evaluation / "ranks.parquet", table.cast({USER_INDEX: pl.Int32}))
     facts: dict[str, float] = {}
     for protocol, prefix in PROTOCOL_PREFIX.items():
-        found = summarise(ranks[protocol], cases.owners, evaluation)
+        found = summarise([ranks[protocol]], cases.owners, evaluation)
         facts |= {f"{prefix}{name}": value for name, value in found.items()}
     return facts
 
 
+def join_seeds(found: Sequence[Found], evaluation: EvaluateConfig) -> dict[str, Any]:
+    """Return one row for the trainings of a case with different seeds.
+
+    Metrics are means over seeds. Their intervals are of each user's mean over the seeds: how far a figure depends on
+    who the users are. ``.sd``, the standard deviation between seeds, is how far it depends on the seed. ``run`` names
+    every training.
+    """
+    import numpy as np
+
+    rows, ranks = [each.row for each in found], [each.ranks() for each in found]
+    row: dict[str, Any] = dict(rows[0])
+    for protocol, prefix in PROTOCOL_PREFIX.items():
+        joined = summarise([each[protocol] for each in ranks], found[0].owners(), evaluation)
+        row |= {f"{prefix}{name}": value for name, value in joined.items()}
+        row |= {f"{prefix}{name}.sd": float(np.std([each[prefix + name] for each in rows], ddof=1)) for name in METRICS}
+    for name in ("validation_ndcg@10", "best_epoch"):
+        row[name] = float(np.mean([each[name] for each in rows]))
+    row["seconds"] = sum(each["seconds"] for each in rows)
+    return row | {"seeds": len(rows), "run": " ".join(each["run"] for each in rows)}
+
+
 def summarise(
-    ranks: npt.NDArray[np.float64], owners: npt.NDArray[np.int64], evaluation: EvaluateConfig
+    ranks: Sequence[npt.NDArray[np.float64]], owners: npt.NDArray[np.int64], evaluation: EvaluateConfig
 ) -> dict[str, float]:
-    """Return :data:`METRICS`, means over targets, with the ends of their intervals over users.
+    """Return :data:`METRICS`, means over targets and trainings, with the ends of their intervals over users.
 
     Args:
-        ranks: ``float64 [c]``, at least one.
+        ranks: ``float64 [c]`` per training, at least one.
         owners: ``int64 [c]``: whose target each is.
         evaluation: confidence, resamples and their seed.
     """
@@ -259,10 +285,10 @@ def summarise(
     from illmrec.evaluation.summary import Resampling, estimate_ratios
 
     how = Resampling(evaluation.bootstrap_samples, evaluation.confidence, evaluation.permutations, evaluation.seed)
-    metrics = compute_metrics(ranks, (5, 10))
+    metrics = [compute_metrics(each, (5, 10)) for each in ranks]
     _, users = np.unique(owners, return_inverse=True)
     count = np.bincount(users).astype(np.float64)
-    above = [np.bincount(users, metrics[name]) for name in METRICS]
+    above = [np.mean([np.bincount(users, each[name]) for each in metrics], axis=0) for name in METRICS]
     facts: dict[str, float] = {}
     for name, estimate in zip(METRICS, estimate_ratios(above, [count] * len(METRICS), how), strict=True):
         facts |= flatten_estimate(name, estimate)

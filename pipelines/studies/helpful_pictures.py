@@ -72,4 +72,5 @@ STUDY = Study(
     measure=measure,
     shown=("level", "name", "users", "gain", "gain.low", "gain.high"),
     draw=bars("name", "gain", "change of NDCG@10 by pictures", colour="level"),
+    seeded=False,
 )

@@ -28,8 +28,10 @@ METRIC_COLUMNS = (
     "ndcg@10",
     "ndcg@10.low",
     "ndcg@10.high",
+    "ndcg@10.sd",
     "sampled/hit@5",
     "sampled/ndcg@5",
+    "seeds",
 )
 
 

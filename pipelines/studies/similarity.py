@@ -68,4 +68,5 @@ STUDY = Study(
     measure=measure,
     shown=("pairs", "left", "right", "share", "mean", "auc"),
     draw=histograms("left", "share", "pairs", "cosine of picture and description"),
+    seeded=False,
 )

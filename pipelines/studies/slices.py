@@ -35,7 +35,7 @@ def measure_groups(bench: Bench, kind: str) -> list[Row]:
             about = {"group": part.name, "targets": int(part.members.sum()), "features": found.case.name}
             about |= {"what": f"{part.name}: {found.case.name}", "run": found.facts["run"]}
             ranks, owners = found.ranks()["full"][part.members], material.cases.owners[part.members]
-            rows.append(about | summarise(ranks, owners, evaluation))
+            rows.append(about | summarise([ranks], owners, evaluation))
     return rows
 
 
@@ -47,6 +47,7 @@ POPULARITY = Study(
     measure=functools.partial(measure_groups, kind="target's popularity"),
     shown=SHOWN,
     draw=bars("what", "ndcg@10", "NDCG@10, full catalog", colour="features"),
+    seeded=False,
 )
 
 LENGTH = Study(
@@ -57,6 +58,7 @@ LENGTH = Study(
     measure=functools.partial(measure_groups, kind="history length"),
     shown=SHOWN,
     draw=bars("what", "ndcg@10", "NDCG@10, full catalog", colour="features"),
+    seeded=False,
 )
 
 UNSEEN = Study(
@@ -67,4 +69,5 @@ UNSEEN = Study(
     measure=functools.partial(measure_groups, kind="target in training"),
     shown=SHOWN,
     draw=bars("what", "hit@10", "Hit@10, full catalog", colour="features"),
+    seeded=False,
 )

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from illmrec.config import EvaluateConfig, TrainConfig
 from illmrec.errors import ParameterError
 from pipelines.context import Context
 from pipelines.layout import Layout
-from pipelines.studies.cases import Case, Found, run_case
+from pipelines.studies.cases import Case, Found, join_seeds, run_case
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,12 +28,14 @@ class Bench:
         context: the data set.
         extra: keys of section ``train`` that every case changes.
         only: pattern of the cases' names, matched from their beginning; empty for all.
+        seeds: trainings of each case in :meth:`rows`, from the seed of section ``train`` on.
     """
 
-    def __init__(self, context: Context, extra: Mapping[str, Any], only: str = "") -> None:
+    def __init__(self, context: Context, extra: Mapping[str, Any], only: str = "", seeds: int = 1) -> None:
         self.context = context
         self.extra = extra
         self._only = only
+        self._seeds = seeds
 
     @property
     def layout(self) -> Layout:
@@ -55,13 +58,29 @@ class Bench:
         return chosen
 
     def run(self, cases: Iterable[Case]) -> list[Found]:
-        """Run the wanted cases one after the other; those that are there are not run again."""
+        """Run the wanted cases one after the other, with one seed; those that are there are not run again."""
         chosen = self.choose(cases)
-        found = []
-        for number, case in enumerate(chosen, start=1):
-            click.echo(f"case {number} of {len(chosen)}: {case.name}", err=True)
-            found.append(run_case(self.context, case, self.extra))
-        return found
+        return [self._run(case, f"{number} of {len(chosen)}") for number, case in enumerate(chosen, start=1)]
+
+    def rows(self, cases: Iterable[Case]) -> list[Row]:
+        """Run the wanted cases with every seed; return a row per case.
+
+        All cases are run with the first seed, then with the next, so that what a stopped study has found compares.
+        """
+        if self._seeds == 1:
+            return [found.row for found in self.run(cases)]
+        chosen = self.choose(cases)
+        first = int(self.extra.get("seed", self.context.section(TrainConfig).seed))
+        found: dict[str, list[Found]] = {case.name: [] for case in chosen}
+        for seed in range(first, first + self._seeds):
+            for number, case in enumerate(chosen, start=1):
+                which = f"{number} of {len(chosen)}, seed {seed}"
+                found[case.name].append(self._run(case, which, {"seed": seed}))
+        return [join_seeds(each, self.context.section(EvaluateConfig)) for each in found.values()]
+
+    def _run(self, case: Case, which: str, extra: Mapping[str, Any] | None = None) -> Found:
+        click.echo(f"case {which}: {case.name}", err=True)
+        return run_case(self.context, case, {**self.extra, **(extra or {})})
 
 
 def tabulate(make_cases: Callable[[], Iterable[Case]]) -> Callable[[Bench], list[Row]]:
@@ -69,7 +88,7 @@ def tabulate(make_cases: Callable[[], Iterable[Case]]) -> Callable[[Bench], list
 
     def measure(bench: Bench) -> list[Row]:
         """Run the cases; return what each of them found."""
-        return [found.row for found in bench.run(make_cases())]
+        return bench.rows(make_cases())
 
     return measure
 
@@ -85,6 +104,7 @@ class Study:
         measure: runs on a bench, returns the table's rows. Rows may lack columns.
         shown: columns shown on the terminal and on the page, in order; the rest is in the files.
         draw: makes the picture of the rows.
+        seeded: whether its cases can be trained with several seeds; it then has them run by :meth:`Bench.rows`.
     """
 
     title: str
@@ -93,3 +113,4 @@ class Study:
     measure: Callable[[Bench], list[Row]]
     shown: tuple[str, ...]
     draw: Callable[[list[Row]], Figure]
+    seeded: bool = True

@@ -16,7 +16,7 @@ def measure(bench: Bench) -> list[Row]:
     summary = require(layout.prepared / "summary.json", f"prepare --dataset {layout.dataset}")
     counts = json.loads(summary.read_text(encoding="utf-8"))
     noise = {name: counts.get(name) for name in ("descriptions_with_boilerplate", "empty_descriptions", "items")}
-    return [found.row | noise for found in bench.run(make_case(name) for name in ("description", "summary", "title"))]
+    return [row | noise for row in bench.rows(make_case(name) for name in ("description", "summary", "title"))]
 
 
 STUDY = Study(

@@ -16,7 +16,7 @@ def measure(bench: Bench) -> list[Row]:
         Case("end-to-end", {"strategy": "both at once"}, {"alignment_epochs": 0}),
         Case("two-stage", {"strategy": "alignment, then retrieval"}, {"alignment_epochs": max(1, epochs // 2)}),
     ]
-    return [found.row for found in bench.run(cases)]
+    return bench.rows(cases)
 
 
 STUDY = Study(

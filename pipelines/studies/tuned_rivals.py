@@ -49,4 +49,5 @@ STUDY = Study(
         "seconds",
     ),
     draw=bars("model", "ndcg@10", "NDCG@10, full catalog"),
+    seeded=False,
 )

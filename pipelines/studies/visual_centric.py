@@ -12,7 +12,7 @@ def measure(bench: Bench) -> list[Row]:
     """Train pictures and attributes; every row carries the catalog's similarity."""
     pairs = compare(bench)
     about = {"similarity_auc": None if pairs is None else pairs.auc}
-    rows = [found.row for found in bench.run(make_case(name) for name in ("image", "attribute"))]
+    rows = bench.rows(make_case(name) for name in ("image", "attribute"))
     return [row | about for row in [*rows, *rank_rivals(bench)]]
 
 

@@ -13,7 +13,9 @@ import polars as pl
 import pytest
 import yaml
 
+from illmrec.config import EvaluateConfig
 from illmrec.errors import ModelError, ParameterError
+from pipelines.studies.cases import summarise
 from pipelines.studies.catalogue import STUDIES, load_study
 from tests.integration.conftest import expect_error, invoke, run_ok
 
@@ -82,6 +84,40 @@ def test_cases_are_kept_until_something_they_depend_on_changes(root: Path) -> No
     assert other[0]["run"] != first[0]["run"]
     change_params(root, "train", seed=3)
     assert run_study(root, "training-variants", *only)[0]["ndcg@10"] != first[0]["ndcg@10"]
+
+
+def test_seeds_are_trainings_of_their_own_and_one_row(root: Path) -> None:
+    only = ("--only", "image$")
+    each = [run_study(root, "overall", *only, "--set", f"seed={seed}")[0] for seed in (5, 6)]
+    joined = run_ok(root, "study", "overall", "--set", "epochs=1", "--set", "seed=5", "--seeds", "2", *only)
+    row = joined["rows"][0]
+    assert joined["seeds"] == row["seeds"] == 2
+    assert row["run"] == f"{each[0]['run']} {each[1]['run']}", "trained once, and every training is named"
+    assert row["seconds"] == pytest.approx(each[0]["seconds"] + each[1]["seconds"])
+    assert each[0]["ndcg@10"] != each[1]["ndcg@10"]
+    for name in ("hit@10", "ndcg@10", "mrr", "sampled/ndcg@5"):
+        first, second = each[0][name], each[1][name]
+        assert row[name] == pytest.approx((first + second) / 2)
+        assert row[f"{name}.sd"] == pytest.approx(abs(first - second) / 2**0.5)
+        assert row[f"{name}.low"] <= row[name] <= row[f"{name}.high"]
+    run_ok(root, "results")
+    assert "means over 2 trainings" in (root / "work/reports/studies.html").read_text()
+
+
+def test_an_interval_over_seeds_is_of_each_users_mean() -> None:
+    ranks = [np.random.default_rng(seed).integers(1, 40, 400).astype(np.float64) for seed in (0, 1, 2)]
+    facts = summarise(ranks, np.arange(400), EvaluateConfig())
+    gains = np.mean([(each <= 10) / np.log2(each + 1) for each in ranks], axis=0)
+    assert facts["ndcg@10"] == pytest.approx(gains.mean())
+    width = 2 * 1.96 * gains.std() / 400**0.5
+    assert facts["ndcg@10.high"] - facts["ndcg@10.low"] == pytest.approx(width, rel=0.1)
+
+
+def test_a_study_of_one_model_trains_it_once(root: Path) -> None:
+    result = invoke(root, "study", "similarity", "--dataset", "shop", "--seeds", "3")
+    assert result.exit_code == 0
+    assert "similarity: one seed" in result.stderr
+    assert json.loads((root / "artifacts/shop/studies/similarity/results.json").read_text())["seeds"] == 1
 
 
 def test_studies_share_the_cases_that_are_the_same(root: Path) -> None:
