@@ -11,6 +11,7 @@ from pipelines.studies.study import Bench, Row, Study, tabulate
 
 REPRESENTATIONS = {
     "image": "I-LLMRec",
+    "image+cf": "I-LLMRec, CF beside the picture in the slot",
     "image+description": "I-LLMRec+",
     "summary": "summary + retrieval (as TRSR)",
     "cf": "CF token + retrieval (as A-LLMRec)",
