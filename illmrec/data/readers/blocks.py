@@ -32,6 +32,8 @@ FREE_BYTES = 32 * 1024 * 1024
 _PIECE = 4 * 1024 * 1024
 _COMPRESSED_PIECE = 256 * 1024
 _GZIP = 31
+_GZIP_MARK = b"\x1f\x8b"
+"""What every gzip member begins with (RFC 1952)."""
 _END, _QUOTE = b"\n", b'"'
 
 
@@ -110,7 +112,9 @@ def _expand(path: Path, source: IO[bytes]) -> Iterator[bytes]:
     while compressed := source.read(_COMPRESSED_PIECE):
         taken += len(compressed)
         while compressed:
-            member = member or isal_zlib.decompressobj(wbits=_GZIP)
+            if member is None:
+                _check_mark(path, compressed, first=given == 0)
+                member = isal_zlib.decompressobj(wbits=_GZIP)
             piece = member.decompress(compressed, _PIECE)
             given += len(piece)
             if given > max(FREE_BYTES, MAX_EXPANSION * taken):
@@ -126,6 +130,16 @@ def _expand(path: Path, source: IO[bytes]) -> Iterator[bytes]:
                 compressed, member = member.unused_data.lstrip(b"\x00"), None  # zeros may pad the end
     if member:
         raise EOFError("the file ends before its end mark")
+
+
+def _check_mark(path: Path, compressed: bytes, *, first: bool) -> None:
+    """Say in plain words that there is no gzip member, as the library does not."""
+    if _GZIP_MARK.startswith(compressed[: len(_GZIP_MARK)]):
+        return
+    if first:
+        hint = "Take the ending off if the file is not compressed; otherwise fetch it again."
+        raise DataError("is not gzip, though its name ends in .gz.", path=path, hint=hint)
+    raise OSError("what follows is not gzip")
 
 
 def _count_lines(content: bytes) -> int:

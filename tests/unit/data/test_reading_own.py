@@ -165,6 +165,20 @@ def test_truncated_gzip_is_refused(tmp_path: Path) -> None:
     assert "fetch" in caught.value.hint
 
 
+def test_what_only_calls_itself_gzip_is_named_so(tmp_path: Path) -> None:
+    path, plain = tmp_path / "interactions.csv.gz", b"user_id,item_id,timestamp\nu,i,1\nu,j,2\n"
+    path.write_bytes(plain)
+    with pytest.raises(DataError, match=r"interactions\.csv\.gz: is not gzip, though its name ends in \.gz") as caught:
+        read_raw("own", tmp_path)
+    assert "Take the ending off" in caught.value.hint
+    path.write_bytes(gzip.compress(plain) + b"\0\0junk")
+    with pytest.raises(DataError, match=r"cannot be read past line 3: what follows is not gzip"):
+        read_raw("own", tmp_path)
+    path.write_bytes(gzip.compress(plain[:30]) + gzip.compress(plain[30:]) + b"\0\0")
+    (tmp_path / "items.csv").write_text("item_id,title\ni,I\nj,J\n")
+    assert len(read_raw("own", tmp_path).interactions) == 2
+
+
 def test_missing_interactions_name_what_is_expected(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"expected interactions\.csv or interactions\.csv\.gz or.*found nothing"):
         read_raw("own", tmp_path)
