@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,7 @@ import yaml
 
 from illmrec.scoring.output import find_latest
 from pipelines.tracking import CHALLENGER, CHAMPION, Tracker
-from tests.dvc_project import ROOT, commit_all, copy_code, dvc, record_as_made
+from tests.dvc_project import ROOT, commit_all, copy_code, dvc, install_environment, record_as_made
 from tests.own_project import copy_project
 from tests.workflow_runner import Job, evaluate, fill, run_job
 
@@ -40,25 +38,12 @@ def checkout(project: tuple[Path, dict[str, Any]], tmp_path_factory: pytest.Temp
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
         shutil.copy(ROOT / name, root)
     shutil.copytree(ROOT / "tools", root / "tools")
-    _install_environment(root)
+    install_environment(root)
     record_as_made(root)
     dvc(root, "remote", "add", "-q", "--default", "storage", str(root.parent / "remote"))
     dvc(root, "push", "-q", "data.dvc")
     commit_all(root)
     return root
-
-
-def _install_environment(root: Path) -> None:
-    """Put this process's environment where `make environment` finds it up to date."""
-    (root / ".venv").mkdir()
-    for entry in Path(sys.prefix).iterdir():
-        if entry.name != ".ready":
-            (root / ".venv" / entry.name).symlink_to(entry)
-    made_from = f"{root.resolve()}\n".encode() + b"".join(
-        (root / name).read_bytes() for name in ("pyproject.toml", "constraints.txt")
-    )
-    digest = subprocess.run(["git", "hash-object", "--stdin"], input=made_from, capture_output=True, check=True)
-    (root / ".venv" / ".ready").write_bytes(digest.stdout)
 
 
 def read(name: str) -> dict[Any, Any]:
