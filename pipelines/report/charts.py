@@ -11,7 +11,7 @@ from pipelines.report.figures import MODELS, Interval, signed
 from pipelines.report.knockouts import KnockoutRow
 from pipelines.report.results import MetricRow
 from pipelines.report.slices import SliceRow
-from pipelines.report.svg import Axis, draw_figure, element, make_axis
+from pipelines.report.svg import Axis, count_decimals, draw_figure, element, make_axis
 
 WIDTH, HEIGHT = 380.0, 230.0
 LEFT, RIGHT, TOP, BOTTOM = 48.0, 12.0, 28.0, 38.0
@@ -199,13 +199,13 @@ def draw_gaps(rows: Sequence[KnockoutRow], label: str) -> Markup:
     pitch, first, left = 22.0, 30.0, 130.0
     height = first + pitch * len(rows) + 30
     ends = [end for row in rows for end in (row.difference.low, row.difference.high)]
-    axis = make_axis(ends, left, WIDTH - RIGHT, zero=True)
+    axis = make_axis(ends, left, WIDTH - 2 * RIGHT, zero=True)
     base = first + pitch * len(rows)
-    parts = []
-    for tick in axis.ticks(3):
+    parts, ticks = [], axis.ticks(3)
+    for tick in ticks:
         x = axis.place(tick)
         parts.append(element("line", x1=x, x2=x, y1=first - 12, y2=base, class_="grid"))
-        parts.append(element("text", signed(tick, 2), x=x, y=base + 16, text_anchor="middle"))
+        parts.append(element("text", signed(tick, count_decimals(ticks)), x=x, y=base + 16, text_anchor="middle"))
     zero = axis.place(0.0)
     parts.append(element("line", x1=zero, x2=zero, y1=first - 12, y2=base, class_="axis"))
     for index, row in enumerate(rows):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipelines.report.reading import Facts
@@ -27,6 +28,12 @@ class Interval:
 def read_interval(metrics: Facts, key: str) -> Interval:
     """Return a metric with its interval; raises DataError where one of the three is missing or no number."""
     return Interval(metrics.number(key), metrics.number(f"{key}.low"), metrics.number(f"{key}.high"))
+
+
+def find_best(models: Mapping[str, Interval]) -> frozenset[str]:
+    """Return the models with the highest value; none where all have the same."""
+    values = {interval.value for interval in models.values()}
+    return frozenset(model for model, interval in models.items() if len(values) > 1 and interval.value == max(values))
 
 
 def signed(value: float, digits: int = 4) -> str:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipelines.report.figures import MODELS, OURS, RIVAL, Interval, read_interval, show_p, signed
+from pipelines.report.figures import MODELS, OURS, RIVAL, Interval, find_best, read_interval, show_p, signed
 from pipelines.report.lists import ListRow, read_lists
 from pipelines.report.paired_tests import PairedTests, read_tests
 from pipelines.report.reading import Facts
@@ -42,9 +42,8 @@ class MetricRow:
 
     @property
     def best(self) -> frozenset[str]:
-        """Models with the highest value; several when they tie."""
-        top = max(interval.value for interval in self.models.values())
-        return frozenset(model for model, interval in self.models.items() if interval.value == top)
+        """Models with the highest value; several when they tie, none when all do."""
+        return find_best(self.models)
 
 
 @dataclass(frozen=True)

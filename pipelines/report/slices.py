@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from illmrec.errors import DataError
-from pipelines.report.figures import MODELS, Interval
+from pipelines.report.figures import MODELS, Interval, find_best
 
 METRIC = "ndcg@10"
 COLUMNS = {"group": pl.String, "slice": pl.String, "model": pl.String, "targets": pl.Int64} | {
@@ -40,9 +40,8 @@ class SliceRow:
 
     @property
     def best(self) -> frozenset[str]:
-        """Models with the highest value; several when they tie."""
-        top = max(interval.value for interval in self.models.values())
-        return frozenset(model for model, interval in self.models.items() if interval.value == top)
+        """Models with the highest value; several when they tie, none when all do."""
+        return find_best(self.models)
 
 
 @dataclass(frozen=True)

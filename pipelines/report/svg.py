@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup, escape
@@ -88,6 +90,12 @@ def log_ticks(low: float, high: float) -> list[float]:
     factors = (1, 2, 5) if len(exponents) <= 4 else (1,)
     ticks = [factor * 10.0**exponent for exponent in exponents for factor in factors]
     return [tick for tick in ticks if low <= tick <= high]
+
+
+def count_decimals(ticks: Sequence[float]) -> int:
+    """Return how many decimals tell linear ticks apart."""
+    steps = [abs(later - earlier) for earlier, later in itertools.pairwise(ticks)]
+    return max(0, -math.floor(math.log10(min(steps)) + 1e-9)) if steps else 2
 
 
 def _round_step(span: float, count: int) -> float:

@@ -14,11 +14,20 @@ from PIL import Image
 
 from illmrec.errors import DataError
 from pipelines.pictures import Picture
-from pipelines.report.charts import Line, draw_funnel_bar, draw_lines, draw_shares, measure_reach, thin_points
+from pipelines.report.charts import (
+    Line,
+    draw_funnel_bar,
+    draw_gaps,
+    draw_lines,
+    draw_shares,
+    measure_reach,
+    thin_points,
+)
 from pipelines.report.figures import Interval, signed
 from pipelines.report.funnel import build_funnel
 from pipelines.report.gallery import choose_users, shorten
 from pipelines.report.gather import Curves
+from pipelines.report.knockouts import KnockoutRow
 from pipelines.report.reading import Facts
 from pipelines.report.render import draw_curves
 from pipelines.report.results import MetricRow, judge_rows
@@ -145,6 +154,26 @@ def test_a_verdict_needs_the_whole_interval(low: float, high: float, word: str) 
 def test_popularity_ahead_is_said() -> None:
     assert len(judge_rows((make_row(-0.2, -0.1),), 0.95)) == 2
     assert "most popular" in judge_rows((make_row(-0.2, -0.1, popularity=0.2),), 0.95)[-1]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "written"),
+    [
+        (-0.0098, 0.0045, ["\N{MINUS SIGN}0.010", "\N{MINUS SIGN}0.005", "0.000", "+0.005"]),
+        (-0.19, 0.02, ["\N{MINUS SIGN}0.2", "\N{MINUS SIGN}0.1", "0.0"]),
+        (-1.9, 3.1, ["\N{MINUS SIGN}2", "0", "+2"]),
+    ],
+)
+def test_no_two_ticks_of_differences_are_written_alike(low: float, high: float, written: list[str]) -> None:
+    row = KnockoutRow("prompt", "shuffled", Interval(0.1, 0.0, 0.2), Interval((low + high) / 2, low, high), 1.0)
+    picture = draw_gaps([row], "differences")
+    texts = re.findall(r">([^<>]+)</text>", picture)
+    assert texts[: len(written)] == written
+
+
+def test_no_model_is_best_where_all_are_the_same() -> None:
+    same = {name: Interval(0.0, 0.0, 0.0) for name in ("illmrec", "sasrec", "popularity")}
+    assert MetricRow("ndcg@10", same, Interval(0.0, 0.0, 0.0)).best == set()
 
 
 def test_all_models_that_tie_are_best() -> None:
