@@ -25,7 +25,7 @@ from pipelines.lock import hold_lock
 from pipelines.params import STAGES
 from tests.html_page import Page
 
-USERS, ITEMS, LOST, WITHOUT_PICTURE = 8, 30, 3, 5
+USERS, ITEMS, LOST, WITHOUT_PICTURE = 8, 40, 3, 5
 PAYLOADS = [
     "<script>alert(1)</script>",
     "</title><script>alert(2)</script>",
@@ -47,6 +47,16 @@ PAYLOADS = [
     "<link rel=stylesheet href=https://evil.example/18.css>",
     "<meta http-equiv=refresh content=0;url=https://evil.example/19>",
     "<base href=https://evil.example/20/>",
+    "<scr<script>ipt>alert(21)</scr</script>ipt>",
+    "</textarea><script>alert(22)</script>",
+    "</svg><script>alert(23)</script>",
+    "<object data=javascript:alert(24)></object>",
+    "<embed src=javascript:alert(25)>",
+    "<form action=javascript:alert(26)><button autofocus>b</button></form>",
+    "<video><source onerror=alert(27)></video>",
+    "<a href='data:text/html,<script>alert(28)</script>'>d</a>",
+    "\u202e<script>alert(29)</script>\u2066",
+    "&lt;script&gt;alert(30)&lt;/script&gt;",
 ]
 TAGS = {
     *("html", "head", "meta", "title", "style", "body", "header", "nav", "main", "section", "footer"),
@@ -115,10 +125,10 @@ def write_prepared(root: Path) -> None:
     images = []
     for index, item in enumerate(ITEM_IDS):
         if index != WITHOUT_PICTURE:
-            Image.new("RGB", (90, 60), (8 * index, 90, 120)).save(raw / f"{index}.png")
+            Image.new("RGB", (90, 60), (6 * index, 90, 120)).save(raw / f"{index}.png")
             images.append((item, 0, f"{index}.png", "ok", "0" * 64, 90, 60, 100, ""))
     (raw / f"{LOST}.png").write_bytes(b"no picture any more")
-    items = [(item, PAYLOADS[i % 20], "brand", [], PAYLOADS[0], "", "ok") for i, item in enumerate(ITEM_IDS)]
+    items = [(item, PAYLOADS[i % len(PAYLOADS)], "brand", [], PAYLOADS[0], "", "ok") for i, item in enumerate(ITEM_IDS)]
     write_table(root, "prepared/items.parquet", items, columns.ITEMS)
     write_table(root, "prepared/images.parquet", images, columns.IMAGES)
     write_json(root, "prepared/source.json", {"format": "own", "folder": "data/shop", "max_pixels": 10_000})
@@ -281,8 +291,8 @@ def test_nothing_from_the_data_is_live(project: Path) -> None:
     assert {tag for tag, _ in page.elements} <= TAGS
     names = {name for _, attributes in page.elements for name in attributes}
     assert not [name for name in names if name.startswith("on") or name in {"style", "srcdoc", "action", "xlink:href"}]
-    shown = [payload for payload in PAYLOADS if payload in page.text]
-    assert shown == PAYLOADS
+    assert len(PAYLOADS) == 30
+    assert [payload for payload in PAYLOADS if payload not in page.text] == []
 
 
 def test_the_page_loads_nothing(project: Path) -> None:
