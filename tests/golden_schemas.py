@@ -79,7 +79,9 @@ def merge(first: Schema | None, second: Schema | None) -> Schema | None:
         return first or second
     if any(_is_empty_map(one) for one in (first, second)):
         filled = second if _is_empty_map(first) else first
-        return filled | {"optional": sorted(filled["keys"])} if "keys" in filled else filled
+        if "keys" in filled:
+            return filled | {"optional": sorted(filled["keys"])}
+        return filled | {"type": sorted({*filled["type"], "map"})}
     kinds = {*first["type"], *second["type"]}
     merged: Schema = {"type": sorted(kinds - ({"integer"} if "number" in kinds else set()))}
     if "keys" in first or "keys" in second:

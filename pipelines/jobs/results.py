@@ -7,6 +7,7 @@ import datetime
 import click
 
 from illmrec import atomic
+from illmrec.config import EvaluateConfig
 from illmrec.errors import ParameterError
 from pipelines.context import print_facts
 from pipelines.layout import Layout
@@ -21,6 +22,8 @@ from pipelines.params import read_params
 def command(ctx: click.Context, wanted: tuple[str, ...], as_json: bool) -> None:
     r"""Build the results page: tables with intervals and a picture of each study, from their files alone.
 
+    Where the studies `overall` and `rivals` have run, a table has all their models side by side, paired by user.
+
     The page is one file that loads nothing and runs no script. Where users and items agree with a data set of the
     paper, the paper's figures stand below ours.
 
@@ -32,7 +35,8 @@ def command(ctx: click.Context, wanted: tuple[str, ...], as_json: bool) -> None:
     from pipelines.studies.page import gather_chapter, render_page
 
     root, params_path = ctx.find_root().obj
-    known = read_params(params_path).datasets
+    params = read_params(params_path)
+    known = params.datasets
     unknown = [name for name in wanted if name not in known]
     if unknown:
         raise ParameterError(f"there is no data set {unknown[0]!r}.", hint=f"Data sets: {', '.join(known)}.")
@@ -41,10 +45,13 @@ def command(ctx: click.Context, wanted: tuple[str, ...], as_json: bool) -> None:
     with hold_lock(layouts[0].lock("results")):
         # A data set of the parameters that was never prepared has nothing to show, unless it is asked for by name.
         shown = [layout for layout in layouts if wanted or layout.prepared.is_dir()]
-        chapters = [gather_chapter(layout) for layout in shown]
+        chapters = [gather_chapter(layout, params.section(EvaluateConfig, layout.dataset)) for layout in shown]
         page = render_page(chapters, datetime.datetime.now(datetime.UTC)).encode()
         atomic.sweep_partial(place.parent, place.name)
         with atomic.write_file(place) as file:
             file.write(page)
     studies = sum(len(chapter.tables) for chapter in chapters)
-    print_facts({"page": str(place), "bytes": len(page), "datasets": len(chapters), "studies": studies}, as_json)
+    facts = {"page": str(place), "bytes": len(page), "datasets": len(chapters), "studies": studies}
+    print_facts(
+        facts | ({"models": {chapter.dataset: chapter.models for chapter in chapters}} if as_json else {}), as_json
+    )

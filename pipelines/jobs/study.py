@@ -42,6 +42,7 @@ def command(name: str, dataset: str, as_json: bool, only: str, changes: tuple[st
     """
     from pipelines.studies.plots import render_svg
     from pipelines.studies.study import Bench
+    from pipelines.studies.tables import write_rows
 
     context = open_context(dataset, as_json)
     extra = dict(_read_change(change) for change in changes)
@@ -55,11 +56,9 @@ def command(name: str, dataset: str, as_json: bool, only: str, changes: tuple[st
         facts = {"study": name, "title": study.title, "question": study.question, "paper": study.paper,
                  "dataset": dataset, "set": extra, "only": only, "seeds": seeds, "shown": list(study.shown),
                  "rows": rows}  # fmt: skip
-        table = pl.from_dicts(rows, infer_schema_length=None)
         with atomic.write_folder(folder) as partial:
             atomic.write_json(partial / "results.json", facts)
-            with atomic.write_file(partial / "results.csv") as file:
-                table.write_csv(file)
+            write_rows(partial / "results.csv", rows)
             with atomic.write_file(partial / "plot.svg") as file:
                 file.write(render_svg(study.draw(rows)))
     if as_json:

@@ -12,11 +12,13 @@ from typing import Any
 
 from markupsafe import Markup
 
+from illmrec.config import EvaluateConfig
 from illmrec.errors import ModelError
 from pipelines.layout import Layout
 from pipelines.report.gather import is_synthetic
 from pipelines.report.render import FOLDER, make_environment, write_policy
 from pipelines.studies.catalogue import STUDIES
+from pipelines.studies.head_to_head import compare_all
 from pipelines.studies.published import look_up, recognise
 
 TEMPLATE = "results.html"
@@ -62,16 +64,18 @@ class Chapter:
     known_as: str | None
     counts: dict[str, int]
     tables: list[Table]
+    models: list[dict[str, Any]]
+    """Rows of :func:`pipelines.studies.head_to_head.compare_all`."""
 
 
-def gather_chapter(layout: Layout) -> Chapter:
+def gather_chapter(layout: Layout, evaluation: EvaluateConfig) -> Chapter:
     """Read every study of a data set that has been run, in the order of the list of studies."""
     known_as = recognise(layout)
     summary = layout.prepared / "summary.json"
     counts = json.loads(summary.read_text(encoding="utf-8")) if summary.is_file() else {}
     tables = [_read_table(name, layout.study(name), known_as) for name in STUDIES if layout.study(name).is_dir()]
     kept = {name: counts[name] for name in ("users", "items", "interactions") if name in counts}
-    return Chapter(layout.dataset, is_synthetic(layout), known_as, kept, tables)
+    return Chapter(layout.dataset, is_synthetic(layout), known_as, kept, tables, compare_all(layout, evaluation))
 
 
 def render_page(chapters: Sequence[Chapter], made_at: datetime.datetime) -> str:

@@ -228,6 +228,53 @@ def test_a_data_set_that_was_never_prepared_is_left_out_of_the_page(root: Path) 
     assert "prepare --dataset later" in str(invoke(root, "results", "--dataset", "later").exception.hint)
 
 
+def test_all_models_stand_side_by_side_paired_by_user(root: Path) -> None:
+    assert run_ok(root, "results")["models"] == {"shop": []}, "nothing to compare with yet"
+    change_params(root, "rivals", epochs=1, trials=0, max_length=5, models=["popularity", "sasrec-ce"], seeds=2)
+    run_study(root, "rivals")
+    run_study(root, "overall", "--only", "(image|title)$")
+    rows = {row["model"]: row for row in run_ok(root, "results")["models"]["shop"]}
+    assert {row["kind"] for row in rows.values()} == {"language model", "collaborative filtering"}
+    assert {title: row["seeds"] for title, row in rows.items() if row["kind"] != "language model"} == {
+        "popularity": 1, "SASRec, cross entropy": 2,
+    }  # fmt: skip
+    rivals = json.loads((root / "work/studies/shop/rivals/results.json").read_text())
+    best = max(rivals["summary"], key=lambda row: row["validation_ndcg@10"])
+    assert [row["model"] for row in rows.values() if "against" not in row] == [best["title"]]
+    (case,) = (row for row in read_rows(root, "overall") if row["case"] == "image")
+    ours = pl.read_parquet(open_case(root, case) / "evaluation/ranks.parquet")["full"]
+    paths = [
+        root / "work/studies/shop/rivals" / row["ranks"] for row in rivals["rows"] if row["rival"] == best["rival"]
+    ]
+    theirs = np.mean([gain(pl.read_parquet(path)["rank"]) for path in paths], axis=0)
+    row = rows["I-LLMRec"]
+    assert row["ndcg@10"] == pytest.approx(case["ndcg@10"])
+    assert row["difference"] == pytest.approx((gain(ours) - theirs).mean())
+    assert row["difference.low"] <= row["difference"] <= row["difference.high"]
+    assert 0 < row["holm"] <= 1
+    page = (root / "work/reports/studies.html").read_text()
+    assert f"<strong>{best['title']}</strong>" in page
+    write_other_split(root, paths)
+    assert run_ok(root, "results")["models"] == {"shop": []}, "ranks of other targets do not compare"
+
+
+def gain(ranks: pl.Series) -> np.ndarray:
+    values = ranks.to_numpy()
+    return np.asarray((values <= 10) / np.log2(values + 1))
+
+
+def read_rows(root: Path, name: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads((root / f"artifacts/shop/studies/{name}/results.json").read_text())["rows"]
+    return rows
+
+
+def write_other_split(root: Path, paths: list[Path]) -> None:
+    """Let a rival have ranked the targets of other users."""
+    for path in paths:
+        table = pl.read_parquet(path)
+        table.with_columns(user_index=(pl.col("user_index") + 1).cast(table["user_index"].dtype)).write_parquet(path)
+
+
 def test_titles_cannot_break_out_of_the_page(root: Path) -> None:
     run_study(root, "training-variants", "--only", "as-set")
     path = root / "artifacts/shop/studies/training-variants/results.json"

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import polars as pl
 
 from illmrec import atomic
 from illmrec.config import EvaluateConfig, RivalName, RivalsConfig
@@ -25,6 +24,7 @@ from pipelines.studies.rivals.published import look_up_rivals
 from pipelines.studies.rivals.runs import RANKS, Run, identify, run_rival
 from pipelines.studies.rivals.training import Task
 from pipelines.studies.rivals.tuning import Search, TrialRow, tune
+from pipelines.studies.tables import write_rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -138,7 +138,7 @@ def write_results(
     }
     atomic.write_json(folder / "results.json", facts)
     for name, table in (("results", rows), ("summary", summary), ("trials", trials)):
-        _write_csv(folder / f"{name}.csv", table)
+        write_rows(folder / f"{name}.csv", table)
     return facts
 
 
@@ -204,15 +204,6 @@ def _label(rival: Compared) -> Row:
         "trials": len(rival.tuned.trials),
         "tuning_seconds": rival.tuned.seconds,
     }
-
-
-def _write_csv(path: Path, rows: list[Row]) -> None:
-    flat = [
-        {key: json.dumps(value, sort_keys=True) if isinstance(value, dict) else value for key, value in row.items()}
-        for row in rows
-    ]
-    with atomic.write_file(path) as file:
-        pl.from_dicts(flat, infer_schema_length=None).write_csv(file) if flat else file.write(b"")
 
 
 def _spell(parameters: Mapping[str, Any]) -> str:

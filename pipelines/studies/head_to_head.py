@@ -1,0 +1,123 @@
+"""All models of a data set whose ranks are there, in one table: language models beside tuned collaborative filtering.
+
+Studies ``overall`` and ``rivals`` rank the same test targets. Here their ranks lie side by side, so that differences
+are paired by user. The rival to compare with is chosen on the validation targets. Nothing is trained or ranked again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from illmrec.columns import USER_INDEX
+from illmrec.config import EvaluateConfig
+from pipelines.artifacts import read_object
+from pipelines.layout import Layout
+from pipelines.studies.rivals.comparison import FOLDER as RIVALS
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+METRIC = "ndcg@10"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model and its trainings.
+
+    Args:
+        title: what the table calls it.
+        kind: what it learns from.
+        validation: NDCG@10 on the validation targets.
+        ranks: the test targets' ranks, one table per seed.
+    """
+
+    title: str
+    kind: str
+    validation: float
+    ranks: tuple[Path, ...]
+
+
+def compare_all(layout: Layout, evaluation: EvaluateConfig) -> list[dict[str, Any]]:
+    """Return a row per model, the best first: its NDCG@10, and that minus the best rival's, paired by user.
+
+    A row has ``model``, ``kind``, ``seeds``, ``ndcg@10`` with ``.low`` and ``.high``, ``.sd`` where there are several
+    seeds, ``against`` and ``difference`` with the same ends and its corrected p-value ``holm``. Without ranks of both
+    studies there is no row. Models that ranked other targets (another split) are left out.
+    """
+    cases, rivals = _list_cases(layout), _list_rivals(layout)
+    if not rivals:
+        return []
+    best = max(rivals, key=lambda model: model.validation)
+    targets, _ = _measure(best)
+    measured = {model.title: (model, *_measure(model)) for model in (*cases, *rivals)}
+    found = {title: (model, gains) for title, (model, users, gains) in measured.items() if users.equals(targets)}
+    return _tabulate(found, best.title, evaluation) if any(case.title in found for case in cases) else []
+
+
+def _list_cases(layout: Layout) -> list[Model]:
+    cases = layout.studies / "cases"
+    models = []
+    for row in _read(layout.study("overall") / "results.json", "study overall").get("rows", []):
+        folders = [cases / run / "artifacts" / layout.dataset for run in row.get("run", "").split()]
+        ranks = tuple(folder / "evaluation" / "ranks.parquet" for folder in folders)
+        if ranks and all(path.is_file() for path in ranks):
+            models.append(Model(row["model"], row["kind"], row["validation_ndcg@10"], ranks))
+    return models
+
+
+def _list_rivals(layout: Layout) -> list[Model]:
+    folder = layout.studies / RIVALS
+    facts = _read(folder / "results.json", "rivals")
+    models = []
+    for row in facts.get("summary", []):
+        own = [each for each in facts["rows"] if each["rival"] == row["rival"]]
+        ranks = tuple(folder / each["ranks"] for each in own)
+        if ranks and all(path.is_file() for path in ranks):
+            models.append(Model(row["title"], "collaborative filtering", row["validation_ndcg@10"], ranks))
+    return models
+
+
+def _read(path: Path, command: str) -> dict[str, Any]:
+    return read_object(path, command) if path.is_file() else {}
+
+
+def _measure(model: Model) -> tuple[pl.Series, npt.NDArray[np.float64]]:
+    """Return whose targets were ranked, and NDCG@10 as ``float64 [s, n]``: a user's mean, by seed."""
+    import numpy as np
+
+    from illmrec.evaluation.metrics import average_by_user, ndcg
+
+    tables = [pl.read_parquet(path).rename({"full": "rank"}, strict=False) for path in model.ranks]
+    users = tables[0][USER_INDEX]
+    _, owners = np.unique(users.to_numpy(), return_inverse=True)
+    count = int(owners.max()) + 1
+    gains = [average_by_user(ndcg(table["rank"].to_numpy(), 10), owners, count) for table in tables]
+    return users, np.stack(gains)
+
+
+def _tabulate(
+    found: Mapping[str, tuple[Model, npt.NDArray[np.float64]]], best: str, evaluation: EvaluateConfig
+) -> list[dict[str, Any]]:
+    from illmrec.evaluation.keys import flatten_estimate
+    from illmrec.evaluation.summary import Resampling, compare_models, estimate_means
+
+    how = Resampling(evaluation.bootstrap_samples, evaluation.confidence, evaluation.permutations, evaluation.seed)
+    values = {title: {METRIC: gains.mean(axis=0)} for title, (_, gains) in found.items()}
+    means = estimate_means(values, how)
+    differences = compare_models(values, [(title, best) for title in found if title != best], how)
+    rows = []
+    for title, (model, gains) in found.items():
+        row: dict[str, Any] = {"model": title, "kind": model.kind, "seeds": len(gains)}
+        row |= flatten_estimate(METRIC, means[title, METRIC])
+        if len(gains) > 1:
+            row[f"{METRIC}.sd"] = float(gains.mean(axis=1).std(ddof=1))
+        if difference := differences.get((title, best, METRIC)):
+            row |= {"against": best, **flatten_estimate("difference", difference.estimate), "holm": difference.holm}
+        rows.append(row)
+    return sorted(rows, key=lambda row: -row[METRIC])
