@@ -38,7 +38,7 @@ def command(name: str, dataset: str, as_json: bool, only: str, changes: tuple[st
     Example:
       illmrec study overall --dataset amazon
       illmrec study training-variants --dataset amazon --only catalog --set epochs=2
-      illmrec study overall --dataset amazon --only 'image$|description$' --seeds 3
+      illmrec study overall --dataset amazon --only image --seeds 3
     """
     from pipelines.studies.plots import render_svg
     from pipelines.studies.study import Bench
