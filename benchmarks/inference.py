@@ -53,10 +53,26 @@ class Size:
     top_width: int
     top_users: int
     half: bool
+    prompt_users: int
+    """Users of the rows that compare ways to write items, of which the longest take 10,000 tokens each."""
+    prompt_pairs: int
 
 
-QUICK = Size(96, 2, 3, 101, 5, (5, 10), (10_000,), 192, 32, half=False)
-FULL = Size(512, 8, 16, 101, 5, (5, 10, 20, 50), (10_000, 100_000, 1_000_000), 1536, 32, half=True)
+QUICK = Size(96, 2, 3, 101, 5, (5, 10), (10_000,), 192, 32, half=False, prompt_users=3, prompt_pairs=3)
+FULL = Size(
+    512,
+    8,
+    16,
+    101,
+    5,
+    (5, 10, 20, 50),
+    (10_000, 100_000, 1_000_000),
+    1536,
+    32,
+    half=True,
+    prompt_users=4,
+    prompt_pairs=2,
+)
 
 
 @dataclass(frozen=True)
@@ -166,9 +182,9 @@ def measure_reading(size: Size, folder: Path) -> tuple[list[measure.Row], float]
     return rows, float(recommender.prompt.items.lengths.mean())
 
 
-def _draw(size: Size, low: int, high: int) -> list[npt.NDArray[np.int32]]:
+def _draw(users: int, low: int, high: int) -> list[npt.NDArray[np.int32]]:
     rng = generator(low, high, "inference benchmark")
-    return [rng.integers(0, ITEMS, int(rng.integers(low, high + 1))).astype(np.int32) for _ in range(size.users)]
+    return [rng.integers(0, ITEMS, int(rng.integers(low, high + 1))).astype(np.int32) for _ in range(users)]
 
 
 def _beside_authors(
@@ -179,7 +195,7 @@ def _beside_authors(
     from pipelines.jobs.night.passes import UserReader
 
     plain = AuthorsWay(reference or recommender, load_language_model(folder / "model"), folder / "features")
-    histories = _draw(size, *AUTHORS_HISTORY)
+    histories = _draw(size.users, *AUTHORS_HISTORY)
     rng = generator("inference candidates")
     candidates = np.stack([rng.permutation(ITEMS)[: size.candidates] for _ in histories])
     items = recommender.represent_items()
@@ -207,7 +223,7 @@ def _compare_passes(size: Size, recommender: Any) -> list[measure.Row]:
     """Compare the export's passes, and packed rows, with one pass a user."""
     from pipelines.jobs.night.passes import UserReader
 
-    histories = _draw(size, 1, 10)
+    histories = _draw(size.users, 1, 10)
     reader = UserReader(recommender)
     ways = {
         "nightly": lambda: reader.read(histories),
@@ -243,7 +259,7 @@ def _compare_prompts(size: Size, backbone: Any, items: Any) -> list[measure.Row]
     }
     rows = []
     for length in size.lengths:
-        histories = _draw(size, length, length)
+        histories = _draw(size.prompt_users, length, length)
         for name, reader in list(readers.items())[1:]:
             tokens = [float(one.recommender.prompt.items.lengths.mean()) for one in (readers["image"], reader)]
             rows.append(
@@ -251,8 +267,8 @@ def _compare_prompts(size: Size, backbone: Any, items: Any) -> list[measure.Row]
                     f"fp32, {length} items: {name} ({tokens[1]:.0f} tokens an item) beside image ({tokens[0]:.0f})",
                     lambda histories=histories: readers["image"].read(histories),  # type: ignore[misc]
                     lambda histories=histories, reader=reader: reader.read(histories),  # type: ignore[misc]
-                    pairs=size.pairs,
-                    per=size.users,
+                    pairs=size.prompt_pairs,
+                    per=size.prompt_users,
                 )
             )
     return rows
