@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.dvc_project import ROOT, commit_all, install_environment, run
+from tests.dvc_project import ROOT, commit_all, copy_code, install_environment, run
 
 SMALL = {
     "encoders": {
@@ -29,13 +29,13 @@ TRAIN = {"shared_width": 32, "history_limit": 3, "epochs": 1}
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A clone of what git tracks, with this process's environment and smaller parameters."""
+    """What the command needs of this repository, with this process's environment and smaller parameters."""
     root = tmp_path / "checkout"
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for name in filter(None, listed.split("\0")):
-        if not name.startswith(("tests/", "docs/", "benchmarks/")) and (ROOT / name).exists():
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, root / name)
+    (root / ".dvc").mkdir(parents=True)
+    copy_code(root)
+    shutil.copytree(ROOT / "tools", root / "tools")
+    for name in ("Makefile", "pyproject.toml", "constraints.txt", "params.yaml", "data.dvc", ".dvc/config"):
+        shutil.copy(ROOT / name, root / name)
     params = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
     params |= SMALL
     params["train"] |= TRAIN
