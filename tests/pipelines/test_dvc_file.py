@@ -137,3 +137,21 @@ def test_studies_that_the_pipeline_runs_are_known() -> None:
     wanted = yaml.safe_load((ROOT / "pipelines/studies/studies.yaml").read_text(encoding="utf-8"))["studies"]
     assert not set(wanted) - set(STUDIES)
     assert len(set(wanted)) == len(wanted)
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in PARAMETER_FILES if path.stem != "beauty"], ids=lambda path: path.stem
+)
+def test_every_parameters_file_names_other_encoders_to_compare_with(path: Path) -> None:
+    from illmrec.config import EncodersConfig, StudyConfig
+    from pipelines.params import merge, read_params, validate_section
+    from pipelines.studies.backbones_and_encoders import make_cases
+
+    params = read_params(path)
+    for dataset in params.datasets:
+        as_set, *others = make_cases(params.section(StudyConfig, dataset))
+        encoders = params.section(EncodersConfig, dataset)
+        assert as_set.encoders == {}
+        for case in others:
+            changed = validate_section(EncodersConfig, merge(encoders.model_dump(), dict(case.encoders)), case.name)
+            assert changed != encoders
