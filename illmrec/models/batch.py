@@ -179,6 +179,26 @@ _COMPARING = 0.5
 rough figure, which only decides between rows of different lengths."""
 
 
+_PASS_TOKENS_AT_WIDTH_1 = 2.0e6
+"""What starting a pass costs on a processor, as tokens of a language model one coordinate wide; it falls with the
+square of the width, because a token's work rises so. As rough as the figure above."""
+
+
+def packing_pays(lengths: Sequence[int], width: int) -> bool:
+    """Return whether a processor reads prompts faster several a row than one a pass.
+
+    Alone, a prompt has no padding and is compared with nothing but itself; but every pass has to be started, which only
+    small models notice.
+
+    Args:
+        lengths: tokens of each prompt.
+        width: hidden width of the language model.
+    """
+    alone = sum(length * (1.0 + _COMPARING * length / width) for length in lengths)
+    start = _PASS_TOKENS_AT_WIDTH_1 / width**2
+    return _weigh_rows(fill_rows(lengths, width), lengths, width) + start < alone + start * len(lengths)
+
+
 def _weigh_rows(found: tuple[list[int], list[int]], lengths: Sequence[int], width: int) -> float:
     rows, starts = found
     size = max(start + length for start, length in zip(starts, lengths, strict=True))

@@ -15,7 +15,7 @@ from illmrec.errors import ModelError
 from illmrec.features.matrix import FeatureMatrix
 from illmrec.models.adaptor import Preset, build_adaptor
 from illmrec.models.backbone import Backbone
-from illmrec.models.batch import PromptBatch, build_inference_batch
+from illmrec.models.batch import PromptBatch, build_inference_batch, packing_pays
 from illmrec.models.prefix import Prefix
 from illmrec.models.projection import ProjectionHeads
 from illmrec.models.prompt import PromptTokens
@@ -200,12 +200,18 @@ class Recommender:
         return result
 
     def plan_batches(self, histories: Sequence[Indices], batch_size: int) -> Iterator[npt.NDArray[np.int64]]:
-        """Yield rows of ``histories`` with prompts of similar length, longest first."""
+        """Yield rows of ``histories`` with prompts of similar length, longest first.
+
+        On a processor whose passes cost less one by one than together, each row is a batch of its own.
+        """
         tokens = self.prompt.items.lengths
-        lengths = np.array([tokens[self.cut_history(history)].sum() for history in histories], dtype=np.int64)
+        fixed = len(self.prompt.instruction) + 1 + (0 if self.shares_prefix else len(self.prompt.head))
+        lengths = np.array([tokens[self.cut_history(history)].sum() for history in histories], dtype=np.int64) + fixed
         order = np.argsort(-lengths, kind="stable")
         for start in range(0, len(order), batch_size):
-            yield order[start : start + batch_size]
+            rows = order[start : start + batch_size]
+            together = self.backbone.device.type != "cpu" or packing_pays(lengths[rows].tolist(), self.backbone.width)
+            yield from (rows,) if together else rows[:, None]
 
     @torch.inference_mode()
     def represent_items(self, block: int = 4096) -> npt.NDArray[np.float32]:

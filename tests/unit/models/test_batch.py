@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from benchmarks.tiny import build_recommender, make_items, save_language_model
 from illmrec.data.histories import pack_rows
 from illmrec.models import templates
-from illmrec.models.batch import PADDING, TRUNK, PromptBatch, Request, build_batch, measure_requests
+from illmrec.models.backbone import Backbone
+from illmrec.models.batch import PADDING, TRUNK, PromptBatch, Request, build_batch, measure_requests, packing_pays
 from illmrec.models.prompt import NO_SLOT, SLOT, PromptTokens
 
 # Item i is the token 10 i + 1 before and 10 i + 2 after its slot; item 3 has no picture and a word of its own.
@@ -156,3 +159,30 @@ def test_a_batch_moves_whole(prompt: PromptTokens) -> None:
     assert moved.prefix_length == batch.prefix_length
     tensors = [name for name, value in vars(batch).items() if isinstance(value, torch.Tensor)]
     assert all(getattr(moved, name).device.type == "meta" for name in tensors)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "width", "pays"),
+    [
+        ([90] * 16, 4096, True),  # equal lengths: a row each, no padding, one pass to start
+        ([30, 60, 90, 120, 150, 180, 210, 240], 96, True),  # a small model notices every pass
+        ([30, 60, 90, 120, 150, 180, 210, 240], 1024, False),  # a large one what rows cost beside single prompts
+        ([450, 600, 750, 900, 1100], 96, False),
+        ([300], 512, False),
+    ],
+)
+def test_prompts_share_a_pass_where_that_is_cheaper(lengths: list[int], width: int, pays: bool) -> None:
+    assert packing_pays(lengths, width) == pays
+
+
+def test_a_processor_reads_the_same_together_and_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    items = make_items(20)
+    save_language_model(tmp_path, items, width=32, layers=2, heads=4)
+    model = build_recommender(Backbone(tmp_path), items, history_limit=10, shared_width=16)
+    histories = [np.arange(length) % 20 for length in (1, 3, 9, 2, 5)]
+    read = {}
+    for together in (True, False):
+        monkeypatch.setattr("illmrec.models.recommender.packing_pays", lambda *_, answer=together: answer)
+        assert [len(rows) for rows in model.plan_batches(histories, 3)] == ([3, 2] if together else [1] * 5)
+        read[together] = model.represent_users(histories, 3)
+    assert np.abs(read[True] - read[False]).max() < 1e-5
