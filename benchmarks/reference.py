@@ -99,7 +99,11 @@ class Reference:
             if slot < 0 or adaptor is None:
                 parts.append(self._embed(segment))
                 continue
-            shown = adaptor(torch.cat([self._feature(kind, int(item)) for kind in kinds])[None]).to(self.model.dtype)
+            features = [self._feature(kind, int(item)) for kind in kinds]
+            length = sum(len(feature) for feature in features)
+            # Every feature gets the same share of the squared length of the whole.
+            even = [feature * (length / len(feature) / len(features)) ** 0.5 for feature in features]
+            shown = adaptor(torch.cat(even)[None]).to(self.model.dtype)
             shown = shown.reshape(prompt.slots, -1)
             parts += [self._embed(segment[:slot]), shown, self._embed(segment[slot + prompt.slots :])]
         return parts

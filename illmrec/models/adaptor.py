@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Literal
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 Preset = Literal["paper", "authors"]
+
+
+def balance_parts(parts: Sequence[Tensor]) -> Tensor:
+    """Return features side by side, scaled so that each contributes the same to the adaptor whatever its width.
+
+    Every coordinate has a root mean square of 1, so a picture's thousand would drown the fifty of a CF embedding. The
+    whole keeps a root mean square of 1; a single part stays as it is.
+
+    Args:
+        parts: ``float32 [M, width]`` each.
+
+    Returns:
+        ``float32 [M, sum of widths]``.
+    """
+    total = sum(part.shape[-1] for part in parts)
+    return torch.cat([part * math.sqrt(total / (len(parts) * part.shape[-1])) for part in parts], dim=-1)
 
 
 def build_adaptor(image_width: int, hidden: int, llm_width: int, preset: Preset) -> nn.Sequential:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from illmrec.data.histories import Indices
 from illmrec.errors import ModelError
 from illmrec.features.matrix import FeatureMatrix
-from illmrec.models.adaptor import Preset, build_adaptor
+from illmrec.models.adaptor import Preset, balance_parts, build_adaptor
 from illmrec.models.backbone import Backbone
 from illmrec.models.batch import PromptBatch, build_inference_batch, packing_pays
 from illmrec.models.prefix import Prefix
@@ -241,4 +241,4 @@ class Recommender:
             raise ModelError("items are written in words alone, but the model has an adaptor.")
         wanted = items.cpu().numpy()
         rows = [torch.from_numpy(self.features[kind].rows(wanted)) for kind in self.slot_kinds]
-        return torch.cat(rows, dim=-1).to(self.backbone.device)
+        return balance_parts(rows).to(self.backbone.device)

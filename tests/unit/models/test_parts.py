@@ -4,8 +4,18 @@ import pytest
 import torch
 from torch import nn
 
-from illmrec.models.adaptor import build_adaptor
+from illmrec.models.adaptor import balance_parts, build_adaptor
 from illmrec.models.projection import ProjectionHeads, build_projector
+
+
+def test_parts_of_a_slot_weigh_the_same_whatever_their_width() -> None:
+    torch.manual_seed(0)
+    wide, narrow = torch.randn(500, 1000), torch.randn(500, 10)
+    whole = balance_parts([wide, narrow])
+    left, right = whole[:, :1000].square().sum(), whole[:, 1000:].square().sum()
+    assert float(left / right) == pytest.approx(1.0, rel=0.05)
+    assert float(whole.square().mean()) == pytest.approx(1.0, rel=0.05)
+    assert torch.equal(balance_parts([narrow]), narrow)
 
 
 def test_the_adaptors_of_the_paper_and_of_the_authors() -> None:
