@@ -2,10 +2,11 @@ r"""Time and memory of recommending: users read by the language model, the catal
 
 ``authors' way`` is written plainly: one prompt after the other from its first token, one file opened for each feature
 of each item, and the candidates' features read and projected again for every user. ``one at a time`` is this code with
-a pass for each user, ``nightly`` the nightly export's own (on a processor the same), ``packed`` several users a row as
-training does. The language model has RANDOM weights, so figures tell about time and memory only; ``max_abs_diff``
-compares the users' vectors, or the scores found. Rows that name a way to write items have pictures in the prompt as
-their reference, with descriptions of 160 invented words: a speedup of 0.1 means ten times as long.
+a pass for each user, ``nightly`` the nightly export's own (on a processor the same), ``packed`` all users in one pass,
+several a row, ``planned`` what evaluation does: whichever a cost model takes for cheaper. The language model has RANDOM
+weights, so figures tell about time and memory only; ``max_abs_diff`` compares the users' vectors, or the scores found.
+Rows that name a way to write items have pictures in the prompt as their reference, with descriptions of 160 invented
+words: a speedup of 0.1 means ten times as long.
 
 Searches find the 100 best of the catalog beside a loop that scores one user after the other in full; ``recall`` is the
 share of the loop's items that were found.
@@ -37,6 +38,9 @@ WORDS = ("steel", "running", "light", "blue", "trail", "bottle", "pan", "canvas"
 DESCRIPTION_WORDS, SUMMARY_WORDS = 160, 80
 AUTHORS_HISTORY = (3, 10)
 """Shortest and longest history beside the authors' way; theirs shows ten items at most."""
+READ_AT_MOST = 50
+LENGTHS_READ = ((1, 10), (20, READ_AT_MOST))
+"""Shortest and longest histories beside one pass a user."""
 
 
 @dataclass(frozen=True)
@@ -58,21 +62,14 @@ class Size:
     prompt_pairs: int
 
 
-QUICK = Size(96, 2, 3, 101, 5, (5, 10), (10_000,), 192, 32, half=False, prompt_users=3, prompt_pairs=3)
+QUICK = Size(
+    width=96, layers=2, users=3, candidates=101, pairs=5, lengths=(5, 10), catalogs=(10_000,), top_width=192,
+    top_users=32, half=False, prompt_users=3, prompt_pairs=3,
+)  # fmt: skip
 FULL = Size(
-    512,
-    8,
-    16,
-    101,
-    5,
-    (5, 10, 20, 50),
-    (10_000, 100_000, 1_000_000),
-    1536,
-    32,
-    half=True,
-    prompt_users=4,
-    prompt_pairs=2,
-)
+    width=512, layers=8, users=16, candidates=101, pairs=5, lengths=(5, 10, 20, 50),
+    catalogs=(10_000, 100_000, 1_000_000), top_width=1536, top_users=32, half=True, prompt_users=4, prompt_pairs=2,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -163,7 +160,7 @@ def measure_reading(size: Size, folder: Path) -> tuple[list[measure.Row], float]
     items = make_items(ITEMS)
     save_language_model(folder / "model", items, width=size.width, layers=size.layers, heads=8)
     backbone = Backbone(folder / "model")
-    recommender = build_recommender(backbone, items, history_limit=max(size.lengths), shared_width=SHARED_WIDTH)
+    recommender = build_recommender(backbone, items, history_limit=READ_AT_MOST, shared_width=SHARED_WIDTH)
     (folder / "features").mkdir()
     for kind, matrix in recommender.features.items():
         for item, values in enumerate(matrix.values):
@@ -220,27 +217,36 @@ def _beside_authors(
 
 
 def _compare_passes(size: Size, recommender: Any) -> list[measure.Row]:
-    """Compare the export's passes, and packed rows, with one pass a user."""
+    """Compare the export's passes, all users in one pass, and what evaluation plans, with one pass a user."""
+    from illmrec.models.batch import build_inference_batch
     from pipelines.jobs.night.passes import UserReader
 
-    histories = _draw(size.users, 1, 10)
     reader = UserReader(recommender)
-    ways = {
-        "nightly": lambda: reader.read(histories),
-        "packed, 16 a batch": lambda: recommender.represent_users(histories, 16),
-    }
+    rows = []
+    for low, high in LENGTHS_READ:
+        histories = [recommender.cut_history(history) for history in _draw(size.users, low, high)]
 
-    def alone() -> npt.NDArray[np.float32]:
-        result: npt.NDArray[np.float32] = recommender.represent_users(histories, 1)
-        return result
+        @torch.inference_mode()
+        def pack(histories: Any = histories) -> npt.NDArray[np.float32]:
+            with_head, width = not recommender.shares_prefix, recommender.backbone.width
+            batch = build_inference_batch(recommender.prompt, histories, with_head=with_head, width=width)
+            return np.asarray(recommender.encode(batch).users.numpy())
 
-    return [
-        measure.compare(
-            f"fp32, 1 to 10 items: {name} beside one at a time",
-            alone, run, pairs=size.pairs, max_abs_diff=float(np.abs(alone() - run()).max()), per=len(histories),
-        )
-        for name, run in ways.items()
-    ]  # fmt: skip
+        def alone(histories: Any = histories) -> npt.NDArray[np.float32]:
+            return np.asarray(recommender.represent_users(histories, 1))
+
+        ways = {
+            "nightly": lambda histories=histories: reader.read(histories),
+            "packed": pack,
+            "planned": lambda histories=histories: recommender.represent_users(histories, size.users),
+        }
+        for name, run in ways.items():
+            case = f"fp32, {low} to {high} items: {name} beside one at a time"
+            difference = float(np.abs(alone() - run()).max())
+            rows.append(
+                measure.compare(case, alone, run, pairs=size.pairs, max_abs_diff=difference, per=len(histories))
+            )
+    return rows
 
 
 def _compare_prompts(size: Size, backbone: Any, items: Any) -> list[measure.Row]:

@@ -194,7 +194,7 @@ def packing_pays(lengths: Sequence[int], width: int) -> bool:
         lengths: tokens of each prompt.
         width: hidden width of the language model.
     """
-    alone = sum(length * (1.0 + _COMPARING * length / width) for length in lengths)
+    alone = sum(_weigh_row(length, width) for length in lengths)
     start = _PASS_TOKENS_AT_WIDTH_1 / width**2
     return _weigh_rows(fill_rows(lengths, width), lengths, width) + start < alone + start * len(lengths)
 
@@ -202,7 +202,11 @@ def packing_pays(lengths: Sequence[int], width: int) -> bool:
 def _weigh_rows(found: tuple[list[int], list[int]], lengths: Sequence[int], width: int) -> float:
     rows, starts = found
     size = max(start + length for start, length in zip(starts, lengths, strict=True))
-    return (max(rows) + 1) * size * (1.0 + _COMPARING * size / width)
+    return (max(rows) + 1) * _weigh_row(size, width)
+
+
+def _weigh_row(size: int, width: int) -> float:
+    return size * (1.0 + _COMPARING * size / width)
 
 
 def _fill_rows(lengths: Sequence[int], capacity: int) -> tuple[list[int], list[int]]:

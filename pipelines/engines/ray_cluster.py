@@ -71,19 +71,6 @@ def connect_ray(cpus: int) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def iterate_rows(dataset: Any) -> Iterator[Iterator[dict[str, Any]]]:
-    """Yield an iterator over a Ray data set's rows whose threads are gone when the block ends, however it ends.
-
-    Args:
-        dataset: a ``ray.data.Dataset``; it runs while its rows are taken.
-    """
-    rows = iter(dataset.iter_rows())
-    # An error's traceback would keep the iterator, and with it its threads, past the end of the cluster.
-    with contextlib.closing(rows):
-        yield rows
-
-
-@contextlib.contextmanager
 def _prepare_private_cluster(cpus: int) -> Iterator[dict[str, Any]]:
     """Yield what ``ray.init`` needs for a cluster that only this process can use."""
     with tempfile.TemporaryDirectory(prefix="illmrec-ray-", ignore_cleanup_errors=True) as folder:

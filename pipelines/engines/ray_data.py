@@ -18,7 +18,7 @@ import numpy as np
 from illmrec import errors
 from illmrec.features.decoding import DecodeLimits, DecodingPool, PictureFile
 from illmrec.features.encode import EncodedBatch, Engine, encode_pictures, encode_texts_here
-from pipelines.engines.ray_cluster import connect_ray, iterate_rows
+from pipelines.engines.ray_cluster import connect_ray
 from pipelines.engines.ray_errors import raise_written, write_error
 from pipelines.layout import Layout
 
@@ -108,9 +108,8 @@ def encode_on_ray(work: Work, actors: int) -> Engine[Any]:
                 num_cpus=1,
                 num_gpus=1 if torch.cuda.is_available() else 0,
             )
-            with iterate_rows(encoded) as finished:
-                for row in finished:
-                    yield _read_row(row)
+            for row in encoded.iter_rows():
+                yield _read_row(row)
 
     return run
 

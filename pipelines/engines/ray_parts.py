@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from illmrec import errors
-from pipelines.engines.ray_cluster import connect_ray, iterate_rows
+from pipelines.engines.ray_cluster import connect_ray
 from pipelines.engines.ray_errors import raise_written, write_error
 
 Function = Callable[[bytes], bytes]
@@ -47,10 +47,9 @@ def map_parts(work: PartWork, parts: Sequence[bytes], actors: int) -> Iterator[t
             compute=ray.data.ActorPoolStrategy(size=actors),
             num_cpus=1,
         )
-        with iterate_rows(done) as finished:
-            for row in finished:
-                raise_written(row["error"])
-                yield int(row["number"]), bytes(row["result"])
+        for row in done.iter_rows():
+            raise_written(row["error"])
+            yield int(row["number"]), bytes(row["result"])
 
 
 class _Actor:

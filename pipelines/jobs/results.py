@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from typing import Any
 
 import click
 
@@ -51,7 +52,7 @@ def command(ctx: click.Context, wanted: tuple[str, ...], as_json: bool) -> None:
         with atomic.write_file(place) as file:
             file.write(page)
     studies = sum(len(chapter.tables) for chapter in chapters)
-    facts = {"page": str(place), "bytes": len(page), "datasets": len(chapters), "studies": studies}
-    print_facts(
-        facts | ({"models": {chapter.dataset: chapter.models for chapter in chapters}} if as_json else {}), as_json
-    )
+    facts: dict[str, Any] = {"page": str(place), "bytes": len(page), "datasets": len(chapters), "studies": studies}
+    if as_json:
+        facts["models"] = {chapter.dataset: chapter.models for chapter in chapters}
+    print_facts(facts, as_json)

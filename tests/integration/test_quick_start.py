@@ -23,7 +23,7 @@ SMALL = {
     "train_cf": {"epochs": 2},
     "evaluate": {"bootstrap_samples": 50, "permutations": 50, "knockout_users": 10},
 }
-"""Enough to run, too little to be good: a first version is promoted because the bounds are off, see below."""
+"""Enough to run, too little to be good."""
 TRAIN = {"shared_width": 32, "history_limit": 3, "epochs": 1}
 
 

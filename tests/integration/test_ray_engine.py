@@ -78,9 +78,8 @@ def test_after_a_cluster_no_call_to_ray_starts_another(monkeypatch: pytest.Monke
             raise ModelError("no such encoder", hint="")
 
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    with pytest.raises(ModelError, match="no such encoder") as held:
+    with pytest.raises(ModelError, match="no such encoder"):
         list(map_parts(Refusing(), [b"1", b"2", b"3"], 2))
-    assert held.traceback, "the error keeps what was under way"
     import ray
 
     assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("StreamingExecutor")]
