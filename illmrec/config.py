@@ -448,6 +448,11 @@ class TrainConfig(Section):
     `embed_images.missing` filled in, or nothing. Retrieval always uses what was filled in."""
     image_dropout: Share = 0.0
     """Share of a history's pictures that are treated as missing in training, drawn anew each epoch."""
+    centre_features: bool = False
+    """Let the adaptor and the item projectors learn from features less their mean over the catalog. A published model
+    has the mean in its biases and is read like any other."""
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Share of the coordinates of features and user representations that are hidden in training."""
     history_limit: Count = 10
     """Most recent items shown to the model."""
     token_budget: Count | None = None

@@ -41,7 +41,9 @@ class Start:
         """Put the tensors whose name and shape fit into a model; return what was taken and what was not."""
         import torch
 
-        taken, kept = 0, []
+        from illmrec.models.centring import unfold_layers
+
+        taken, kept = [], []
         with torch.no_grad():
             for name, value in recommender.named_parameters().items():
                 given = self.tensors.get(name)
@@ -49,8 +51,10 @@ class Start:
                     kept.append(name)
                     continue
                 value.copy_(given.to(value.dtype))
-                taken += 1
-        return {"version": self.version, "tensors_sha256": self.tensors_sha256, "taken": taken, "new": sorted(kept)}
+                taken.append(name)
+        unfold_layers(recommender.parts, taken)
+        about = {"version": self.version, "tensors_sha256": self.tensors_sha256}
+        return {**about, "taken": len(taken), "new": sorted(kept)}
 
 
 def find_start(context: Context) -> Start:

@@ -58,6 +58,16 @@ class FeatureMatrix:
         """Return ``float32 [n, d_f]``: the rows of ``item_indices``."""
         return np.asarray(self.values[item_indices], dtype=np.float32)
 
+    def mean(self, block: int = 65536) -> npt.NDArray[np.float32]:
+        """Return ``float32 [d_f]``: the mean of the items' own features, zeros where no item has one.
+
+        Read ``block`` rows at a time and added up in double precision.
+        """
+        total, own = np.zeros(self.header.width), np.flatnonzero(self.present)
+        for start in range(0, len(own), block):
+            total += self.values[own[start : start + block]].sum(axis=0, dtype=np.float64)
+        return np.asarray(total / max(len(own), 1), dtype=np.float32)
+
 
 def normalise(values: npt.NDArray[np.float32], how: Normalisation) -> npt.NDArray[np.float32]:
     """Scale ``float32 [n, d]`` so that coordinates are of the order of 1, whatever encoder they come from.

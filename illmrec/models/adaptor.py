@@ -9,6 +9,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from illmrec.models.centring import FirstLayer
+
 Preset = Literal["paper", "authors"]
 
 
@@ -37,7 +39,7 @@ def build_adaptor(image_width: int, hidden: int, llm_width: int, preset: Preset)
         llm_width: width of the language model.
         preset: ``paper``: Linear, ReLU, Linear. ``authors``: Linear, LayerNorm, GELU, Linear, as in their code.
     """
-    first, last = nn.Linear(image_width, hidden), nn.Linear(hidden, llm_width)
+    first, last = FirstLayer(image_width, hidden), nn.Linear(hidden, llm_width)
     if preset == "paper":
         return nn.Sequential(first, nn.ReLU(), last)
     return nn.Sequential(first, nn.LayerNorm(hidden, eps=1e-8), nn.GELU(), last)

@@ -72,7 +72,7 @@ class Bert4Rec(nn.Module):
             states: Tensor = self(functional.pad(padded, (0, 1), value=self.hidden))
             return states[:, -1]
 
-        return read_histories(encode, histories, self.max_length - 1, batch_size)
+        return read_histories(encode, histories, self.max_length - 1, batch_size, self.items.weight.device)
 
     def item_table(self) -> Tensor:
         """Return ``float32 [n_items, width]``: the item embeddings, for training."""
@@ -80,4 +80,4 @@ class Bert4Rec(nn.Module):
 
     def represent_items(self) -> npt.NDArray[np.float32]:
         """Return ``float32 [n_items, width]``: the item embeddings."""
-        return np.asarray(self.item_table().detach().numpy())
+        return np.asarray(self.item_table().detach().cpu().numpy())

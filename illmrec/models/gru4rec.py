@@ -54,7 +54,8 @@ class Gru4Rec(nn.Module):
     def represent_users(self, histories: Histories, batch_size: int = 512) -> npt.NDArray[np.float32]:
         """Return ``float32 [n, width]``: the state after each history's last item."""
         self.eval()
-        return read_histories(lambda padded: self(padded)[:, -1], histories, self.max_length, batch_size)
+        device = self.items.weight.device
+        return read_histories(lambda padded: self(padded)[:, -1], histories, self.max_length, batch_size, device)
 
     def item_table(self) -> Tensor:
         """Return ``float32 [n_items, width]``: the item embeddings, for training."""
@@ -62,4 +63,4 @@ class Gru4Rec(nn.Module):
 
     def represent_items(self) -> npt.NDArray[np.float32]:
         """Return ``float32 [n_items, width]``: the item embeddings."""
-        return np.asarray(self.item_table().detach().numpy())
+        return np.asarray(self.item_table().detach().cpu().numpy())

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from illmrec.models.centring import FirstLayer
+
 
 def build_projector(width: int, shared_width: int) -> nn.Sequential:
     """Return one projector ``[n, width] -> [n, shared_width]``: Linear, LayerNorm, ReLU, Linear.
@@ -17,7 +19,7 @@ def build_projector(width: int, shared_width: int) -> nn.Sequential:
     last = nn.Linear(2 * shared_width, shared_width)
     nn.init.normal_(last.weight, std=shared_width**-0.75)
     nn.init.zeros_(last.bias)
-    return nn.Sequential(nn.Linear(width, 2 * shared_width), nn.LayerNorm(2 * shared_width), nn.ReLU(), last)
+    return nn.Sequential(FirstLayer(width, 2 * shared_width), nn.LayerNorm(2 * shared_width), nn.ReLU(), last)
 
 
 class ProjectionHeads(nn.Module):

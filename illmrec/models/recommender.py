@@ -16,6 +16,7 @@ from illmrec.features.matrix import FeatureMatrix
 from illmrec.models.adaptor import Preset, balance_parts, build_adaptor
 from illmrec.models.backbone import Backbone
 from illmrec.models.batch import PromptBatch, build_inference_batch, packing_pays
+from illmrec.models.centring import fold_state, set_centre
 from illmrec.models.prefix import Prefix
 from illmrec.models.projection import ProjectionHeads
 from illmrec.models.prompt import PromptTokens
@@ -54,6 +55,7 @@ class TrainedParts(nn.Module):
             self.adaptor = build_adaptor(slot_width, adaptor_hidden, llm_width * slots, preset)
         self.rec = nn.Parameter(torch.randn(llm_width) * 0.02)
         self.heads = ProjectionHeads(llm_width, widths, shared_width, learned_weights=learned_weights)
+        self.dropout = nn.Dropout(0.0)
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ class Recommender:
         token_budget: int | None = None,
     ) -> None:
         self.backbone = backbone
-        self.parts = parts.to(backbone.device)
+        self.parts = parts.to(backbone.device).eval()
         self.prompt = prompt
         self.features = features
         self.history_limit = history_limit
@@ -140,6 +142,33 @@ class Recommender:
                 value.copy_(tensors[name])
         self._prefix = None
 
+    def prepare_training(self, *, centre_features: bool = False, dropout: float = 0.0) -> None:
+        """Set what is at work in training alone; call it before the first step and before a state is loaded.
+
+        Args:
+            centre_features: let adaptor and item projectors read features less their mean over the catalog (see
+                :mod:`illmrec.models.centring`). Reads every feature once.
+            dropout: share of the coordinates of features and user representations that are hidden in training.
+        """
+        self.parts.dropout.p = dropout
+        if not centre_features:
+            return
+        used = dict.fromkeys((*self.slot_kinds, *self.parts.heads.kinds))
+        means = {kind: torch.from_numpy(self.features[kind].mean()).to(self.backbone.device) for kind in used}
+        for kind, projector in self.parts.heads.item.items():
+            set_centre(projector, means[kind])
+        if self.parts.adaptor is not None:
+            set_centre(self.parts.adaptor, balance_parts([means[kind] for kind in self.slot_kinds]))
+
+    def fold_state(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return ``tensors`` of :meth:`state` as a model without :meth:`prepare_training` takes them."""
+        return fold_state(self.parts, tensors)
+
+    def switch_training(self, *, on: bool) -> None:
+        """Switch dropout on or off, that of the language model's adapters too."""
+        self.parts.train(on)
+        self.backbone.switch_training(on=on)
+
     def encode(self, batch: PromptBatch) -> Encoded:
         """Run the language model over a batch of prompts (paper, 3.1 to 3.3)."""
         batch = batch.to(self.backbone.device)
@@ -159,20 +188,18 @@ class Recommender:
         ).flatten(0, 1)
         answers = hidden[batch.answer_queries]
         logits = self.backbone.predict_tokens(answers) if len(answers) else None
-        return Encoded(hidden[batch.rec_queries].float(), logits)
+        return Encoded(self.parts.dropout(hidden[batch.rec_queries].float()), logits)
 
     def item_features(self, items: npt.NDArray[np.integer]) -> dict[str, Tensor]:
         """Return ``float32 [n, d_f]`` per retrieval feature type, for item indices ``[n]``."""
-        kinds = self.parts.heads.kinds
-        return {kind: torch.from_numpy(self.features[kind].rows(items)).to(self.backbone.device) for kind in kinds}
+        return {kind: self._feature_rows(kind, items) for kind in self.parts.heads.kinds}
 
     def project_items_by_type(self, items: Indices) -> Tensor:
         """Return ``float32 [n, F * d]`` of ``int32 [n, F]``: each type's slice from that column's item."""
         heads = self.parts.heads
         slices = []
         for column, kind in enumerate(heads.kinds):
-            rows = torch.from_numpy(self.features[kind].rows(items[:, column])).to(self.backbone.device)
-            slices.append(heads.item[kind](rows))
+            slices.append(heads.item[kind](self._feature_rows(kind, items[:, column])))
         return torch.cat(slices, dim=-1)
 
     def cut_history(self, history: Indices) -> Indices:
@@ -191,7 +218,7 @@ class Recommender:
         Histories are sorted by length into batches, so that little is spent on padding; the cost grows with the sum of
         the prompts' tokens.
         """
-        self.backbone.switch_training(on=False)
+        self.switch_training(on=False)
         result = np.zeros((len(histories), self.backbone.width), dtype=np.float32)
         for rows in self.plan_batches(histories, batch_size):
             cut = [self.cut_history(histories[row]) for row in rows]
@@ -216,6 +243,7 @@ class Recommender:
     @torch.inference_mode()
     def represent_items(self, block: int = 4096) -> npt.NDArray[np.float32]:
         """Return ``float32 [n_items, F * d]``: every item in the recommendation space."""
+        self.switch_training(on=False)
         blocks = [np.arange(start, min(start + block, self.n_items)) for start in range(0, self.n_items, block)]
         projected = [self.parts.heads.project_items(self.item_features(rows)).cpu().numpy() for rows in blocks]
         return np.concatenate(projected)
@@ -236,9 +264,14 @@ class Recommender:
                 self._prefix = self.backbone.read_prefix(self.prompt.head.tolist())
         return self._prefix
 
+    def _feature_rows(self, kind: str, items: npt.NDArray[np.integer]) -> Tensor:
+        rows: Tensor = self.parts.dropout(torch.from_numpy(self.features[kind].rows(items)).to(self.backbone.device))
+        return rows
+
     def _slot_rows(self, items: Tensor) -> Tensor:
         if not self.slot_kinds:
             raise ModelError("items are written in words alone, but the model has an adaptor.")
         wanted = items.cpu().numpy()
         rows = [torch.from_numpy(self.features[kind].rows(wanted)) for kind in self.slot_kinds]
-        return balance_parts(rows).to(self.backbone.device)
+        shown: Tensor = self.parts.dropout(balance_parts(rows).to(self.backbone.device))
+        return shown

@@ -55,7 +55,8 @@ class SasRec(nn.Module):
     def represent_users(self, histories: Histories, batch_size: int = 512) -> npt.NDArray[np.float32]:
         """Return ``float32 [n, width]``: the state after each history's last item."""
         self.eval()
-        return read_histories(lambda padded: self(padded)[:, -1], histories, self.max_length, batch_size)
+        device = self.items.weight.device
+        return read_histories(lambda padded: self(padded)[:, -1], histories, self.max_length, batch_size, device)
 
     def item_table(self) -> Tensor:
         """Return ``float32 [n_items, width]``: the item embeddings, for training."""
@@ -63,7 +64,7 @@ class SasRec(nn.Module):
 
     def represent_items(self) -> npt.NDArray[np.float32]:
         """Return ``float32 [n_items, width]``: the item embeddings."""
-        return np.asarray(self.items.weight.detach()[1:].numpy())
+        return np.asarray(self.items.weight.detach()[1:].cpu().numpy())
 
 
 class _Block(nn.Module):

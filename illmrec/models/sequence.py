@@ -33,7 +33,7 @@ def pad_left(histories: Histories, max_length: int) -> Tensor:
 
 @torch.inference_mode()
 def read_histories(
-    encode: Callable[[Tensor], Tensor], histories: Histories, max_length: int, batch_size: int
+    encode: Callable[[Tensor], Tensor], histories: Histories, max_length: int, batch_size: int, device: torch.device
 ) -> npt.NDArray[np.float32]:
     """Return ``float32 [n, width]``: what ``encode`` makes of each history.
 
@@ -44,15 +44,16 @@ def read_histories(
         histories: item indices, oldest first; may be empty.
         max_length: most recent items read.
         batch_size: histories read together.
+        device: where ``encode`` works.
     """
     rows = histories if isinstance(histories, Ragged) else pack_rows(histories)
     lengths = np.clip(rows.lengths, 1, max_length)
     order = np.argsort(lengths, kind="stable")
     parts = [
-        encode(pad_left(rows.take(chosen), int(lengths[chosen[-1]])))
+        encode(pad_left(rows.take(chosen), int(lengths[chosen[-1]])).to(device))
         for chosen in (order[start : start + batch_size] for start in range(0, len(order), batch_size))
     ]
-    read = torch.cat(parts).numpy()
+    read = torch.cat(parts).cpu().numpy()
     restored = np.empty_like(read)
     restored[order] = read
     return restored

@@ -23,13 +23,15 @@ class Vbpr(nn.Module):
         visual_width: width of ``t`` and ``E x``; without use when there are no features.
     """
 
+    features: Tensor | None
+
     def __init__(
         self, n_users: int, n_items: int, width: int, features: Tensor | None = None, visual_width: int = 0
     ) -> None:
         super().__init__()
         self.users, self.items = nn.Embedding(n_users, width), nn.Embedding(n_items, width)
         self.bias = nn.Embedding(n_items, 1)
-        self.features = features
+        self.register_buffer("features", features, persistent=False)
         nn.init.normal_(self.users.weight, std=0.1)
         nn.init.normal_(self.items.weight, std=0.1)
         nn.init.zeros_(self.bias.weight)
@@ -59,9 +61,11 @@ class Vbpr(nn.Module):
     @torch.inference_mode()
     def represent_users(self) -> npt.NDArray[np.float32]:
         """Return ``float32 [n_users, d]``; no history is read, so these are the same for every target."""
-        return np.asarray(self.describe_users(torch.arange(self.users.num_embeddings)).numpy())
+        users = torch.arange(self.users.num_embeddings, device=self.users.weight.device)
+        return np.asarray(self.describe_users(users).cpu().numpy())
 
     @torch.inference_mode()
     def represent_items(self) -> npt.NDArray[np.float32]:
         """Return ``float32 [n_items, d]``."""
-        return np.asarray(self.describe_items(torch.arange(self.items.num_embeddings)).numpy())
+        items = torch.arange(self.items.num_embeddings, device=self.items.weight.device)
+        return np.asarray(self.describe_items(items).cpu().numpy())

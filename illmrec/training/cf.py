@@ -58,7 +58,7 @@ def train_sequences(
     """Train until validation stops improving.
 
     Args:
-        build: makes the untrained model; called after seeding.
+        build: makes the untrained model, on the device that it is trained on; called after seeding.
         sequences: training sequences, oldest first; those with fewer than two items teach nothing.
         settings: how to train.
         validate: the figure to maximise.
@@ -92,12 +92,14 @@ def _read_batch(
     model: SasRec | Gru4Rec | Bert4Rec, rows: Ragged, questions: Ask, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
     """Return states ``float32 [P, width]`` and targets ``int64 [P]`` of all positions at which something is asked."""
-    states, targets = [], []
+    states, targets, device = [], [], model.items.weight.device
     for part in _group_by_length(rows, model.max_length):
         inputs, asked = questions(part, rng)
-        known = asked >= 0
-        states.append(model(inputs)[known])
-        targets.append(asked[known])
+        # Chosen on the processor: how many there are must be known there, and waiting for a GPU to say so takes long.
+        places = torch.nonzero(asked.flatten() >= 0)[:, 0]
+        read = model(inputs.to(device)).flatten(0, 1)
+        states.append(read[places.to(device)])
+        targets.append(asked.flatten()[places].to(device))
     return torch.cat(states), torch.cat(targets)
 
 

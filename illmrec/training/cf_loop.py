@@ -45,7 +45,7 @@ def train_until_best(
     stopping: Stopping,
     label: str,
 ) -> CfResult[Model]:
-    """Train until validation stops improving; return the model in its best state.
+    """Train until validation stops improving; return the model in its best state, on the processor.
 
     Args:
         model: the untrained model.
@@ -71,4 +71,4 @@ def train_until_best(
             if bad >= stopping.patience:
                 break
     model.load_state_dict(best)
-    return CfResult(model.eval(), curve, best_epoch, best_score)
+    return CfResult(model.cpu().eval(), curve, best_epoch, best_score)

@@ -18,6 +18,8 @@ from illmrec.training.losses import RetrievalLoss, retrieval_losses
 
 _CHUNK_SCORES = 1_000_000
 """Scores held at a time, about: few enough to stay in the processor's cache."""
+_CHUNK_SCORES_GPU = 64_000_000
+"""The same on a GPU: 256 MB, enough to keep it busy."""
 _CHUNK_ROWS = 64
 """Targets at a time at least, because every chunk reads the whole table."""
 
@@ -60,7 +62,7 @@ def mean_loss(
         scores, ignored = torch.einsum("pd,pnd->pn", states, functional.embedding(negatives, table)), None
     else:
         shared = rng.choice(len(table), size=min(settings.negatives, len(table)), replace=False)
-        drawn = torch.from_numpy(shared)
+        drawn = torch.from_numpy(shared).to(table.device)
         scores, ignored = states @ functional.embedding(drawn, table).T, drawn == targets[:, None]
     losses = retrieval_losses(
         positive[:, None],
@@ -75,7 +77,7 @@ def mean_loss(
 
 def draw_negatives(targets: Tensor, n_items: int, count: int, rng: np.random.Generator) -> Tensor:
     """Return ``int64 [P, count]``: for each target items drawn uniformly from all others."""
-    drawn = torch.from_numpy(rng.integers(0, n_items - 1, (len(targets), count)))
+    drawn = torch.from_numpy(rng.integers(0, n_items - 1, (len(targets), count))).to(targets.device)
     return drawn + (drawn >= targets[:, None])
 
 
@@ -99,7 +101,8 @@ class _CatalogCrossEntropy(torch.autograd.Function):
         """Return the mean loss and keep the gradients of both inputs."""
         count, total = len(states), states.new_zeros(())
         states_gradient, table_gradient = torch.empty_like(states), torch.zeros_like(table)
-        size = min(count, max(_CHUNK_ROWS, _CHUNK_SCORES // len(table)))
+        at_once = _CHUNK_SCORES if states.device.type == "cpu" else _CHUNK_SCORES_GPU
+        size = min(count, max(_CHUNK_ROWS, at_once // len(table)))
         memory = states.new_empty(size, len(table))
         for start in range(0, count, size):
             part, wanted = states[start : start + size], targets[start : start + size, None]

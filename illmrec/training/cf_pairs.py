@@ -50,7 +50,7 @@ def train_pairs(
     """Train until validation stops improving.
 
     Args:
-        build: makes the untrained model; called after seeding.
+        build: makes the untrained model, on the device that it is trained on; called after seeding.
         sequences: training sequences; row = user_index. Their order within a user does not matter.
         settings: how to train.
         validate: the figure to maximise.
@@ -86,8 +86,9 @@ def _measure_loss(
     decay: float,
 ) -> Tensor:
     """Return the mean of ``-log sigma(s+ - s-)``, which is the cross entropy of two, and of the decay."""
-    readers = model.describe_users(torch.from_numpy(users))
-    right, wrong = (model.describe_items(torch.from_numpy(items)) for items in (taken, others))
+    device = model.items.weight.device
+    readers = model.describe_users(torch.from_numpy(users).to(device))
+    right, wrong = (model.describe_items(torch.from_numpy(items).to(device)) for items in (taken, others))
     positive, negative = ((readers * items).sum(-1) for items in (right, wrong))
     losses = retrieval_losses(positive[:, None], negative[:, None, None], kind="softmax")
     # A user's last coordinate is the constant 1 that the item's bias is multiplied by.

@@ -151,7 +151,10 @@ class Trainer:
         return True
 
     def run(self) -> dict[str, Tensor]:
-        """Train to the end and return the best state seen on validation, which is also loaded into the model."""
+        """Train to the end, load the best state seen on validation into the model, and return it.
+
+        It is returned as a model takes it that is not prepared for training.
+        """
         done = self.progress.step // self.steps_per_epoch
         for epoch in range(done, self.total_epochs):
             if self.progress.bad_validations >= self.settings.patience:
@@ -159,7 +162,7 @@ class Trainer:
             self._run_epoch(epoch)
         self._choose_trained("joint")
         self.recommender.load_state(self.best)
-        return self.best
+        return self.recommender.fold_state(self.best)
 
     def _run_epoch(self, epoch: int) -> None:
         plan, stage = self.plan(epoch), self.stage(epoch)
@@ -259,8 +262,8 @@ class Trainer:
         return ["loss", *parts[stage]]
 
     def _seed_dropout(self) -> None:
-        self.recommender.backbone.switch_training(on=True)
-        if self.recommender.backbone.trained:
+        self.recommender.switch_training(on=True)
+        if self.recommender.backbone.trained or self.recommender.parts.dropout.p:
             torch.manual_seed(derive_seed(self.settings.seed, "dropout", self.progress.step, self._peers.rank) % 2**63)
 
     def _weigh(self, losses: dict[str, Tensor]) -> Tensor:

@@ -118,6 +118,7 @@ def make_trainer(
     device = pick_own_device() if is_group() and pick_device() == "cuda" else pick_device()
     settings = config.model_dump(mode="json")
     recommender = build_recommender(layout, catalog, settings, lambda: seed_everything(config.seed), device)
+    recommender.prepare_training(centre_features=config.centre_features, dropout=config.dropout)
     if config.shard_backbone and peers is not None and peers.size > 1:
         recommender.backbone.shard()
     return Trainer(

@@ -45,7 +45,7 @@ def train_cf(layout: Layout, config: TrainCfConfig) -> dict[str, Any]:
     from illmrec.models.sasrec import SasRec
     from illmrec.training.cf import ask_next, train_sequences
     from illmrec.training.checkpoint import write_tensors
-    from pipelines.assembly import load_catalog, load_sequences
+    from pipelines.assembly import load_catalog, load_sequences, pick_device
 
     catalog, sequences = load_catalog(layout), load_sequences(layout)
     shape = config.model_dump(include={"width", "blocks", "heads", "max_length", "dropout"})
@@ -55,7 +55,12 @@ def train_cf(layout: Layout, config: TrainCfConfig) -> dict[str, Any]:
         return float(ndcg(rank_users(scorer, sequences.train, sequences.valid)["full"], 10).mean())
 
     result = train_sequences(
-        lambda: SasRec(len(catalog), **shape), sequences.train, make_settings(config), validate, ask_next, "sasrec"
+        lambda: SasRec(len(catalog), **shape).to(pick_device()),
+        sequences.train,
+        make_settings(config),
+        validate,
+        ask_next,
+        "sasrec",
     )
     state = {"shape": shape | {"n_items": len(catalog)}, "item_digest": catalog.digest, "curve": result.curve}
     write_tensors(layout.cf_model, result.model.state_dict(), state | {"best_epoch": result.best_epoch})

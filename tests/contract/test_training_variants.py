@@ -37,7 +37,10 @@ class Bench:
 
     def recommender(self, seed: int = 0, *, backbone: dict[str, Any] | None = None, **options: Any) -> Recommender:
         torch.manual_seed(seed)
-        return build_recommender(Backbone(self.folder, **(backbone or {})), self.items, seed=seed, **options)
+        prepare = options.pop("prepare", {})
+        model = build_recommender(Backbone(self.folder, **(backbone or {})), self.items, seed=seed, **options)
+        model.prepare_training(**prepare)
+        return model
 
     def trainer(self, folder: Path, settings: LoopSettings, *, stop_at: int | None = None, **options: Any) -> Trainer:
         loop = {name: options.pop(name) for name in ("should_stop",) if name in options}
@@ -277,6 +280,7 @@ VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     "passes": ({"pass_tokens": 60}, {}),
     "learned weights": ({}, {"learned_weights": True, "form": replace(FORM, slots=2)}),
+    "centred features and dropout": ({}, {"prepare": {"centre_features": True, "dropout": 0.3}}),
 }
 
 

@@ -53,7 +53,7 @@ class UserReader:
         suits = PROCESSOR_TOKENS if recommender.backbone.device.type == "cpu" else GPU_TOKENS
         self.pass_tokens = pass_tokens or suits
         self.shares_passes = True
-        recommender.backbone.switch_training(on=False)
+        recommender.switch_training(on=False)
         self.shares_passes = self._try_sharing()
 
     def plan(self, histories: Sequence[Indices]) -> list[npt.NDArray[np.int64]]:

@@ -124,6 +124,7 @@ def _fit_pairs(task: Task, features: npt.NDArray[np.float32] | None, label: str)
     from illmrec.models.vbpr import Vbpr
     from illmrec.training.cf_loop import Stopping
     from illmrec.training.cf_pairs import PairSettings, train_pairs
+    from pipelines.assembly import pick_device
 
     data, parameters, config = task.data, task.parameters, task.config
     shape = {name: parameters[name] for name in ("width", "visual_width") if name in parameters}
@@ -140,7 +141,7 @@ def _fit_pairs(task: Task, features: npt.NDArray[np.float32] | None, label: str)
         seed=task.seed,
     )
     result = train_pairs(
-        lambda: Vbpr(len(data.sequences), data.n_items, features=seen, **shape),
+        lambda: Vbpr(len(data.sequences), data.n_items, features=seen, **shape).to(pick_device()),
         data.train,
         settings,
         lambda model: data.score_validation(make_scorer(model, "valid")),
@@ -199,6 +200,7 @@ def _fit_sequences(
 ) -> Fitted:
     from illmrec.evaluation.protocol import DotScorer
     from illmrec.training.cf import CfSettings, train_sequences
+    from pipelines.assembly import pick_device
 
     data, config = task.data, task.config
 
@@ -215,7 +217,12 @@ def _fit_sequences(
         loss=loss,
     )
     result = train_sequences(
-        build, data.train, settings, lambda model: data.score_validation(make_scorer(model, "valid")), ask, "training"
+        lambda: build().to(pick_device()),
+        data.train,
+        settings,
+        lambda model: data.score_validation(make_scorer(model, "valid")),
+        ask,
+        "training",
     )
     facts = {"epochs": len(result.curve), "best_epoch": result.best_epoch}
     return Fitted(result.best_score, lambda: make_scorer(result.model, "test"), facts)

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from illmrec.models.adaptor import balance_parts, build_adaptor
+from illmrec.models.centring import FirstLayer
 from illmrec.models.projection import ProjectionHeads, build_projector
 
 
@@ -20,8 +21,8 @@ def test_parts_of_a_slot_weigh_the_same_whatever_their_width() -> None:
 
 def test_the_adaptors_of_the_paper_and_of_the_authors() -> None:
     paper, authors = build_adaptor(8, 16, 4, "paper"), build_adaptor(8, 16, 4, "authors")
-    assert [type(layer) for layer in paper] == [nn.Linear, nn.ReLU, nn.Linear]
-    assert [type(layer) for layer in authors] == [nn.Linear, nn.LayerNorm, nn.GELU, nn.Linear]
+    assert [type(layer) for layer in paper] == [FirstLayer, nn.ReLU, nn.Linear]
+    assert [type(layer) for layer in authors] == [FirstLayer, nn.LayerNorm, nn.GELU, nn.Linear]
     assert authors[1].eps == 1e-8
     features = torch.randn(5, 8)
     by_hand = torch.relu(features @ paper[0].weight.T + paper[0].bias) @ paper[2].weight.T + paper[2].bias
@@ -32,7 +33,7 @@ def test_the_adaptors_of_the_paper_and_of_the_authors() -> None:
 
 def test_a_projector_is_the_published_one() -> None:
     projector = build_projector(6, 10)
-    assert [type(layer) for layer in projector] == [nn.Linear, nn.LayerNorm, nn.ReLU, nn.Linear]
+    assert [type(layer) for layer in projector] == [FirstLayer, nn.LayerNorm, nn.ReLU, nn.Linear]
     assert projector[0].weight.shape == (20, 6)
     assert projector[3].weight.shape == (10, 20)
 
