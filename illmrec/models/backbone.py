@@ -18,6 +18,9 @@ from illmrec.errors import ModelError
 from illmrec.features.language_models import load_language_model
 from illmrec.models.prefix import LastLayer, Prefix, PrefixCache
 
+_BUSY_TOKENS = 512
+_LAYER_START = 80_000_000_000
+"""Multiplications that a GPU could do, forward and backward, while the many small kernels of one layer are started."""
 _PROBE_TOKENS = 8
 _TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 2e-2}
 """Largest difference, relative to the largest number, by which two ways to run the model may differ when tried out."""
@@ -111,6 +114,13 @@ class Backbone:
         """Return how many weights a token is multiplied with on its way through the layers."""
         tables = {id(self._table.weight), id(getattr(self._unembed, "weight", None))}
         return sum(value.numel() for value in self._model.parameters() if id(value) not in tables)
+
+    @property
+    def busy_tokens(self) -> int:
+        """Return from how many tokens on a pass costs more in arithmetic than in being started."""
+        if self.device.type == "cpu":
+            return _BUSY_TOKENS
+        return max(_BUSY_TOKENS, _LAYER_START * self.layers // self.parameters_per_token)
 
     @property
     def weight_bytes(self) -> int:

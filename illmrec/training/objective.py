@@ -28,9 +28,6 @@ Sharing = Literal["target", "step"]
 _SHORTER = 0.8
 """A case this much shorter than a pass's longest begins another pass."""
 
-_BUSY = 512
-"""A pass with fewer tokens is not ended for the sake of padding."""
-
 SUMMED = "retrieval"
 """Name of the retrieval loss where it is taken of the summed scores; else there is one per feature type."""
 
@@ -133,7 +130,7 @@ class Objective:
     def split_passes(self, cases: Sequence[_Case], token_limit: int) -> Iterator[list[_Case]]:
         """Yield groups of cases of similar length with at most ``token_limit`` tokens each; single cases may have more.
 
-        A group of some size also ends where shorter cases follow, which would be padded.
+        A group that keeps the device busy also ends where shorter cases follow, which would be padded.
 
         Args:
             cases: of one batch.
@@ -143,13 +140,13 @@ class Objective:
             if cases:
                 yield list(cases)
             return
-        head = not self.recommender.shares_prefix
+        head, busy = not self.recommender.shares_prefix, self.recommender.backbone.busy_tokens
         sizes = measure_requests(self.recommender.prompt, [case.request for case in cases], with_head=head)
         group: list[_Case] = []
         taken = longest = 0
         for number in np.argsort(-sizes, kind="stable").tolist():
             size = int(sizes[number])
-            shorter = taken >= min(_BUSY, token_limit) and size < _SHORTER * longest
+            shorter = taken >= min(busy, token_limit) and size < _SHORTER * longest
             if group and (taken + size > token_limit or shorter):
                 yield group
                 group, taken = [], 0
