@@ -27,7 +27,16 @@ EVERY = {**PAPER, "supervision": "every", "instruction": "before_history"}
 SHARED = {"retrieval_scores": "sum", "negatives": 256, "negative_sharing": "step"}
 ALONE = {"title_tokens": 0, "item_marks": "none"}
 """An item is one token: its slot."""
+LARGE_BATCH = {"batch_size": 128, "learning_rate": 2e-3}
+ADAPTERS = {
+    "rank": 64,
+    "alpha": 64,
+    "dropout": 0.2,
+    "modules": ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"),
+}
+"""In every layer of a Llama."""
 CATALOG = {**EVERY, **FALLING, "retrieval_loss": "cross_entropy", "retrieval_scores": "sum"}
+LONGER_BOTH = {**CATALOG, **ALONE, "history_limit": 50, "representation": "image+cf"}
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "as-set": {},
@@ -51,14 +60,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "catalog-slots-alone": {**CATALOG, **ALONE},
     "catalog-longer-history": {**CATALOG, **ALONE, "history_limit": 50},
     "catalog-longer-taste": {**CATALOG, **ALONE, "history_limit": 50, "representation": "cf"},
-    "catalog-longer-both": {**CATALOG, **ALONE, "history_limit": 50, "representation": "image+cf"},
-    "catalog-longer-both-lora": {
-        **CATALOG,
-        **ALONE,
-        "history_limit": 50,
-        "representation": "image+cf",
-        "lora": {"rank": 16, "modules": ("q_proj", "k_proj", "v_proj", "o_proj")},
-    },
+    "catalog-longer-both": LONGER_BOTH,
+    "catalog-longer-both-centred": {**LONGER_BOTH, "centre_features": True},
+    "catalog-longer-both-large-batch": {**LONGER_BOTH, **LARGE_BATCH},
+    "catalog-longer-both-dropout": {**LONGER_BOTH, **LARGE_BATCH, "dropout": 0.2},
+    "catalog-longer-both-lora": {**LONGER_BOTH, **LARGE_BATCH, "dropout": 0.2, "lora": ADAPTERS},
 }
 """Name -> changed keys of section ``train``, beside those the parameters file sets."""
 
