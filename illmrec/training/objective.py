@@ -20,6 +20,7 @@ from illmrec.data.histories import Indices, Ragged
 from illmrec.models.batch import Request, build_batch, measure_requests
 from illmrec.models.recommender import Recommender
 from illmrec.seeds import generator
+from illmrec.training.catalog_loss import catalog_cross_entropy
 from illmrec.training.losses import RetrievalLoss, alignment_losses, retrieval_losses
 
 Stage = Literal["joint", "alignment", "retrieval"]
@@ -186,10 +187,15 @@ class Objective:
         return losses
 
     def _compare(self, plan: EpochPlan, asked: Indices, users: Tensor, step: int) -> Tensor:
-        """Return ``float32 [N, F]``: the retrieval loss of each target; F is 1 for summed scores."""
+        """Return ``float32 [N, F]``: the retrieval loss of each target; F is 1 for summed scores.
+
+        Among all items, N is 1: the sum over the targets.
+        """
         model, settings = self.recommender, self.retrieval
         heads = model.parts.heads
         targets = self.sequences.values[plan.targets[asked]]
+        if settings.loss == "cross_entropy":
+            return self._compare_with_catalog(users, targets)
         positives = model.project_items_by_type(np.repeat(targets[:, None], len(heads.kinds), axis=1))
         ignored = None
         if not settings.are_shared:
@@ -212,6 +218,16 @@ class Objective:
             calibration=settings.calibration,
         )
 
+    def _compare_with_catalog(self, users: Tensor, targets: Indices) -> Tensor:
+        """Return ``float32 [1, F]``: the sum of the targets' cross entropies among all items."""
+        model, heads = self.recommender, self.recommender.parts.heads
+        items = heads.project_items(model.item_features(np.arange(model.n_items)))
+        width = users.shape[1] if self.retrieval.summed else heads.shared_width
+        wanted = torch.from_numpy(targets.astype(np.int64)).to(users.device)
+        pairs = zip(users.split(width, dim=1), items.split(width, dim=1), strict=True)
+        means = [catalog_cross_entropy(ours.contiguous(), theirs.contiguous(), wanted) for ours, theirs in pairs]
+        return len(targets) * torch.stack(means)[None]
+
     def _score(self, users: Tensor, items: Tensor) -> Tensor:
         """Return ``float32 [..., F]``: the scores of users and items by type, or ``[..., 1]`` summed."""
         if self.retrieval.summed:
@@ -221,7 +237,7 @@ class Objective:
     def _draw_shared(self, step: int) -> Indices:
         """Return the items that all targets of a step are compared with."""
         count = self.recommender.n_items
-        if self.retrieval.loss == "cross_entropy" or self.retrieval.negatives >= count:
+        if self.retrieval.negatives >= count:
             return np.arange(count, dtype=np.int32)
         rng = generator(self._seed, "shared negatives", step)
         return np.sort(rng.choice(count, self.retrieval.negatives, replace=False)).astype(np.int32)
