@@ -86,6 +86,16 @@ def test_cases_are_kept_until_something_they_depend_on_changes(root: Path) -> No
     assert run_study(root, "training-variants", *only)[0]["ndcg@10"] != first[0]["ndcg@10"]
 
 
+def test_cases_trained_elsewhere_are_found_by_their_digest(root: Path, tmp_path: Path) -> None:
+    elsewhere = Path(shutil.copytree(root, tmp_path / "elsewhere", symlinks=True))
+    only = ("--only", "image$", "--seeds", "2")
+    trained = run_study(elsewhere, "overall", *only)
+    cases = "work/studies/shop/cases"
+    shutil.copytree(elsewhere / cases, root / cases, symlinks=True)
+    shutil.rmtree(elsewhere)
+    assert run_study(root, "overall", *only) == trained, "seconds included: nothing was computed again"
+
+
 def test_seeds_are_trainings_of_their_own_and_one_row(root: Path) -> None:
     only = ("--only", "image$")
     each = [run_study(root, "overall", *only, "--set", f"seed={seed}")[0] for seed in (5, 6)]
