@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -227,6 +228,25 @@ def test_gradients_of_passes_add_up_to_those_of_the_batch(
         assert float(summed[name].detach()) == pytest.approx(float(whole[name].detach()), abs=LOSS_TOLERANCE)
     for name, value in expected.items():
         assert float((found[name] - value).norm()) <= GRADIENT_TOLERANCE * max(float(value.norm()), 1e-6), name
+
+
+def test_a_gpu_is_not_given_a_small_models_batch_in_pieces(
+    tiny_backbone: Backbone, tiny_items: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where starting a pass costs more than its padding, cases of different lengths are read together."""
+    recommender = build_recommender(tiny_backbone, tiny_items, history_limit=HISTORY_LIMIT)
+    rng = np.random.default_rng(0)
+    sequences = pack_rows([rng.integers(0, 20, length).astype(np.int32) for length in (2, 3, 9) for _ in range(12)])
+    objective = make_trainer(recommender, sequences).objective
+    cases = objective.write_cases(plan_whole(sequences, "every"), range(36), "joint")
+    pieces = list(objective.split_passes(cases, 100_000))
+    recommender.backbone = copy.copy(tiny_backbone)
+    recommender.backbone.device = torch.device("cuda")
+    assert len(list(objective.split_passes(cases, 100_000))) == 1 < len(pieces)
+    assert recommender.backbone.busy_tokens > tiny_backbone.busy_tokens
+    monkeypatch.setattr(Backbone, "layers", 32)
+    monkeypatch.setattr(Backbone, "parameters_per_token", 2_700_000_000)
+    assert tiny_backbone.busy_tokens <= recommender.backbone.busy_tokens < 2000, "a large model is busy with few"
 
 
 def test_agreement_is_closer_in_double_precision(tiny_model_folder: Path, tiny_items: pl.DataFrame) -> None:
