@@ -7,6 +7,7 @@ paper's; the others go beyond it.
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -32,8 +33,9 @@ def retrieval_losses(
         negative: ``float32 [N, n, F]``: scores of the negatives.
         kind: ``bce``: ``-log sigma(s+)`` and the mean of ``-log(1 - sigma(s-))`` (paper, equation 1, with n = 1);
             ``gbce``: the sum over negatives, the target's probability raised to a power below 1 that makes up for
-            sampling (Petrov and Macdonald, 2023); ``softmax``: cross entropy of the target among itself and its
-            negatives; ``cross_entropy``: the same formula, where the negatives are the whole catalog.
+            sampling (Petrov and Macdonald, 2023), of scores shifted so that equal ones ask for no common change;
+            ``softmax``: cross entropy of the target among itself and its negatives; ``cross_entropy``: the same
+            formula, where the negatives are the whole catalog.
         ignored: ``bool [N, n]``: negatives that do not count, such as the target itself; None for none.
         n_items: size of the catalog, which ``gbce`` asks for.
         calibration: of ``gbce``, 0 (plain) to 1 (probabilities as if nothing had been sampled).
@@ -42,6 +44,13 @@ def retrieval_losses(
         if ignored is not None:
             negative = negative.masked_fill(ignored[:, :, None], -torch.inf)
         return torch.logsumexp(torch.cat([positive[:, None], negative], dim=1), dim=1) - positive
+    power = 1.0
+    if kind == "gbce":
+        rate = negative.shape[1] / max(n_items - 1, 1)
+        power = rate * (calibration * (1.0 - 1.0 / rate) + 1.0 / rate)
+        # Differs from the paper by a constant: embeddings need not learn that nearly every item is a wrong one.
+        shift = math.log(power / negative.shape[1])
+        positive, negative = positive + shift, negative + shift
     terms = functional.softplus(negative)
     kept = torch.full_like(positive, negative.shape[1])
     if ignored is not None:
@@ -50,8 +59,6 @@ def retrieval_losses(
     hit = functional.softplus(-positive)
     if kind == "bce":
         return hit + terms.sum(1) / kept.clamp(min=1.0)
-    rate = negative.shape[1] / max(n_items - 1, 1)
-    power = rate * (calibration * (1.0 - 1.0 / rate) + 1.0 / rate)
     return power * hit + terms.sum(1)
 
 

@@ -30,7 +30,9 @@ def test_calibrated_loss_by_hand() -> None:
     loss = mean_loss(states, table, torch.tensor([0]), settings, np.random.default_rng(0))
     rate = 3 / 2
     power = rate * (0.5 * (1 - 1 / rate) + 1 / rate)
-    assert float(loss.detach()) == pytest.approx(power * softplus(-0.5) + softplus(-1.0) + softplus(2.0), abs=1e-6)
+    shift = math.log(power / 3)
+    wanted = power * softplus(-0.5 - shift) + softplus(-1.0 + shift) + softplus(2.0 + shift)
+    assert float(loss.detach()) == pytest.approx(wanted, abs=1e-6)
 
 
 def test_shared_negatives_of_all_items_are_the_cross_entropy() -> None:

@@ -52,15 +52,36 @@ def test_softmax_is_the_cross_entropy_of_the_target_among_all_that_count() -> No
 
 def test_gbce_weighs_the_target_by_the_share_that_was_sampled() -> None:
     arguments = scores([[0.4]]), scores([[0.1], [-0.3]])[None]
-    hit, misses = -log(sigmoid(0.4)), sum(-log(1 - sigmoid(value)) for value in (0.1, -0.3))
     rate = 2 / 10
+
+    def by_hand(power: float) -> float:
+        shift = log(power / 2)
+        misses = sum(-log(1 - sigmoid(value + shift)) for value in (0.1, -0.3))
+        return -power * log(sigmoid(0.4 + shift)) + misses
 
     def compute(calibration: float) -> float:
         return float(retrieval_losses(*arguments, kind="gbce", n_items=11, calibration=calibration))
 
-    assert compute(0.0) == pytest.approx(hit + misses)
-    assert compute(1.0) == pytest.approx(rate * hit + misses)
-    assert compute(0.75) == pytest.approx(rate * (0.75 * (1 - 1 / rate) + 1 / rate) * hit + misses)
+    assert compute(0.0) == pytest.approx(by_hand(1.0))
+    assert compute(1.0) == pytest.approx(by_hand(rate))
+    assert compute(0.75) == pytest.approx(by_hand(rate * (0.75 * (1 - 1 / rate) + 1 / rate)))
+
+
+@pytest.mark.parametrize("calibration", [0.0, 0.75, 1.0])
+def test_gbce_asks_equal_scores_for_no_common_change(calibration: float) -> None:
+    """Else a model would first have to learn, in a direction that all items share, that most items are wrong."""
+    common = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    equal = torch.zeros(3, 256, 1, dtype=torch.float64) + common
+    losses = retrieval_losses(equal[:, 0], equal, kind="gbce", n_items=3000, calibration=calibration)
+    (gradient,) = torch.autograd.grad(losses.sum(), common)
+    assert abs(float(gradient)) < 1e-9
+
+
+def test_gbce_of_one_negative_without_calibration_is_bce() -> None:
+    arguments = scores([[0.4]]), scores([[0.1]])[None]
+    assert float(retrieval_losses(*arguments, kind="gbce", n_items=11)) == pytest.approx(
+        float(retrieval_losses(*arguments, kind="bce"))
+    )
 
 
 def test_retrieval_knows_its_closed_forms() -> None:
