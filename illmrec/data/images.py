@@ -195,7 +195,7 @@ def _read(path: Path, root: Path | None) -> bytes:
             raise _RefusedError(ImageProbe("undecodable", reason=reason))
         with file_path.open("rb") as file:
             file.seek(offset)
-            return file.read(size if piece else MAX_FILE_BYTES)
+            return file.read(size)  # asked for more, Python takes the memory for more
     except FileNotFoundError:
         raise _RefusedError(ImageProbe("missing", reason="no such file")) from None
     except (OSError, ValueError, RuntimeError) as error:  # no permission, NUL in the name, a loop of links

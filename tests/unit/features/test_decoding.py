@@ -117,6 +117,11 @@ def test_a_picture_that_eats_memory_is_refused(tmp_path: Path) -> None:
     assert fits.refused == {}
 
 
+def test_a_small_picture_takes_little_memory(tmp_path: Path) -> None:
+    (result,) = decode([[save(tmp_path / "small.png")]], DecodeLimits(max_pixels=10_000, memory_mb=40))
+    assert result.refused == {}
+
+
 @pytest.fixture
 def hurtful(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make decoders crash or hang on pictures of certain names."""
