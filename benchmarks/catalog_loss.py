@@ -15,7 +15,7 @@ import torch.nn.functional as functional
 from torch import Tensor
 
 from benchmarks import measure
-from illmrec.training.catalog_loss import catalog_cross_entropy
+from illmrec.training.losses import catalog_cross_entropy
 
 
 @click.command(help=__doc__)

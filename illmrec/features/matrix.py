@@ -63,7 +63,7 @@ class FeatureMatrix:
 
         Read ``block`` rows at a time and added up in double precision.
         """
-        total, own = np.zeros(self.header.width), np.flatnonzero(self.present)
+        total, own = np.zeros(self.values.shape[1]), np.flatnonzero(self.present)
         for start in range(0, len(own), block):
             total += self.values[own[start : start + block]].sum(axis=0, dtype=np.float64)
         return np.asarray(total / max(len(own), 1), dtype=np.float32)

@@ -20,7 +20,8 @@ from illmrec.models.prefix import LastLayer, Prefix, PrefixCache
 
 _BUSY_TOKENS = 512
 _LAYER_START = 80_000_000_000
-"""Multiplications that a GPU could do, forward and backward, while the many small kernels of one layer are started."""
+"""Multiplications that a GPU could do, forward and backward, while the small kernels of one layer are started. An
+estimate, not a measurement: it need only tell small models from large ones."""
 _PROBE_TOKENS = 8
 _TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 2e-2}
 """Largest difference, relative to the largest number, by which two ways to run the model may differ when tried out."""

@@ -1,10 +1,10 @@
 """First layers that learn from features less their mean, and end as ordinary layers.
 
-Features of one catalog have much in common: outputs of a convolutional network are never negative, and half of their
-squared length can be the same in every picture. A layer must unlearn that before it sees what tells items apart. Here
-it reads ``x - c`` in training. As ``W (x - c) + b = W x + (b - W c)``, a trained layer is published as an ordinary one
-with the bias ``b - W c``: whatever reads a model afterwards knows nothing of centres, and an item that comes later
-changes nothing about the items that are there.
+Features of one catalog have much in common: outputs of a convolutional network, for one, are never negative. A layer
+must unlearn that before it sees what tells items apart. Here it reads ``x - c`` in training. As
+``W (x - c) + b = W x + (b - W c)``, a trained layer is published as an ordinary one with the bias ``b - W c``: whatever
+reads a model afterwards knows nothing of centres, and an item that comes later changes nothing about the items that are
+there.
 """
 
 from __future__ import annotations

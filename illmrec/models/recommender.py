@@ -265,9 +265,7 @@ class Recommender:
         return self._prefix
 
     def _feature_rows(self, kind: str, items: npt.NDArray[np.integer]) -> Tensor:
-        # Half precision on the way to the device is half of the way; the numbers are stored so.
-        stored = torch.from_numpy(np.asarray(self.features[kind].values[items]))
-        rows: Tensor = self.parts.dropout(stored.to(self.backbone.device).float())
+        rows: Tensor = self.parts.dropout(torch.from_numpy(self.features[kind].rows(items)).to(self.backbone.device))
         return rows
 
     def _slot_rows(self, items: Tensor) -> Tensor:

@@ -95,7 +95,7 @@ def _read_batch(
     states, targets, device = [], [], model.items.weight.device
     for part in _group_by_length(rows, model.max_length):
         inputs, asked = questions(part, rng)
-        # Chosen on the processor: how many there are must be known there, and waiting for a GPU to say so takes long.
+        # Chosen on the processor, which must know how many there are, so that it need not wait for a GPU to say so.
         places = torch.nonzero(asked.flatten() >= 0)[:, 0]
         read = model(inputs.to(device)).flatten(0, 1)
         states.append(read[places.to(device)])

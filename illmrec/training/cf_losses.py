@@ -10,8 +10,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
-from illmrec.training.catalog_loss import catalog_cross_entropy
-from illmrec.training.losses import RetrievalLoss, retrieval_losses
+from illmrec.training.losses import RetrievalLoss, catalog_cross_entropy, retrieval_losses
 
 
 @dataclass(frozen=True)

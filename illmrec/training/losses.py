@@ -13,6 +13,10 @@ from typing import Literal
 import torch
 import torch.nn.functional as functional
 from torch import Tensor
+from torch.nn import LinearCrossEntropyOptions
+
+_CHUNK_SCORES = 32_000_000
+"""Scores of targets and items held at a time, about: 128 MB."""
 
 RetrievalLoss = Literal["bce", "gbce", "softmax", "cross_entropy"]
 
@@ -60,6 +64,21 @@ def retrieval_losses(
     if kind == "bce":
         return hit + terms.sum(1) / kept.clamp(min=1.0)
     return power * hit + terms.sum(1)
+
+
+def catalog_cross_entropy(states: Tensor, table: Tensor, targets: Tensor) -> Tensor:
+    """Return the mean cross entropy ``float []`` of targets among all items, whose scores are never held all at once.
+
+    Gradients are made in the forward pass, so it can be differentiated once.
+
+    Args:
+        states: ``float [P, d]``.
+        table: ``float [n_items, d]``.
+        targets: ``int64 [P]``: item indices.
+    """
+    rows = max(1, _CHUNK_SCORES // len(table))
+    options = LinearCrossEntropyOptions(batch_chunk_size=rows, chunking_method=None)
+    return functional.linear_cross_entropy(states, table, targets, options=options)
 
 
 def alignment_losses(logits: Tensor, tokens: Tensor) -> Tensor:

@@ -20,8 +20,7 @@ from illmrec.data.histories import Indices, Ragged
 from illmrec.models.batch import Request, build_batch, measure_requests
 from illmrec.models.recommender import Recommender
 from illmrec.seeds import generator
-from illmrec.training.catalog_loss import catalog_cross_entropy
-from illmrec.training.losses import RetrievalLoss, alignment_losses, retrieval_losses
+from illmrec.training.losses import RetrievalLoss, alignment_losses, catalog_cross_entropy, retrieval_losses
 
 Stage = Literal["joint", "alignment", "retrieval"]
 Sharing = Literal["target", "step"]
@@ -180,17 +179,14 @@ class Objective:
         if len(asked):
             by_type = self._compare(plan, asked, model.parts.heads.project_users(encoded.users), step)
             names = [SUMMED] if self.retrieval.summed else model.parts.heads.kinds
-            losses = dict(zip(names, (by_type.sum(0) / totals.targets).unbind(), strict=True))
+            losses = dict(zip(names, (by_type / totals.targets).unbind(), strict=True))
         if encoded.answer_logits is not None:
             terms = alignment_losses(encoded.answer_logits, batch.answer_tokens.to(encoded.answer_logits.device))
             losses["alignment"] = terms.sum() / totals.answer_tokens
         return losses
 
     def _compare(self, plan: EpochPlan, asked: Indices, users: Tensor, step: int) -> Tensor:
-        """Return ``float32 [N, F]``: the retrieval loss of each target; F is 1 for summed scores.
-
-        Among all items, N is 1: the sum over the targets.
-        """
+        """Return ``float32 [F]``: the targets' retrieval losses added up; F is 1 for summed scores."""
         model, settings = self.recommender, self.retrieval
         heads = model.parts.heads
         targets = self.sequences.values[plan.targets[asked]]
@@ -209,7 +205,7 @@ class Objective:
             negative = (users @ items.T)[:, :, None] if settings.summed else heads.split_all_scores(users, items)
             ignored = torch.from_numpy(targets[:, None] == shared[None, :]).to(negative.device)
         positive = self._score(users, positives)
-        return retrieval_losses(
+        losses = retrieval_losses(
             positive,
             negative,
             kind=settings.loss,
@@ -217,16 +213,16 @@ class Objective:
             n_items=model.n_items,
             calibration=settings.calibration,
         )
+        return losses.sum(0)
 
     def _compare_with_catalog(self, users: Tensor, targets: Indices) -> Tensor:
-        """Return ``float32 [1, F]``: the sum of the targets' cross entropies among all items."""
+        """Return ``float32 [F]``: the targets' cross entropies among all items, added up."""
         model, heads = self.recommender, self.recommender.parts.heads
         items = heads.project_items(model.item_features(np.arange(model.n_items)))
         width = users.shape[1] if self.retrieval.summed else heads.shared_width
         wanted = torch.from_numpy(targets.astype(np.int64)).to(users.device)
         pairs = zip(users.split(width, dim=1), items.split(width, dim=1), strict=True)
-        means = [catalog_cross_entropy(ours.contiguous(), theirs.contiguous(), wanted) for ours, theirs in pairs]
-        return len(targets) * torch.stack(means)[None]
+        return len(targets) * torch.stack([catalog_cross_entropy(ours, theirs, wanted) for ours, theirs in pairs])
 
     def _score(self, users: Tensor, items: Tensor) -> Tensor:
         """Return ``float32 [..., F]``: the scores of users and items by type, or ``[..., 1]`` summed."""

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 import torch
 
-from benchmarks.tiny import FORM, build_recommender, make_sequences
+from benchmarks.tiny import FORM, build_recommender, make_features, make_sequences
 from illmrec.features.matrix import FeatureMatrix
 from illmrec.models.adaptor import Preset
 from illmrec.models.backbone import Backbone
@@ -36,10 +36,10 @@ def shift(matrix: FeatureMatrix, by: float) -> FeatureMatrix:
     return replace(matrix, values=matrix.values + np.float16(by))
 
 
-def prepare(*, shifted: float = 2.0, **options: Any) -> Recommender:
+def prepare(*, shifted: float = 2.0, centred: bool = True, **options: Any) -> Recommender:
     model = build_recommender(**options)
     model.features = {kind: shift(matrix, shifted) for kind, matrix in model.features.items()}
-    model.prepare_training(centre_features=True)
+    model.prepare_training(centre_features=centred)
     return model
 
 
@@ -56,12 +56,11 @@ def test_the_mean_is_of_the_items_that_have_the_feature() -> None:
     rng = np.random.default_rng(0)
     values = rng.normal(3, 1, (50, 4)).astype(np.float16)
     present = rng.random(50) < 0.7
-    header: Any = type("Header", (), {"width": 4})
-    matrix = FeatureMatrix(header, values, present)
+    matrix = replace(make_features(present)["image"], values=values)
     expected = values[present].astype(np.float64).mean(0)
     for block in (1, 7, 100):
         np.testing.assert_allclose(matrix.mean(block), expected, rtol=1e-6)
-    assert not FeatureMatrix(header, values, np.zeros(50, dtype=np.bool_)).mean().any()
+    assert not replace(matrix, present=np.zeros(50, dtype=np.bool_)).mean().any()
 
 
 @pytest.mark.parametrize("preset", ["paper", "authors"])
@@ -89,13 +88,8 @@ def test_a_centred_model_learns_as_one_over_centred_features_does(
 
 def test_centring_changes_what_is_learned(options: dict[str, Any], tmp_path: Path) -> None:
     losses = []
-    for number, centre in enumerate((True, False)):
-        model = prepare(**options)
-        if not centre:
-            for layer in model.parts.modules():
-                if hasattr(layer, "centre"):
-                    layer.centre = None
-        trainer = make_trainer(model, tmp_path / str(number))
+    for number, centred in enumerate((True, False)):
+        trainer = make_trainer(prepare(**options, centred=centred), tmp_path / str(number))
         losses.append(float(trainer.compute_losses(trainer.plan(0), slice(0, 8))["retrieval"].detach()))
     assert abs(losses[0] - losses[1]) > 1e-3
 
@@ -157,8 +151,7 @@ def test_dropout_works_in_training_and_nowhere_else(options: dict[str, Any], tmp
         trainer = make_trainer(model, tmp_path / str(number))
         losses.append([trainer._step(trainer.plan(0), slice(0, 8))["loss"] for _ in range(2)])
     assert losses[0] != pytest.approx(losses[1], rel=1e-3)
-    model = noisy.state()
     fresh = build_recommender(**options)
-    fresh.load_state(model)
+    fresh.load_state(noisy.state())
     for ours, theirs in zip(read(noisy), read(fresh), strict=True):
         np.testing.assert_array_equal(ours, theirs)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from illmrec.training.catalog_loss import catalog_cross_entropy
 from illmrec.training.cf_losses import LossSettings, draw_negatives, mean_loss
+from illmrec.training.losses import catalog_cross_entropy
 from tests.unit.training.test_catalog_loss import make_case
 
 
