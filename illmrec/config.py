@@ -458,7 +458,8 @@ class TrainConfig(Section):
     token_budget: Count | None = None
     """Most tokens of a retrieval prompt; the oldest items beyond it are left out. The most recent one always stays."""
     window: Literal["random", "last"] = "random"
-    """Training target: a random position of the training sequence, drawn anew each epoch, or always the last."""
+    """Training target: a random position of the training sequence, drawn anew each epoch, or always the last. With
+    ``supervision: every`` and ``random``, a stretch of the sequence as long as the model reads, or all of it."""
     supervision: Literal["last", "every"] = "last"
     """Targets of a training window: its last item (paper), or every item after the first, asked in one pass."""
     title_tokens: int = Field(default=32, ge=0)
@@ -538,6 +539,8 @@ class TrainConfig(Section):
             and not self.lora.rank
         ):
             raise ValueError(f"alignment_epochs train the adaptor, and representation {self.representation} has none")
+        if self.representation == "title" and not self.title_tokens:
+            raise ValueError("representation title with title_tokens 0 leaves nothing of an item; raise title_tokens")
         if self.image_dropout and "image" not in self.representation:
             raise ValueError(f"image_dropout needs pictures, and representation {self.representation} has none")
         return self

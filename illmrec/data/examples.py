@@ -12,14 +12,13 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from illmrec.data.histories import Indices, Ragged, sort_distinct
+from illmrec.data.histories import Indices, Ragged, draw_starts
+from illmrec.data.known_items import KnownItems
 from illmrec.seeds import generator
 
 Window = Literal["random", "last", "short"]
 Supervision = Literal["last", "every"]
 NegativeRule = Literal["unseen_shared", "any_per_type"]
-
-_MAX_REDRAWS = 64
 
 
 @dataclass(frozen=True)
@@ -74,9 +73,10 @@ def plan_epoch(
         n_items: size of the catalog.
         n_types: feature types F that get a negative each.
         history_limit: most items in a history.
-        window: ``random``: the last target is a uniformly drawn position, with all that precedes it up to the limit;
-            ``last``: the last position; ``short``: history lengths uniform on 2..4 half of the time, else on 2..9 (the
-            authors' code).
+        window: ``random``: the target is a uniformly drawn position, with all that precedes it up to the limit; where
+            every position of a window is a target, whole sequences, and of longer ones a stretch (see
+            :func:`illmrec.data.histories.draw_starts`). ``last``: the last position. ``short``: a uniformly drawn
+            position, history lengths uniform on 2..4 half of the time, else on 2..9 (the authors' code).
         supervision: ``last``: the window's last position is the target; ``every``: so is every position but the first.
         negative_rule: ``unseen_shared``: one item outside the user's training sequence, for all types;
             ``any_per_type``: one item other than the target, drawn anew for each type (the authors' code).
@@ -90,7 +90,11 @@ def plan_epoch(
     rng = generator(seed, "epoch", epoch)
     users = np.flatnonzero(sequences.lengths >= 2).astype(np.int32)
     users = users[rng.permutation(len(users))]
-    starts, ends = _draw_windows(rng, sequences, users, history_limit, window)
+    if window == "random" and supervision == "every":
+        starts = sequences.offsets[users] + draw_starts(sequences.lengths[users], history_limit + 1, rng)
+        ends = np.minimum(starts + history_limit, sequences.offsets[users + 1] - 1)
+    else:
+        starts, ends = _draw_windows(rng, sequences, users, history_limit, window)
     if item_tokens is not None and token_room is not None:
         starts = _fit_tokens(sequences, starts, ends, item_tokens, token_room)
     counts = np.ones(len(users), dtype=np.int64) if supervision == "last" else ends - starts
@@ -98,7 +102,7 @@ def plan_epoch(
     targets = np.repeat(ends - offsets[1:] + 1, counts) + np.arange(offsets[-1])
     owners = np.repeat(users, counts * n_negatives)
     if negative_rule == "unseen_shared":
-        negatives = np.repeat(_draw_unseen(rng, sequences, owners, n_items)[:, None], n_types, axis=1)
+        negatives = np.repeat(KnownItems(sequences, n_items).draw_others(owners, rng)[:, None], n_types, axis=1)
     else:
         negatives = rng.integers(0, n_items - 1, (len(owners), n_types))
         negatives += negatives >= np.repeat(sequences.values[targets], n_negatives)[:, None]
@@ -132,19 +136,3 @@ def _draw_windows(
         limits = np.where(short, rng.integers(2, 5, len(users)), rng.integers(2, 10, len(users)))
         limits = np.minimum(limits, history_limit)
     return np.maximum(first, ends - limits), ends
-
-
-def _draw_unseen(rng: np.random.Generator, sequences: Ragged, users: Indices, n_items: int) -> npt.NDArray[np.int64]:
-    """Draw for each entry of ``users`` an item outside that user's sequence; after many vain tries any item."""
-    owners = np.repeat(np.arange(len(sequences)), sequences.lengths)
-    pairs = sort_distinct(owners * n_items + sequences.values)
-    drawn = rng.integers(0, n_items, len(users))
-    pending = np.arange(len(users))
-    for _ in range(_MAX_REDRAWS):
-        keys = users[pending].astype(np.int64) * n_items + drawn[pending]
-        places = np.minimum(np.searchsorted(pairs, keys), len(pairs) - 1)
-        pending = pending[pairs[places] == keys]
-        if not len(pending):
-            break
-        drawn[pending] = rng.integers(0, n_items, len(pending))
-    return drawn

@@ -42,11 +42,28 @@ class Ragged:
     def take(self, rows: npt.NDArray[np.integer]) -> Ragged:
         """Return some rows, in the order given."""
         starts = self.offsets[rows]
-        lengths = self.offsets[np.asarray(rows) + 1] - starts
-        offsets = np.zeros(len(rows) + 1, dtype=np.int64)
+        return self._gather(starts, self.offsets[np.asarray(rows) + 1] - starts)
+
+    def draw_stretches(self, size: int, rng: np.random.Generator) -> Ragged:
+        """Return the rows, of longer ones ``size`` consecutive items; see :func:`draw_starts`."""
+        starts = self.offsets[:-1] + draw_starts(self.lengths, size, rng)
+        return self._gather(starts, np.minimum(self.lengths, size))
+
+    def _gather(self, starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> Ragged:
+        offsets = np.zeros(len(starts) + 1, dtype=np.int64)
         np.cumsum(lengths, out=offsets[1:])
         places = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
         return Ragged(self.values[places], offsets)
+
+
+def draw_starts(lengths: npt.NDArray[np.int64], size: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Return ``int64 [n]``: where a stretch of at most ``size`` items starts, in rows of these lengths.
+
+    Rows that fit are taken whole. Of a longer one the stretch is drawn as if it could reach over both ends, and then
+    moved inside, so that the first and the last items are in it no less often than others.
+    """
+    drawn = rng.integers(1 - size, np.maximum(lengths, 1))
+    return np.clip(drawn, 0, np.maximum(lengths - size, 0))
 
 
 def pack_rows(rows: Sequence[Sequence[int] | Indices]) -> Ragged:

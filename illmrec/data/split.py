@@ -15,7 +15,7 @@ import polars as pl
 
 from illmrec.columns import ITEM_ID, ITEM_INDEX, NEGATIVES, SEQUENCES, TIMESTAMP, USER_ID, USER_INDEX
 from illmrec.data.catalog import Catalog
-from illmrec.data.histories import Ragged, ragged_from_column
+from illmrec.data.histories import Indices, Ragged, ragged_from_column
 from illmrec.data.lists import build_lists
 from illmrec.data.negatives import sample_negatives
 from illmrec.data.popular_negatives import sample_popular_negatives
@@ -102,7 +102,13 @@ def split_leave_one_out(interactions: pl.DataFrame, catalog: Catalog) -> Split:
 
 
 def draw_negatives(
-    sequences: pl.DataFrame, items: int, count: int, *, seed: int, targets: pl.DataFrame | None = None
+    sequences: pl.DataFrame,
+    items: int,
+    count: int,
+    *,
+    seed: int,
+    targets: pl.DataFrame | None = None,
+    known: Indices | None = None,
 ) -> tuple[pl.DataFrame, dict[str, int]]:
     """Draw each user's sampled candidates, uniformly.
 
@@ -112,13 +118,21 @@ def draw_negatives(
         count: candidates per user.
         seed: seed of the draws; a user's draw depends on it, the user's id and the user's items only.
         targets: ``columns.TARGETS``, where users have other targets than those of ``sequences``.
+        known: the items that can be drawn, ascending, all items of ``sequences`` and ``targets`` among them; None for
+            the whole catalog.
 
     Returns:
         ``columns.NEGATIVES`` in the order of ``sequences``, and counts for the summary. A user who leaves fewer than
         ``count`` unseen items gets all of those.
     """
     seen = _gather_seen(sequences, targets)
-    drawn = sample_negatives(seen, items, count, derive_seed_of_each(sequences[USER_ID], seed, "negatives"))
+    seeds = derive_seed_of_each(sequences[USER_ID], seed, "negatives")
+    if known is None:
+        drawn = sample_negatives(seen, items, count, seeds)
+    else:
+        places = Ragged(np.searchsorted(known, seen.values).astype(np.int32), seen.offsets)
+        drawn = sample_negatives(places, len(known), count, seeds)
+        drawn = Ragged(known[drawn.values], drawn.offsets)
     facts = {"negatives_per_user": count, "users_with_fewer_negatives": int((drawn.lengths < count).sum())}
     return _tabulate_negatives(sequences, drawn), facts
 

@@ -16,13 +16,14 @@ import torch
 from torch import Tensor
 
 from illmrec.data.histories import Ragged
+from illmrec.data.known_items import KnownItems
 from illmrec.models.bert4rec import Bert4Rec
 from illmrec.models.gru4rec import Gru4Rec
 from illmrec.models.sasrec import SasRec
 from illmrec.models.sequence import pad_left
 from illmrec.seeds import generator
 from illmrec.training.cf_loop import CfResult, Stopping, train_until_best
-from illmrec.training.cf_losses import LossSettings, mean_loss
+from illmrec.training.cf_losses import LossSettings, Negatives, mean_loss
 from illmrec.training.seeding import seed_everything
 
 SequenceModel = TypeVar("SequenceModel", bound=SasRec | Gru4Rec | Bert4Rec)
@@ -57,6 +58,9 @@ def train_sequences(
 ) -> CfResult[SequenceModel]:
     """Train until validation stops improving.
 
+    In each epoch every sequence is read once; of one with more than ``max_length + 1`` items a stretch that long, drawn
+    anew, so that all items are learned from in time.
+
     Args:
         build: makes the untrained model, on the device that it is trained on; called after seeding.
         sequences: training sequences, oldest first; those with fewer than two items teach nothing.
@@ -69,15 +73,17 @@ def train_sequences(
     model = build()
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.98), fused=True)
     rows = sequences.take(np.flatnonzero(sequences.lengths >= SHORTEST))
-    questions = ask(model)
+    known, questions = KnownItems(rows, len(model.item_table())), ask(model)
 
     def run_epoch(epoch: int) -> float:
         rng = generator(settings.seed, "cf", epoch)
+        stretches = rows.draw_stretches(model.max_length + 1, rng)
+        negatives = Negatives(known, len(model.item_table()), rng)
         order, total = rng.permutation(len(rows)), 0.0
         for start in range(0, len(order), settings.batch_size):
             chosen = order[start : start + settings.batch_size]
-            states, targets = _read_batch(model, rows.take(chosen), questions, rng)
-            loss = mean_loss(states, model.item_table(), targets, settings.loss, rng)
+            states, targets, places = _read_batch(model, stretches.take(chosen), questions, rng)
+            loss = mean_loss(states, model.item_table(), targets, settings.loss, chosen[places], negatives)
             optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(loss)
             optimizer.step()
@@ -90,28 +96,32 @@ def train_sequences(
 
 def _read_batch(
     model: SasRec | Gru4Rec | Bert4Rec, rows: Ragged, questions: Ask, rng: np.random.Generator
-) -> tuple[Tensor, Tensor]:
-    """Return states ``float32 [P, width]`` and targets ``int64 [P]`` of all positions at which something is asked."""
-    states, targets, device = [], [], model.items.weight.device
-    for part in _group_by_length(rows, model.max_length):
-        inputs, asked = questions(part, rng)
+) -> tuple[Tensor, Tensor, npt.NDArray[np.int64]]:
+    """Return states, targets and rows of all positions at which something is asked.
+
+    They are ``float32 [P, width]`` and ``int64 [P]``, both on the model's device, and ``int64 [P]``.
+    """
+    states, targets, owners, device = [], [], [], model.items.weight.device
+    for members in _group_by_length(rows.lengths, model.max_length):
+        inputs, asked = questions(rows.take(members), rng)
         # Chosen on the processor, which must know how many there are, so that it need not wait for a GPU to say so.
         places = torch.nonzero(asked.flatten() >= 0)[:, 0]
         read = model(inputs.to(device)).flatten(0, 1)
         states.append(read[places.to(device)])
         targets.append(asked.flatten()[places].to(device))
-    return torch.cat(states), torch.cat(targets)
+        owners.append(members[places.numpy() // asked.shape[1]])
+    return torch.cat(states), torch.cat(targets), np.concatenate(owners)
 
 
-def _group_by_length(rows: Ragged, max_length: int) -> Iterator[Ragged]:
+def _group_by_length(lengths: npt.NDArray[np.int64], max_length: int) -> Iterator[npt.NDArray[np.int64]]:
     """Yield the rows in groups whose lengths differ by a factor of up to three, so that little of a group is padding.
 
     The loss is taken over all of them together, so the grouping changes nothing but the time. More groups would cost
     more than the padding: every one of them has a gradient of the whole item table.
     """
-    bins = np.searchsorted(3 ** np.arange(1, 20), np.minimum(rows.lengths, max_length))
+    bins = np.searchsorted(3 ** np.arange(1, 20), np.minimum(lengths, max_length))
     for number in np.unique(bins):
-        yield rows.take(np.flatnonzero(bins == number))
+        yield np.flatnonzero(bins == number)
 
 
 def ask_next(model: SasRec | Gru4Rec | Bert4Rec) -> Ask:

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
+from illmrec.data.known_items import KnownItems
 from illmrec.training.losses import RetrievalLoss, catalog_cross_entropy, retrieval_losses
 
 
@@ -20,8 +22,8 @@ class LossSettings:
     Args:
         kind: see :func:`illmrec.training.losses.retrieval_losses`; ``cross_entropy`` is over the whole catalog.
         negatives: how many are sampled, uniformly; without use for ``cross_entropy``.
-        sharing: ``target`` draws them for each target anew, never the target itself; ``step`` draws them once for all
-            targets of a step, without replacement, and ignores one where it is the target.
+        sharing: ``target`` draws them for each target anew, from what its user does not know; ``step`` draws them once
+            for all targets of a step, without replacement, and ignores one where it is the target.
         calibration: of ``gbce``.
     """
 
@@ -31,27 +33,55 @@ class LossSettings:
     calibration: float = 0.0
 
 
+@dataclass(frozen=True)
+class Negatives:
+    """Draws what targets are told from.
+
+    Args:
+        known: what each user knows.
+        n_items: size of the catalog.
+        rng: draws.
+    """
+
+    known: KnownItems
+    n_items: int
+    rng: np.random.Generator
+
+    def draw_own(self, users: npt.NDArray[np.int64], count: int) -> Tensor:
+        """Return ``int64 [P, count]``: for each target items that its user does not know (``users``, ``int64 [P]``)."""
+        return torch.from_numpy(self.known.draw_others(np.repeat(users, count), self.rng).reshape(-1, count))
+
+    def draw_shared(self, count: int) -> Tensor:
+        """Return ``int64 [count]``: different items of the whole catalog, at most all of them."""
+        return torch.from_numpy(self.rng.choice(self.n_items, size=min(count, self.n_items), replace=False))
+
+
 def mean_loss(
-    states: Tensor, table: Tensor, targets: Tensor, settings: LossSettings, rng: np.random.Generator
+    states: Tensor,
+    table: Tensor,
+    targets: Tensor,
+    settings: LossSettings,
+    users: npt.NDArray[np.int64],
+    negatives: Negatives,
 ) -> Tensor:
     """Return the mean loss ``float32 []`` over targets.
 
     Args:
         states: ``float32 [P, d]``: what each target is to be told from.
-        table: ``float32 [n_items, d]``: item embeddings; at least two items unless the loss is ``cross_entropy``.
+        table: ``float32 [n_items, d]``: item embeddings.
         targets: ``int64 [P]``: item indices.
         settings: what is minimised.
-        rng: draws the negatives.
+        users: ``int64 [P]``: whose target each is.
+        negatives: draws the negatives.
     """
     if settings.kind == "cross_entropy":
         return catalog_cross_entropy(states, table, targets)
     positive = (states * functional.embedding(targets, table)).sum(-1)
     if settings.sharing == "target":
-        negatives = draw_negatives(targets, len(table), settings.negatives, rng)
-        scores, ignored = torch.einsum("pd,pnd->pn", states, functional.embedding(negatives, table)), None
+        drawn = negatives.draw_own(users, settings.negatives).to(table.device)
+        scores, ignored = torch.einsum("pd,pnd->pn", states, functional.embedding(drawn, table)), None
     else:
-        shared = rng.choice(len(table), size=min(settings.negatives, len(table)), replace=False)
-        drawn = torch.from_numpy(shared).to(table.device)
+        drawn = negatives.draw_shared(settings.negatives).to(table.device)
         scores, ignored = states @ functional.embedding(drawn, table).T, drawn == targets[:, None]
     losses = retrieval_losses(
         positive[:, None],
@@ -62,9 +92,3 @@ def mean_loss(
         calibration=settings.calibration,
     )
     return losses.mean()
-
-
-def draw_negatives(targets: Tensor, n_items: int, count: int, rng: np.random.Generator) -> Tensor:
-    """Return ``int64 [P, count]``: for each target items drawn uniformly from all others."""
-    drawn = torch.from_numpy(rng.integers(0, n_items - 1, (len(targets), count))).to(targets.device)
-    return drawn + (drawn >= targets[:, None])

@@ -10,15 +10,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from illmrec.data.histories import Ragged, sort_distinct
+from illmrec.data.histories import Ragged
+from illmrec.data.known_items import KnownItems
 from illmrec.models.vbpr import Vbpr
 from illmrec.seeds import generator
 from illmrec.training.cf_loop import CfResult, Stopping, train_until_best
 from illmrec.training.losses import retrieval_losses
 from illmrec.training.seeding import seed_everything
-
-_REDRAWS = 100
-"""After so many draws an item is taken although the user knows it: there are users who know every item."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ def train_pairs(
     model = build()
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True)
     owners = np.repeat(np.arange(len(sequences)), sequences.lengths)
-    known = KnownItems(owners, sequences.values, model.items.num_embeddings)
+    known = KnownItems(sequences, model.items.num_embeddings)
 
     def run_epoch(epoch: int) -> float:
         rng = generator(settings.seed, "pairs", epoch)
@@ -94,33 +92,3 @@ def _measure_loss(
     # A user's last coordinate is the constant 1 that the item's bias is multiplied by.
     lengths = readers[:, :-1].square().sum(-1) + right.square().sum(-1) + wrong.square().sum(-1)
     return losses.mean() + decay * lengths.mean()
-
-
-class KnownItems:
-    """What each user knows, for draws of what they do not.
-
-    Args:
-        owners: ``int64 [total]``: user of each interaction.
-        items: ``int32 [total]``: item of each interaction.
-        n_items: size of the catalog.
-    """
-
-    def __init__(self, owners: npt.NDArray[np.int64], items: npt.NDArray[np.int32], n_items: int) -> None:
-        self._n_items = n_items
-        self._keys = sort_distinct(owners * n_items + items)
-
-    def contains(self, users: npt.NDArray[np.int64], items: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-        """Return ``bool [n]``: whether each user knows the item beside it."""
-        keys = users * self._n_items + items
-        places = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
-        return np.asarray(self._keys[places] == keys)
-
-    def draw_others(self, users: npt.NDArray[np.int64], rng: np.random.Generator) -> npt.NDArray[np.int64]:
-        """Return ``int64 [n]``: for each user an item drawn uniformly from those the user does not know."""
-        drawn = rng.integers(0, self._n_items, len(users))
-        for _ in range(_REDRAWS):
-            again = np.flatnonzero(self.contains(users, drawn))
-            if not len(again):
-                break
-            drawn[again] = rng.integers(0, self._n_items, len(again))
-        return drawn

@@ -41,7 +41,7 @@ def command(name: str, dataset: str, as_json: bool, only: str, changes: tuple[st
       illmrec study overall --dataset amazon --only image --seeds 3
     """
     from pipelines.studies.plots import render_svg
-    from pipelines.studies.study import Bench
+    from pipelines.studies.study import Bench, find_twins
     from pipelines.studies.tables import write_rows
 
     context = open_context(dataset, as_json)
@@ -50,17 +50,23 @@ def command(name: str, dataset: str, as_json: bool, only: str, changes: tuple[st
     if seeds > 1 and not study.seeded:
         click.echo(f"{name}: one seed; --seeds is for studies whose rows are trainings of section train.", err=True)
         seeds = 1
+    if extra and not study.trains:
+        click.echo(f"{name}: no case is trained; --set changes nothing.", err=True)
+        extra = {}
     with hold_lock(context.layout.lock(f"study-{name}")):
         atomic.sweep_partial(folder.parent, name)
         rows = study.measure(Bench(context, extra, only, seeds))
+        twins = find_twins(rows)
         facts = {"study": name, "title": study.title, "question": study.question, "paper": study.paper,
                  "dataset": dataset, "set": extra, "only": only, "seeds": seeds, "shown": list(study.shown),
-                 "rows": rows}  # fmt: skip
+                 "twins": twins, "rows": rows}  # fmt: skip
         with atomic.write_folder(folder) as partial:
             atomic.write_json(partial / "results.json", facts)
             write_rows(partial / "results.csv", rows)
             with atomic.write_file(partial / "plot.svg") as file:
                 file.write(render_svg(study.draw(rows)))
+    for names in twins:
+        click.echo(f"{name}: the same training with these parameters: {', '.join(names)}", err=True)
     if as_json:
         context.emit(facts)
         return

@@ -10,12 +10,12 @@ from pipelines.studies.plots import bars
 from pipelines.studies.study import Study, tabulate
 
 
-def make_case(features: tuple[str, ...], *, alignment: bool = True, **train: Any) -> Case:
-    """Return the case of some feature types, with or without alignment."""
+def make_case(features: tuple[str, ...], *, alignment: bool = True) -> Case:
+    """Return the case of some feature types in retrieval, with or without alignment; the prompt has pictures."""
     name = "+".join(features) + ("" if alignment else "-unaligned")
-    changes: dict[str, Any] = {"features": features, **train}
+    changes: dict[str, Any] = {"features": features, "representation": "image", "alignment_weight": float(alignment)}
     if not alignment:
-        changes |= {"alignment_weight": 0.0, "alignment_epochs": 0}
+        changes["alignment_epochs"] = 0
     label = " + ".join({"cf": "CF"}.get(feature, feature) for feature in features)
     return Case(name, {"parts": f"{label}{' + alignment' if alignment else ''}", "alignment": alignment}, changes)
 
@@ -35,7 +35,7 @@ def make_cases() -> list[Case]:
 
 STUDY = Study(
     title="Ablation",
-    question="What alignment and each feature type of retrieval add.",
+    question="What alignment and each feature type of retrieval add. The prompt has pictures in all of them.",
     paper="Table 2",
     measure=tabulate(make_cases),
     shown=("parts", *METRIC_COLUMNS, "seconds"),

@@ -18,11 +18,14 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from illmrec import atomic
-from illmrec.columns import USER_INDEX
+from illmrec.columns import ITEM_INDEX, USER_INDEX
 from illmrec.config import EmbedImagesConfig, EncodersConfig, EvaluateConfig, TrainConfig
+from illmrec.errors import ParameterError
+from pipelines.artifacts import read_object
 from pipelines.context import Context
-from pipelines.layout import Layout
+from pipelines.layout import Layout, require
 from pipelines.params import SectionType, merge, validate_section
+from pipelines.studies import revision
 
 if TYPE_CHECKING:
     import numpy as np
@@ -84,7 +87,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class _Sections:
+class Sections:
     """The resolved sections of a case."""
 
     train: TrainConfig
@@ -105,12 +108,7 @@ def run_case(context: Context, case: Case, extra: Mapping[str, Any]) -> Found:
         ParameterError: when the case names an unknown key or a value that is not allowed.
         MissingArtifactError: when a stage before has not run.
     """
-    sections = _Sections(
-        _change(context.section(TrainConfig), {**extra, **case.train}),
-        _change(context.section(EmbedImagesConfig), case.embed_images),
-        _change(context.section(EncodersConfig), case.encoders),
-        context.section(EvaluateConfig),
-    )
+    sections = resolve(context, case, extra)
     digest = _identify(context.layout, case, sections)
     own = context.layout.studies / "cases" / digest
     layout = Layout(own, context.layout.dataset)
@@ -124,16 +122,37 @@ def run_case(context: Context, case: Case, extra: Mapping[str, Any]) -> Found:
     return Found(case, facts, layout)
 
 
-def _change(section: SectionType, changes: Mapping[str, Any]) -> SectionType:
-    """Return a section with some keys changed, validated as a whole."""
-    return validate_section(type(section), merge(section.model_dump(), dict(changes)), "a case's parameters")
+def resolve(context: Context, case: Case, extra: Mapping[str, Any]) -> Sections:
+    """Return the sections of a case; arguments as those of :func:`run_case`.
+
+    Raises:
+        ParameterError: when the case names an unknown key or a value that is not allowed, or sets a key of ``extra``.
+    """
+    if both := sorted(extra.keys() & case.train.keys()):
+        hint = "Leave the change out, or the case with --only."
+        raise ParameterError(f"case {case.name} sets train.{both[0]} itself, so it cannot be changed.", hint=hint)
+
+    def change(section: SectionType, changes: Mapping[str, Any]) -> SectionType:
+        return validate_section(type(section), merge(section.model_dump(), dict(changes)), f"case {case.name}")
+
+    return Sections(
+        change(context.section(TrainConfig), {**extra, **case.train}),
+        change(context.section(EmbedImagesConfig), case.embed_images),
+        change(context.section(EncodersConfig), case.encoders),
+        context.section(EvaluateConfig),
+    )
 
 
-def _identify(layout: Layout, case: Case, sections: _Sections) -> str:
+def _identify(layout: Layout, case: Case, sections: Sections) -> str:
     """Return a digest of all that a case's result depends on: what identifies its training, and how it is judged."""
     from pipelines.stages.train import identify_run
 
+    remedy = f"split --dataset {layout.dataset}"
+    judged = [require(layout.split / f"{name}.parquet", remedy) for name in ("targets", "negatives")]
     facts = {
+        "revision": revision.CASES,
+        "method": read_object(layout.split / "summary.json", remedy, ("method",))["method"],
+        "judged": [atomic.digest_file(path) for path in judged],
         "run": identify_run(layout, sections.train.model_dump(mode="json")),
         "evaluation": sections.evaluation.model_dump(mode="json"),
         "embed": sections.embed.model_dump(mode="json") if case.embed_images or case.encoders else None,
@@ -169,7 +188,7 @@ def _make_project(shared: Layout, own: Layout, case: Case) -> None:
             target.symlink_to(place, target_is_directory=True)
 
 
-def _make_features(layout: Layout, case: Case, sections: _Sections) -> None:
+def _make_features(layout: Layout, case: Case, sections: Sections) -> None:
     """Run the stages before training that the case changes."""
     from illmrec.config import EmbedTextConfig
     from pipelines.stages.embed_images import embed_images
@@ -183,7 +202,7 @@ def _make_features(layout: Layout, case: Case, sections: _Sections) -> None:
         embed_images(layout, sections.embed)
 
 
-def _train_and_rank(layout: Layout, sections: _Sections) -> dict[str, Any]:
+def _train_and_rank(layout: Layout, sections: Sections) -> dict[str, Any]:
     import time
 
     from illmrec.training.cost import count_scoring
@@ -237,9 +256,11 @@ def rank_scorer(layout: Layout, scorer: Any, evaluation: EvaluateConfig, *, keep
     pools = {"sampled": load_negatives(layout).take(cases.users)}
     ranks = rank_cases(scorer, cases, pools, allowed=material.allowed).ranks
     if keep:
-        table = pl.DataFrame({USER_INDEX: cases.users[cases.owners], **{name: ranks[name] for name in PROTOCOL_PREFIX}})
+        columns = {USER_INDEX: cases.users[cases.owners], ITEM_INDEX: cases.targets.values}
+        table = pl.DataFrame(columns | {name: ranks[name] for name in PROTOCOL_PREFIX})
         layout.evaluation.mkdir(parents=True, exist_ok=True)
-        atomic.write_parquet(layout.evaluation / "ranks.parquet", table.cast({USER_INDEX: pl.Int32}))
+        written = table.cast({USER_INDEX: pl.Int32, ITEM_INDEX: pl.Int32})
+        atomic.write_parquet(layout.evaluation / "ranks.parquet", written)
     facts: dict[str, float] = {}
     for protocol, prefix in PROTOCOL_PREFIX.items():
         found = summarise([ranks[protocol]], cases.owners, evaluation)
@@ -269,14 +290,19 @@ def join_seeds(found: Sequence[Found], evaluation: EvaluateConfig) -> dict[str, 
 
 
 def summarise(
-    ranks: Sequence[npt.NDArray[np.float64]], owners: npt.NDArray[np.int64], evaluation: EvaluateConfig
+    ranks: Sequence[npt.NDArray[np.float64]],
+    owners: npt.NDArray[np.int64],
+    evaluation: EvaluateConfig,
+    *,
+    of_targets: bool = False,
 ) -> dict[str, float]:
-    """Return :data:`METRICS`, means over targets and trainings, with the ends of their intervals over users.
+    """Return :data:`METRICS`, means over users and trainings, with the ends of their intervals over users.
 
     Args:
         ranks: ``float64 [c]`` per training, at least one.
         owners: ``int64 [c]``: whose target each is.
         evaluation: confidence, resamples and their seed.
+        of_targets: every target counts once, as in slices; without it every user.
     """
     import numpy as np
 
@@ -288,8 +314,10 @@ def summarise(
     metrics = [compute_metrics(each, (5, 10)) for each in ranks]
     _, users = np.unique(owners, return_inverse=True)
     count = np.bincount(users).astype(np.float64)
-    above = [np.mean([np.bincount(users, each[name]) for each in metrics], axis=0) for name in METRICS]
+    weights = count if of_targets else np.ones(len(count))
+    means = [np.mean([np.bincount(users, each[name]) for each in metrics], axis=0) / count for name in METRICS]
+    estimates = estimate_ratios([mean * weights for mean in means], [weights] * len(METRICS), how)
     facts: dict[str, float] = {}
-    for name, estimate in zip(METRICS, estimate_ratios(above, [count] * len(METRICS), how), strict=True):
+    for name, estimate in zip(METRICS, estimates, strict=True):
         facts |= flatten_estimate(name, estimate)
     return facts

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from illmrec.columns import USER_INDEX
+from illmrec.columns import ITEM_INDEX, USER_INDEX
 from illmrec.config import EvaluateConfig
 from pipelines.artifacts import read_object
 from pipelines.layout import Layout
-from pipelines.studies.rivals.comparison import FOLDER as RIVALS
+from pipelines.studies.rivals.catalogue import RIVALS
+from pipelines.studies.rivals.comparison import FOLDER
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,12 +34,14 @@ class Model:
     Args:
         title: what the table calls it.
         kind: what it learns from.
+        trials: trainings its parameters were looked for with; None where nothing says.
         validation: NDCG@10 on the validation targets.
         ranks: the test targets' ranks, one table per seed.
     """
 
     title: str
     kind: str
+    trials: int | None
     validation: float
     ranks: tuple[Path, ...]
 
@@ -46,17 +49,20 @@ class Model:
 def compare_all(layout: Layout, evaluation: EvaluateConfig) -> list[dict[str, Any]]:
     """Return a row per model, the best first: its NDCG@10, and that minus the best rival's, paired by user.
 
-    A row has ``model``, ``kind``, ``seeds``, ``ndcg@10`` with ``.low`` and ``.high``, ``.sd`` where there are several
-    seeds, ``against`` and ``difference`` with the same ends and its corrected p-value ``holm``. Without ranks of both
-    studies there is no row. Models that ranked other targets (another split) are left out.
+    A row has ``model``, ``kind``, ``seeds``, ``trials`` of rivals, ``ndcg@10`` with ``.low`` and ``.high``, ``.sd``
+    where there are several seeds, ``against`` and ``difference`` with the same ends and its corrected p-value ``holm``.
+    Without ranks of both studies there is no row. Models that ranked other targets (another split) are left out.
     """
     cases, rivals = _list_cases(layout), _list_rivals(layout)
     if not rivals:
         return []
     best = max(rivals, key=lambda model: model.validation)
-    targets, _ = _measure(best)
-    measured = {model.title: (model, *_measure(model)) for model in (*cases, *rivals)}
-    found = {title: (model, gains) for title, (model, users, gains) in measured.items() if users.equals(targets)}
+    targets = _read_targets(best.ranks[0])
+    found = {
+        model.title: (model, _measure(model))
+        for model in (*cases, *rivals)
+        if all(_read_targets(path).equals(targets) for path in model.ranks)
+    }
     return _tabulate(found, best.title, evaluation) if any(case.title in found for case in cases) else []
 
 
@@ -67,19 +73,20 @@ def _list_cases(layout: Layout) -> list[Model]:
         folders = [cases / run / "artifacts" / layout.dataset for run in row.get("run", "").split()]
         ranks = tuple(folder / "evaluation" / "ranks.parquet" for folder in folders)
         if ranks and all(path.is_file() for path in ranks):
-            models.append(Model(row["model"], row["kind"], row["validation_ndcg@10"], ranks))
+            models.append(Model(row["model"], row["kind"], None, row["validation_ndcg@10"], ranks))
     return models
 
 
 def _list_rivals(layout: Layout) -> list[Model]:
-    folder = layout.studies / RIVALS
+    folder = layout.studies / FOLDER
     facts = _read(folder / "results.json", "rivals")
     models = []
     for row in facts.get("summary", []):
         own = [each for each in facts["rows"] if each["rival"] == row["rival"]]
         ranks = tuple(folder / each["ranks"] for each in own)
         if ranks and all(path.is_file() for path in ranks):
-            models.append(Model(row["title"], "collaborative filtering", row["validation_ndcg@10"], ranks))
+            kind, validation = "collaborative filtering", row["validation_ndcg@10"]
+            models.append(Model(row["title"], kind, row["trials"], validation, ranks))
     return models
 
 
@@ -87,18 +94,29 @@ def _read(path: Path, command: str) -> dict[str, Any]:
     return read_object(path, command) if path.is_file() else {}
 
 
-def _measure(model: Model) -> tuple[pl.Series, npt.NDArray[np.float64]]:
-    """Return whose targets were ranked, and NDCG@10 as ``float64 [s, n]``: a user's mean, by seed."""
+def list_missing(layout: Layout) -> list[str]:
+    """Return what the rivals are called that have not been ranked, in the order of the list of rivals."""
+    there = {model.title for model in _list_rivals(layout)}
+    return [rival.title for rival in RIVALS.values() if rival.title not in there]
+
+
+def _read_targets(path: Path) -> pl.DataFrame:
+    """Return what was ranked: user and item of each rank. Empty where a file of an older version does not say."""
+    table = pl.read_parquet(path)
+    return table.select(USER_INDEX, ITEM_INDEX) if ITEM_INDEX in table.columns else pl.DataFrame()
+
+
+def _measure(model: Model) -> npt.NDArray[np.float64]:
+    """Return NDCG@10 as ``float64 [s, n]``: a user's mean, by seed."""
     import numpy as np
 
     from illmrec.evaluation.metrics import average_by_user, ndcg
 
     tables = [pl.read_parquet(path).rename({"full": "rank"}, strict=False) for path in model.ranks]
-    users = tables[0][USER_INDEX]
-    _, owners = np.unique(users.to_numpy(), return_inverse=True)
+    _, owners = np.unique(tables[0][USER_INDEX].to_numpy(), return_inverse=True)
     count = int(owners.max()) + 1
     gains = [average_by_user(ndcg(table["rank"].to_numpy(), 10), owners, count) for table in tables]
-    return users, np.stack(gains)
+    return np.stack(gains)
 
 
 def _tabulate(
@@ -113,7 +131,7 @@ def _tabulate(
     differences = compare_models(values, [(title, best) for title in found if title != best], how)
     rows = []
     for title, (model, gains) in found.items():
-        row: dict[str, Any] = {"model": title, "kind": model.kind, "seeds": len(gains)}
+        row: dict[str, Any] = {"model": title, "kind": model.kind, "seeds": len(gains), "trials": model.trials}
         row |= flatten_estimate(METRIC, means[title, METRIC])
         if len(gains) > 1:
             row[f"{METRIC}.sd"] = float(gains.mean(axis=1).std(ddof=1))

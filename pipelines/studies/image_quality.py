@@ -1,4 +1,4 @@
-"""What low resolution costs, with pictures alone and with all feature types."""
+"""What low resolution costs, with pictures alone and with all feature types in retrieval."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ def make_cases() -> list[Case]:
         quality = "as they are" if side is None else f"{side} pixels"
         for features, kinds in TYPES.items():
             labels = {"pictures": quality, "features": features, "what": f"{features}, {quality}"}
-            cases.append(Case(f"{'whole' if side is None else side}-{len(kinds)}", labels, {"features": kinds}, embed))
+            name = f"{'whole' if side is None else side}-{len(kinds)}"
+            cases.append(Case(name, labels, {"features": kinds, "representation": "image"}, embed))
     return cases
 
 

@@ -64,4 +64,5 @@ STUDY = Study(
     shown=("model", "items", "tokens", "ms_per_user"),
     draw=lines("items", "ms_per_user", "model", "items of the history", "ms per user"),
     seeded=False,
+    trains=False,
 )

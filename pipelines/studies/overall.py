@@ -23,6 +23,7 @@ REPRESENTATIONS = {
 the paper, and say nothing about those systems as published."""
 
 METRIC_COLUMNS = (
+    "validation_ndcg@10",
     "hit@5",
     "ndcg@5",
     "hit@10",

@@ -18,7 +18,7 @@ from pipelines.layout import Layout
 from pipelines.report.gather import is_synthetic
 from pipelines.report.render import FOLDER, make_environment, write_policy
 from pipelines.studies.catalogue import STUDIES
-from pipelines.studies.head_to_head import compare_all
+from pipelines.studies.head_to_head import compare_all, list_missing
 from pipelines.studies.published import look_up, recognise
 
 TEMPLATE = "results.html"
@@ -66,6 +66,8 @@ class Chapter:
     tables: list[Table]
     models: list[dict[str, Any]]
     """Rows of :func:`pipelines.studies.head_to_head.compare_all`."""
+    unranked: list[str]
+    """Rivals that these rows lack."""
 
 
 def gather_chapter(layout: Layout, evaluation: EvaluateConfig) -> Chapter:
@@ -75,7 +77,8 @@ def gather_chapter(layout: Layout, evaluation: EvaluateConfig) -> Chapter:
     counts = json.loads(summary.read_text(encoding="utf-8")) if summary.is_file() else {}
     tables = [_read_table(name, layout.study(name), known_as) for name in STUDIES if layout.study(name).is_dir()]
     kept = {name: counts[name] for name in ("users", "items", "interactions") if name in counts}
-    return Chapter(layout.dataset, is_synthetic(layout), known_as, kept, tables, compare_all(layout, evaluation))
+    models, unranked = compare_all(layout, evaluation), list_missing(layout)
+    return Chapter(layout.dataset, is_synthetic(layout), known_as, kept, tables, models, unranked)
 
 
 def render_page(chapters: Sequence[Chapter], made_at: datetime.datetime) -> str:

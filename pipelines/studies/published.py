@@ -12,19 +12,28 @@ from pipelines.layout import Layout
 
 FILE = Path(__file__).with_name("published.yaml")
 TOLERANCE = 0.01
-"""How far users and items may be from the paper's, as a share, for the data set to be taken for the same."""
+"""How far sizes may be from the paper's, as a share, for the data set to be taken for the same."""
+CANDIDATES = 100
+"""Sampled candidates of the paper."""
 
 
 def recognise(layout: Layout) -> str | None:
-    """Return the paper's name of this data set, by the users and items left after the 5-core; None for another one."""
-    path = layout.prepared / "summary.json"
-    if not path.is_file():
+    """Return the paper's name of this data set; None for another one, or one that is split in another way.
+
+    It is known by the users, items and interactions left after the 5-core.
+    """
+    counts, split = (_read_counts(folder / "summary.json") for folder in (layout.prepared, layout.split))
+    if split.get("method") != "leave_one_out" or split.get("negatives_per_user") != CANDIDATES:
         return None
-    counts = json.loads(path.read_text(encoding="utf-8"))
-    for name, size in _read()["datasets"].items():
-        if all(abs(counts.get(key, 0) - size[key]) <= TOLERANCE * size[key] for key in ("users", "items")):
+    for name, sizes in _read()["datasets"].items():
+        if all(abs(counts.get(key, 0) - size) <= TOLERANCE * size for key, size in sizes.items()):
             return str(name)
     return None
+
+
+def _read_counts(path: Path) -> dict[str, Any]:
+    counts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return counts
 
 
 def look_up(study: str, name: str) -> dict[str, dict[str, float]]:

@@ -69,4 +69,5 @@ STUDY = Study(
     shown=("pairs", "left", "right", "share", "mean", "auc"),
     draw=histograms("left", "share", "pairs", "cosine of picture and description"),
     seeded=False,
+    trains=False,
 )

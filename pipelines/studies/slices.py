@@ -5,8 +5,7 @@ from __future__ import annotations
 import functools
 
 from illmrec.config import EvaluateConfig
-from pipelines.studies.ablation import make_case
-from pipelines.studies.cases import summarise
+from pipelines.studies.cases import Case, summarise
 from pipelines.studies.plots import bars
 from pipelines.studies.study import Bench, Row, Study
 
@@ -26,7 +25,7 @@ def measure_groups(bench: Bench, kind: str) -> list[Row]:
 
     evaluation, material = bench.context.section(EvaluateConfig), load_material(bench.layout)
     slices = divide_cases(material.cases, material.popularity, material.pictured, evaluation.history_bins)
-    models = bench.run(make_case(kinds) for kinds in TYPES)
+    models = bench.run(Case("+".join(kinds), train={"features": kinds, "representation": "image"}) for kinds in TYPES)
     rows = []
     for part in slices:
         if part.group != kind:
@@ -35,14 +34,14 @@ def measure_groups(bench: Bench, kind: str) -> list[Row]:
             about = {"group": part.name, "targets": int(part.members.sum()), "features": found.case.name}
             about |= {"what": f"{part.name}: {found.case.name}", "run": found.facts["run"]}
             ranks, owners = found.ranks()["full"][part.members], material.cases.owners[part.members]
-            rows.append(about | summarise([ranks], owners, evaluation))
+            rows.append(about | summarise([ranks], owners, evaluation, of_targets=True))
     return rows
 
 
 POPULARITY = Study(
     title="Popularity of the target",
     question="Quality by how often the target occurs in training, in fifths, for models with one feature "
-    "type and with all.",
+    "type in retrieval and with all. The prompt has pictures.",
     paper="Figure 6",
     measure=functools.partial(measure_groups, kind="target's popularity"),
     shown=SHOWN,
@@ -53,7 +52,7 @@ POPULARITY = Study(
 LENGTH = Study(
     title="Length of the history",
     question="Quality by how many items of a user are known (evaluate.history_bins), for models with one "
-    "feature type and with all.",
+    "feature type in retrieval and with all. The prompt has pictures.",
     paper="Figure 11",
     measure=functools.partial(measure_groups, kind="history length"),
     shown=SHOWN,

@@ -16,6 +16,7 @@ from illmrec.config import EmbedImagesConfig, EmbedTextConfig, PrepareConfig, Sp
 from illmrec.errors import DataError
 from pipelines.context import Context
 from pipelines.layout import Layout
+from pipelines.studies import revision
 
 COPIED = ("source.json",)
 
@@ -48,6 +49,7 @@ def open_smaller(context: Context, share: float) -> Layout:
 def _identify(context: Context, share: float) -> str:
     sections = (PrepareConfig, SplitConfig, EmbedImagesConfig, EmbedTextConfig, TrainCfConfig)
     facts = {
+        "revision": revision.CASES,
         "share": share,
         "tables": [
             atomic.digest_file(context.layout.prepared / f"{name}.parquet") for name in ("interactions", "items")

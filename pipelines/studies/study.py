@@ -13,7 +13,7 @@ from illmrec.config import EvaluateConfig, TrainConfig
 from illmrec.errors import ParameterError
 from pipelines.context import Context
 from pipelines.layout import Layout
-from pipelines.studies.cases import Case, Found, join_seeds, run_case
+from pipelines.studies.cases import Case, Found, join_seeds, resolve, run_case
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,7 +46,8 @@ class Bench:
         """Return the cases that are wanted.
 
         Raises:
-            ParameterError: when there is none, or the pattern is no regular expression.
+            ParameterError: when there is none, the pattern is no regular expression, or the parameters of one are
+                wrong, so that it is said before another is trained.
         """
         try:
             chosen = [case for case in cases if re.match(self._only, case.name)]
@@ -55,6 +56,8 @@ class Bench:
         if not chosen:
             hint = "Leave --only out to run all of them."
             raise ParameterError(f"no case matches {self._only!r}.", hint=hint)
+        for case in chosen:
+            resolve(self.context, case, self.extra)
         return chosen
 
     def run(self, cases: Iterable[Case]) -> list[Found]:
@@ -83,6 +86,15 @@ class Bench:
         return run_case(self.context, case, {**self.extra, **(extra or {})})
 
 
+def find_twins(rows: Iterable[Row]) -> list[list[str]]:
+    """Return groups of cases that are the same training with the parameters at hand, so that their rows are equal."""
+    cases: dict[str, list[str]] = {}
+    for row in rows:
+        if "case" in row and "run" in row:
+            cases.setdefault(row["run"], []).append(row["case"])
+    return [names for names in (list(dict.fromkeys(found)) for found in cases.values()) if len(names) > 1]
+
+
 def tabulate(make_cases: Callable[[], Iterable[Case]]) -> Callable[[Bench], list[Row]]:
     """Return a study's ``measure`` that runs some cases and has a row for each."""
 
@@ -105,6 +117,7 @@ class Study:
         shown: columns shown on the terminal and on the page, in order; the rest is in the files.
         draw: makes the picture of the rows.
         seeded: whether its cases can be trained with several seeds; it then has them run by :meth:`Bench.rows`.
+        trains: whether it trains cases, so that changes of section ``train`` mean something.
     """
 
     title: str
@@ -114,3 +127,4 @@ class Study:
     shown: tuple[str, ...]
     draw: Callable[[list[Row]], Figure]
     seeded: bool = True
+    trains: bool = True

@@ -13,8 +13,12 @@ def measure(bench: Bench) -> list[Row]:
     """Train both ways; the second takes half as many epochs more, for alignment."""
     epochs = int(bench.extra.get("epochs", bench.context.section(TrainConfig).epochs))
     cases = [
-        Case("end-to-end", {"strategy": "both at once"}, {"alignment_epochs": 0}),
-        Case("two-stage", {"strategy": "alignment, then retrieval"}, {"alignment_epochs": max(1, epochs // 2)}),
+        Case("end-to-end", {"strategy": "both at once"}, {"alignment_weight": 1.0, "alignment_epochs": 0}),
+        Case(
+            "two-stage",
+            {"strategy": "alignment, then retrieval"},
+            {"alignment_weight": 1.0, "alignment_epochs": max(1, epochs // 2)},
+        ),
     ]
     return bench.rows(cases)
 

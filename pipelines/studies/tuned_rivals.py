@@ -21,7 +21,9 @@ def measure(bench: Bench) -> list[Row]:
     chosen = config.model_copy(update={"models": tuple(name for name in config.models if name in wanted)})
     facts = compare_rivals(bench.layout, chosen, bench.context.section(EvaluateConfig))
     published = (facts["published"] or {"rivals": {}})["rivals"]
-    return [_make_row(row, published.get(row["rival"], {})) for row in facts["summary"]]
+    return [
+        _make_row(row, published.get(row["rival"], {})) for row in facts["summary"] if row["rival"] in chosen.models
+    ]
 
 
 def _make_row(row: dict[str, Any], published: dict[str, float]) -> Row:
@@ -50,4 +52,5 @@ STUDY = Study(
     ),
     draw=bars("model", "ndcg@10", "NDCG@10, full catalog"),
     seeded=False,
+    trains=False,
 )

@@ -148,6 +148,14 @@ def test_what_was_found_is_kept_until_something_it_depends_on_changes(
     assert changed["rows"][0]["mrr"] != first["rows"][0]["mrr"]
 
 
+def test_rivals_of_an_earlier_command_stay_in_the_table_while_they_compare(root: Path) -> None:
+    run_ok(root, "rivals", "--models", "item-knn,last-item")
+    both = run_ok(root, "rivals", "--models", "popularity,last-item")
+    assert [row["rival"] for row in both["summary"]] == ["popularity", "last-item", "item-knn"]
+    change_section(root, batch_size=16)
+    assert [row["rival"] for row in run_ok(root, "rivals", "--models", "popularity")["summary"]] == ["popularity"]
+
+
 def test_damaged_ranks_are_made_again(root: Path) -> None:
     first = run_ok(root, "rivals", "--models", "item-knn")
     path = results(root) / first["rows"][0]["ranks"]

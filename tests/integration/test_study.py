@@ -123,6 +123,12 @@ def test_an_interval_over_seeds_is_of_each_users_mean() -> None:
     assert facts["ndcg@10.high"] - facts["ndcg@10.low"] == pytest.approx(width, rel=0.1)
 
 
+def test_a_user_with_several_targets_counts_once_and_in_slices_every_target_does() -> None:
+    ranks, owners = np.array([1.0] * 9 + [100.0]), np.array([0] * 9 + [1])
+    assert summarise([ranks], owners, EvaluateConfig())["hit@10"] == pytest.approx(0.5)
+    assert summarise([ranks], owners, EvaluateConfig(), of_targets=True)["hit@10"] == pytest.approx(0.9)
+
+
 def test_a_study_of_one_model_trains_it_once(root: Path) -> None:
     result = invoke(root, "study", "similarity", "--dataset", "shop", "--seeds", "3")
     assert result.exit_code == 0
@@ -136,6 +142,35 @@ def test_studies_share_the_cases_that_are_the_same(root: Path) -> None:
     (everything,) = run_study(root, "ablation", "--only", r"image\+cf\+text$")
     assert frozen["seconds"] == as_set["seconds"] == everything["seconds"], "trained once"
     assert frozen["run"] == as_set["run"] == everything["run"]
+
+
+def test_other_candidates_are_another_case(root: Path) -> None:
+    (first,) = run_study(root, "lora", "--only", "rank-0")
+    change_params(root, "split", seed=5)
+    run_ok(root, "split")
+    (again,) = run_study(root, "lora", "--only", "rank-0")
+    assert again["ndcg@10"] == first["ndcg@10"]
+    assert again["run"] != first["run"]
+    assert again["sampled/mrr"] != first["sampled/mrr"]
+
+
+def test_cases_that_are_the_same_training_are_named(root: Path) -> None:
+    change_params(root, "study", alternatives={"another": {"backbone": {"small": {"width": 64}}}, "same": {}})
+    options = ("--dataset", "shop", "--set", "epochs=1", "--only")
+    assert "the same training" not in invoke(root, "study", "backbones-and-encoders", *options, "a").stderr
+    result = invoke(root, "study", "backbones-and-encoders", *options, "as-set|same")
+    assert "the same training with these parameters: as-set, same" in result.stderr
+    assert "The same training with these parameters: as-set, same." in run_results(root)
+
+
+def test_the_ablation_is_the_papers_whatever_the_file_says(root: Path) -> None:
+    change_params(root, "train", alignment_weight=0.0, title_tokens=0, representation="image+cf")
+    rows = run_study(root, "ablation", "--only", "image(-unaligned)?$")
+    assert len({row["run"] for row in rows}) == 2
+    states = [json.loads((open_case(root, row) / "model/state.json").read_text())["state"] for row in rows]
+    settings = [state["settings"] for state in states]
+    assert [each["alignment_weight"] for each in settings] == [0.0, 1.0]
+    assert {each["representation"] for each in settings} == {"image"}
 
 
 def test_pictures_that_changed_are_looked_at_again(root: Path) -> None:
@@ -264,6 +299,7 @@ def test_all_models_stand_side_by_side_paired_by_user(root: Path) -> None:
     assert 0 < row["holm"] <= 1
     page = (root / "work/reports/studies.html").read_text()
     assert f"<strong>{best['title']}</strong>" in page
+    assert "Not ranked: repeat, last item" in page
     write_other_split(root, paths)
     assert run_ok(root, "results")["models"] == {"shop": []}, "ranks of other targets do not compare"
 
@@ -279,10 +315,9 @@ def read_rows(root: Path, name: str) -> list[dict[str, Any]]:
 
 
 def write_other_split(root: Path, paths: list[Path]) -> None:
-    """Let a rival have ranked the targets of other users."""
-    for path in paths:
-        table = pl.read_parquet(path)
-        table.with_columns(user_index=(pl.col("user_index") + 1).cast(table["user_index"].dtype)).write_parquet(path)
+    """Let a rival have ranked other targets of the same users, with its last seed."""
+    table = pl.read_parquet(paths[-1])
+    table.with_columns(item_index=pl.col("item_index").shift(1, fill_value=0)).write_parquet(paths[-1])
 
 
 def test_titles_cannot_break_out_of_the_page(root: Path) -> None:
@@ -307,7 +342,11 @@ def test_the_papers_figures_stand_beside_its_data_sets_only(root: Path) -> None:
     run_study(root, "overall", "--only", "title")
     assert "The paper's figures" not in run_results(root).replace("&#39;", "'")
     path = root / "artifacts/shop/prepared/summary.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"users": 24_700, "items": 9_900}))
+    sizes = {"users": 24_700, "items": 9_900, "interactions": 179_000}
+    path.write_text(json.dumps(json.loads(path.read_text()) | sizes))
+    assert "The paper's figures" not in run_results(root).replace("&#39;", "'"), "other candidates"
+    split = root / "artifacts/shop/split/summary.json"
+    split.write_text(json.dumps(json.loads(split.read_text()) | {"negatives_per_user": 100}))
     page = run_results(root).replace("&#39;", "'")
     assert "The paper's figures on Sport" in page
     assert "0.3711" in page
@@ -331,9 +370,11 @@ def test_results_are_a_table_and_files(root: Path) -> None:
         (("--set", "epoch=2"), "epoch"),
         (("--set", "epochs=no"), "epochs"),
         (("--only", "["), "regular expression"),
+        (("--set", "learning_rate=0.1"), "case paper sets train.learning_rate"),
+        (("--set", "representation=title", "--set", "title_tokens=0", "--only", "as-set"), "nothing of an item"),
     ],
 )
-def test_wrong_options_are_named(root: Path, options: tuple[str, str], message: str) -> None:
+def test_wrong_options_are_named(root: Path, options: tuple[str, ...], message: str) -> None:
     error = expect_error(root, "study", "training-variants", *options)
     assert isinstance(error, ParameterError)
     assert message in str(error)

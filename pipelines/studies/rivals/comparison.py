@@ -18,10 +18,11 @@ from illmrec import atomic
 from illmrec.config import EvaluateConfig, RivalName, RivalsConfig
 from pipelines.layout import Layout
 from pipelines.lock import hold_lock
+from pipelines.studies import revision
 from pipelines.studies.rivals.catalogue import RIVALS, choose_start
 from pipelines.studies.rivals.data import RivalData, load_rival_data
 from pipelines.studies.rivals.published import look_up_rivals
-from pipelines.studies.rivals.runs import RANKS, Run, identify, run_rival
+from pipelines.studies.rivals.runs import BOUNDS, RANKS, Run, identify, run_rival
 from pipelines.studies.rivals.training import Task
 from pipelines.studies.rivals.tuning import Search, TrialRow, tune
 from pipelines.studies.tables import write_rows
@@ -115,8 +116,18 @@ def tune_rival(data: RivalData, name: RivalName, config: RivalsConfig, folder: P
 def write_results(
     data: RivalData, compared: Iterable[Compared], config: RivalsConfig, evaluation: EvaluateConfig, folder: Path
 ) -> dict[str, Any]:
-    """Write all tables of the rivals that were compared so far; return what results.json holds."""
+    """Write all tables of the rivals that were compared so far; return what results.json holds.
+
+    Rivals that were compared on the same data by an earlier command, with bounds and resampling as they are now, stay
+    below them.
+    """
     found = list(compared)
+    identity = {
+        "data": data.digest,
+        "revision": revision.RIVALS,
+        "bounds": config.model_dump(include=set(BOUNDS)),
+        "evaluation": evaluation.model_dump(mode="json"),
+    }
     rows = [row for rival in found for row in tabulate_runs(data, rival, evaluation, folder)]
     summary = [summarise_seeds(data, rival, evaluation) for rival in found]
     trials = [
@@ -125,8 +136,13 @@ def write_results(
         for rival in found
         for trial in rival.tuned.trials
     ]  # fmt: skip
+    kept = _read_kept(folder / "results.json", identity, {rival.name for rival in found})
+    summary, rows, trials = (
+        [*table, *kept.get(name, [])] for name, table in (("summary", summary), ("rows", rows), ("trials", trials))
+    )
     facts = {
         "dataset": data.layout.dataset,
+        "identity": identity,
         "protocol": "full catalog; items of the history are no candidates; tied scores share their average rank",
         "split": {"users": len(data.test), "targets": len(data.test.owners), "items": data.n_items},
         "section": config.model_dump(mode="json"),
@@ -140,6 +156,20 @@ def write_results(
     for name, table in (("results", rows), ("summary", summary), ("trials", trials)):
         write_rows(folder / f"{name}.csv", table)
     return facts
+
+
+def _read_kept(path: Path, identity: Mapping[str, Any], names: set[RivalName]) -> dict[str, list[Row]]:
+    """Return the tables of an earlier command without the rivals ``names``; empty where it compared something else."""
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(facts, dict) or facts.get("identity") != identity:
+        return {}
+    return {
+        table: [row for row in facts[table] if row["rival"] not in names and row["rival"] in RIVALS]
+        for table in ("summary", "rows", "trials")
+    }
 
 
 def tabulate_runs(data: RivalData, rival: Compared, evaluation: EvaluateConfig, folder: Path) -> list[Row]:

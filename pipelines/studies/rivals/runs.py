@@ -15,6 +15,7 @@ import polars as pl
 from illmrec import atomic
 from illmrec.columns import ITEM_INDEX, USER_INDEX
 from illmrec.config import RivalName, RivalsConfig
+from pipelines.studies import revision
 from pipelines.studies.rivals.catalogue import RIVALS
 from pipelines.studies.rivals.data import RivalData
 from pipelines.studies.rivals.training import Task
@@ -52,6 +53,7 @@ class Run:
 def identify(data: RivalData, name: RivalName, config: RivalsConfig, **more: Any) -> str:
     """Return a digest of all that a training depends on, beside what ``more`` names."""
     facts = {
+        "revision": revision.RIVALS,
         "data": data.digest,
         "rival": name,
         "bounds": config.model_dump(include=set(BOUNDS)),

@@ -108,12 +108,16 @@ def fit_bpr(task: Task) -> Fitted:
 
 
 def fit_vbpr(task: Task) -> Fitted:
-    """Train matrix factorisation that sees the picture features, scaled to coordinates of the order of 1."""
+    """Train matrix factorisation that sees the picture features, less their mean and of coordinates of the order of 1.
+
+    The mean changes no user's order of items, but the decay would hold all items' vectors back for it.
+    """
     import numpy as np
 
     from illmrec.features.matrix import normalise
 
-    values = np.asarray(task.data.pictures.values, dtype=np.float32)
+    pictures = task.data.pictures
+    values = np.asarray(pictures.values, dtype=np.float32) - pictures.mean()
     return _fit_pairs(task, normalise(values, "global_rms"), "vbpr")
 
 

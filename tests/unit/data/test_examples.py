@@ -94,6 +94,20 @@ def test_random_targets_are_uniform_over_the_positions_after_the_first() -> None
     assert np.abs(counts[1:] - 1000).max() < 130  # 4.6 standard deviations
 
 
+def test_where_every_item_is_a_target_whole_sequences_are_read_and_stretches_of_longer_ones() -> None:
+    sequences = pack_rows([list(range(5)), list(range(40))])
+    asked = np.zeros(45, dtype=np.int64)
+    for epoch in range(600):
+        drawn = plan(sequences, supervision="every", history_limit=10, epoch=epoch)
+        lengths = dict(zip(drawn.users.tolist(), (drawn.ends - drawn.starts).tolist(), strict=True))
+        assert lengths == {0: 4, 1: 10}
+        asked[drawn.targets] += 1
+    assert set(asked[1:5]) == {600}
+    # Ten of 50 places ask for the last item, and for one in the middle: 120 of 600.
+    assert np.abs(asked[[25, 30, 44]] - 120).max() < 40
+    assert asked[6:].min() > 80
+
+
 def test_short_windows_have_the_published_lengths() -> None:
     sequences = pack_rows([list(range(25))] * 4000)
     drawn = plan(sequences, window="short", history_limit=20)

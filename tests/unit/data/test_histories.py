@@ -16,6 +16,21 @@ def test_rows_come_back_as_they_were_packed() -> None:
     assert packed.values.dtype == np.int32
 
 
+def test_stretches_hold_every_item_often_enough() -> None:
+    rows = pack_rows([[], [4], [1, 2, 3], list(range(10, 20))])
+    rng = np.random.default_rng(0)
+    held = np.zeros(10, dtype=np.int64)
+    for _ in range(1200):
+        stretches = rows.draw_stretches(3, rng)
+        assert [stretches[row].tolist() for row in range(3)] == [[], [4], [1, 2, 3]]
+        first = int(stretches[3][0])
+        assert stretches[3].tolist() == [first, first + 1, first + 2]
+        held[first - 10 : first - 7] += 1
+    # Of 12 places, three hold an item in the middle and at the very end; those beside the ends are in more.
+    assert np.abs(held[[0, 3, 4, 5, 6, 9]] - 300).max() < 60
+    assert held[[1, 2, 7, 8]].min() > 300
+
+
 def test_nothing_packs_to_nothing() -> None:
     assert len(pack_rows([])) == 0
     assert [pack_rows([[], []])[row].tolist() for row in range(2)] == [[], []]

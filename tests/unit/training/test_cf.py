@@ -12,6 +12,7 @@ from illmrec.models.bert4rec import Bert4Rec
 from illmrec.models.sasrec import SasRec
 from illmrec.models.sequence import pad_left
 from illmrec.training.cf import (
+    Ask,
     CfSettings,
     _group_by_length,
     _read_batch,
@@ -95,13 +96,34 @@ def test_the_last_item_alone_can_be_hidden() -> None:
 def test_reading_by_length_asks_everything_once() -> None:
     model = build().eval()
     rows = pack_rows([list(range(n)) for n in (2, 3, 4, 9, 10, 2, 7)])
-    states, targets = _read_batch(model, rows, ask_next(model), np.random.default_rng(0))
+    states, targets, owners = _read_batch(model, rows, ask_next(model), np.random.default_rng(0))
     inputs, asked = ask_next(model)(rows, np.random.default_rng(0))
     plain = model(inputs)[asked >= 0]
     assert sorted(targets.tolist()) == sorted(asked[asked >= 0].tolist())
+    assert np.bincount(owners).tolist() == [min(len(rows[row]) - 1, 8) for row in range(len(rows))]
     mine, theirs = (rows[rows[:, 0].argsort()] for rows in (states.detach(), plain.detach()))
     assert torch.allclose(mine, theirs, atol=1e-5)
-    assert len(list(_group_by_length(rows, 12))) == 3
+    assert len(list(_group_by_length(rows.lengths, 12))) == 3
+
+
+def test_all_of_a_long_sequence_is_learned_from_in_time() -> None:
+    asked: list[int] = []
+
+    def ask(model: SasRec) -> Ask:
+        questions = ask_next(model)
+
+        def record(rows: Ragged, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+            inputs, targets = questions(rows, rng)
+            asked.extend(targets[targets >= 0].tolist())
+            return inputs, targets
+
+        return record
+
+    rows = pack_rows([list(range(30)), [3, 4]])
+    settings = replace(SETTINGS, epochs=40, validate_every=40)
+    train_sequences(lambda: SasRec(30, 8, 1, 1, 8, 0.0), rows, settings, lambda _: 0.0, ask, "sasrec")
+    assert set(asked) == set(range(1, 30))
+    assert len(asked) == 40 * (8 + 1), "as many targets in each epoch as the model has places"
 
 
 def test_items_are_padded_on_the_left_and_cut_to_the_most_recent() -> None:

@@ -10,7 +10,7 @@ import torch
 from illmrec.data.histories import Ragged, pack_rows
 from illmrec.models.vbpr import Vbpr
 from illmrec.training.cf_loop import Stopping
-from illmrec.training.cf_pairs import KnownItems, PairSettings, _measure_loss, train_pairs
+from illmrec.training.cf_pairs import PairSettings, _measure_loss, train_pairs
 
 N_USERS, N_ITEMS = 40, 16
 SETTINGS = PairSettings(learning_rate=2e-2, decay=1e-4, batch_size=64, stopping=Stopping(30, 100, 10), seed=0)
@@ -78,14 +78,3 @@ def test_the_loss_by_hand() -> None:
     assert float(_measure_loss(model, user, taken, other, 0.0)) == pytest.approx(plain, abs=1e-6)
     decayed = float(_measure_loss(model, user, taken, other, 0.1))
     assert decayed == pytest.approx(plain + 0.1 * (4 + 0.25 + 1.0625), abs=1e-6)
-
-
-def test_negatives_are_unknown_items() -> None:
-    known = KnownItems(np.array([0, 0, 1, 2, 2, 2]), np.array([0, 2, 1, 0, 1, 2], dtype=np.int32), 3)
-    assert known.contains(np.array([0, 0, 1]), np.array([2, 1, 2])).tolist() == [True, False, False]
-    users = np.repeat([0, 1], 500)
-    drawn = known.draw_others(users, np.random.default_rng(0))
-    assert set(drawn[users == 0]) == {1}
-    assert set(drawn[users == 1]) == {0, 2}
-    everything = known.draw_others(np.array([2]), np.random.default_rng(0))
-    assert 0 <= everything[0] < 3, "a user who knows every item ends no training"
