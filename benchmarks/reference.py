@@ -64,17 +64,18 @@ class Reference:
         retrieval, questions, answer_lengths = [], [], []
         cases: list[int] = []
         for window in windows:
-            start, end = int(plan.starts[window]), int(plan.ends[window])
+            start = int(plan.starts[window])
             for case in range(int(plan.target_offsets[window]), int(plan.target_offsets[window + 1])):
                 cases.append(case)
                 shown = slice(start, int(plan.targets[case]))
                 hidden = None if plan.hidden is None else plan.hidden[shown]
                 retrieval.append(self.write_retrieval(sequences.values[shown], hidden))
-            template = self.choose_template(int(sequences.values[end]), float(plan.template_draws[window]))
+            asked = int(plan.alignment_targets[window])
+            target = int(sequences.values[asked])
+            template = self.choose_template(target, float(plan.template_draws[window]))
             if alignment and template is not None:
-                hidden = None if plan.hidden is None else plan.hidden[start:end]
-                target = int(sequences.values[end])
-                prompt, answer = self.write_alignment(sequences.values[start:end], template, target, hidden)
+                hidden = None if plan.hidden is None else plan.hidden[start:asked]
+                prompt, answer = self.write_alignment(sequences.values[start:asked], template, target, hidden)
                 questions.append((prompt, answer))
                 answer_lengths.append(len(answer))
         losses = self._retrieval_losses(retrieval, cases, plan, sequences)

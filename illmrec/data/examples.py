@@ -32,7 +32,8 @@ class EpochPlan:
         target_offsets: ``int64 [n + 1]``: window w has the targets ``[target_offsets[w], target_offsets[w + 1])``.
         targets: ``int64 [total targets]``: positions of the targets, each window's in order and ending with ``ends``.
         negatives: ``int32 [total targets, n, F]``: n negatives per target and feature type.
-        template_draws: ``float64 [n]`` in [0, 1): picks the alignment template among those the last target can answer.
+        alignment_targets: ``int64 [n]``: position of the target that alignment asks about, one of the window's.
+        template_draws: ``float64 [n]`` in [0, 1): picks the alignment template among those this target can answer.
         hidden: ``bool [total]``: positions of the packed sequences whose picture is not shown; None for none.
     """
 
@@ -42,6 +43,7 @@ class EpochPlan:
     target_offsets: npt.NDArray[np.int64]
     targets: npt.NDArray[np.int64]
     negatives: Indices
+    alignment_targets: npt.NDArray[np.int64]
     template_draws: npt.NDArray[np.float64]
     hidden: npt.NDArray[np.bool_] | None = None
 
@@ -109,7 +111,9 @@ def plan_epoch(
     shaped = negatives.reshape(len(targets), n_negatives, n_types).astype(np.int32)
     draws = rng.random(len(users))
     hidden = rng.random(len(sequences.values)) < hide_share if hide_share else None
-    return EpochPlan(users, starts, ends, offsets, targets, shaped, draws, hidden)
+    # Where windows move little from epoch to epoch, alignment would otherwise ask about the same items again and again.
+    picked = targets[offsets[:-1] + rng.integers(0, counts)] if supervision == "every" else ends
+    return EpochPlan(users, starts, ends, offsets, targets, shaped, picked, draws, hidden)
 
 
 def _fit_tokens(

@@ -34,14 +34,21 @@ class Request:
     Args:
         history: item indices, oldest first.
         depths: retrieval branches: after how many items of the history each of them leaves the trunk.
-        question: alignment template and target item, asked after the whole history; None for no question.
+        question: alignment template and target item; None for no question.
         hidden: ``bool [L]``: items whose picture is not shown; None for none.
+        question_depth: after how many items the question is asked; None for all of them.
     """
 
     history: Indices
     depths: Sequence[int]
     question: tuple[int, int] | None = None
     hidden: npt.NDArray[np.bool_] | None = None
+    question_depth: int | None = None
+
+    def cut(self) -> Request:
+        """Return the question alone, with no more of the history than it is asked after."""
+        end = self.question_depth
+        return Request(self.history[:end], [], self.question, None if self.hidden is None else self.hidden[:end])
 
 
 @dataclass(frozen=True)
@@ -144,16 +151,20 @@ def measure_requests(prompt: PromptTokens, requests: Sequence[Request], *, with_
     lengths = prompt.items.lengths
     rec = len(prompt.instruction) + 1
     sizes = np.zeros(len(requests), dtype=np.int64)
-    for number, request in enumerate(requests):
+
+    def measure_history(request: Request) -> int:
         history = int(lengths[request.history].sum())
         if request.hidden is not None and request.hidden.any():
             shown, bare = request.history[request.hidden], prompt.bare_items.lengths
             history += int(bare[shown].sum() - lengths[shown].sum())
-        sizes[number] = history + rec * len(request.depths) + (len(prompt.head) if with_head else 0)
+        return history
+
+    for number, request in enumerate(requests):
+        sizes[number] = measure_history(request) + rec * len(request.depths) + (len(prompt.head) if with_head else 0)
         if request.question is not None:
             sizes[number] += len(prompt.questions[request.question[0]]) + prompt.measure_answer(*request.question)
             if prompt.question_head is not None:
-                sizes[number] += history + len(prompt.question_head)
+                sizes[number] += measure_history(request.cut()) + len(prompt.question_head)
     return sizes
 
 
@@ -280,8 +291,7 @@ def _write_request(prompt: PromptTokens, request: Request, *, with_head: bool) -
     first = 0 if with_head else len(prompt.head)
     if request.question is None or prompt.question_head is None:
         return [_write_document(prompt, request, head, first)]
-    documents = [_write_document(prompt, Request(request.history, [], request.question, request.hidden),
-                                 prompt.question_head, 0)]  # fmt: skip
+    documents = [_write_document(prompt, request.cut(), prompt.question_head, 0)]
     if request.depths:
         retrieval = Request(request.history, request.depths, None, request.hidden)
         documents.insert(0, _write_document(prompt, retrieval, head, first))
@@ -309,7 +319,7 @@ def _write_document(prompt: PromptTokens, request: Request, head: Indices, first
         answer = prompt.write_answer(template, target)
         answer_length = len(answer)
         branches.append(np.concatenate([prompt.questions[template], answer]))
-        leaves.append(int(ends[-1]))
+        leaves.append(int(ends[-1 if request.question_depth is None else request.question_depth]))
     sizes = [len(branch) for branch in branches]
     total, rec_step = int(ends[-1]) + sum(sizes), len(prompt.instruction) + 1
     places = (ends[:-1] + starts)[shown][:, None] + np.arange(prompt.slots)

@@ -107,17 +107,19 @@ class Objective:
         cases = []
         for window in windows:
             start, end = int(plan.starts[window]), int(plan.ends[window])
+            asked = int(plan.alignment_targets[window])
             targets = range(int(plan.target_offsets[window]), int(plan.target_offsets[window + 1]))
             question = None
             if ask and stage != "retrieval":
-                question = self._choose_question(int(self.sequences.values[end]), float(plan.template_draws[window]))
+                question = self._choose_question(int(self.sequences.values[asked]), float(plan.template_draws[window]))
             if stage == "alignment":
                 targets = range(0)
             if not targets and question is None:
                 continue
             depths = (plan.targets[targets.start : targets.stop] - start).tolist()
             hidden = None if plan.hidden is None else plan.hidden[start:end]
-            cases.append(_Case(Request(self.sequences.values[start:end], depths, question, hidden), targets))
+            request = Request(self.sequences.values[start:end], depths, question, hidden, asked - start)
+            cases.append(_Case(request if targets else request.cut(), targets))
         return cases
 
     def count(self, cases: Sequence[_Case]) -> Totals:

@@ -75,6 +75,7 @@ def plan_whole(sequences: Ragged, supervision: str, seed: int = 0) -> EpochPlan:
         target_offsets=np.concatenate([[0], np.cumsum(counts)]),
         targets=np.concatenate(targets),
         negatives=rng.integers(0, 20, (int(counts.sum()), 1, 3)).astype(np.int32),
+        alignment_targets=np.array([own[rng.integers(len(own))] for own in targets]),
         template_draws=rng.random(len(starts)),
     )
 

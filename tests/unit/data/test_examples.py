@@ -50,6 +50,7 @@ def test_every_plan_keeps_its_promises(
     assert len(drawn.template_draws) == len(drawn)
     assert ((drawn.template_draws >= 0) & (drawn.template_draws < 1)).all()
     assert drawn.negatives.shape == (len(drawn.targets), 1, 3)
+    assert all(drawn.alignment_targets[number] in windows_targets(drawn, number) for number in range(len(drawn)))
     assert drawn.target_offsets[-1] == len(drawn.targets)
     for number, user in enumerate(drawn.users):
         first, past = sequences.offsets[user], sequences.offsets[user + 1]
@@ -96,16 +97,18 @@ def test_random_targets_are_uniform_over_the_positions_after_the_first() -> None
 
 def test_where_every_item_is_a_target_whole_sequences_are_read_and_stretches_of_longer_ones() -> None:
     sequences = pack_rows([list(range(5)), list(range(40))])
-    asked = np.zeros(45, dtype=np.int64)
+    asked, aligned = np.zeros(45, dtype=np.int64), np.zeros(45, dtype=np.int64)
     for epoch in range(600):
         drawn = plan(sequences, supervision="every", history_limit=10, epoch=epoch)
         lengths = dict(zip(drawn.users.tolist(), (drawn.ends - drawn.starts).tolist(), strict=True))
         assert lengths == {0: 4, 1: 10}
         asked[drawn.targets] += 1
+        aligned[drawn.alignment_targets] += 1
     assert set(asked[1:5]) == {600}
     # Ten of 50 places ask for the last item, and for one in the middle: 120 of 600.
     assert np.abs(asked[[25, 30, 44]] - 120).max() < 40
     assert asked[6:].min() > 80
+    assert np.abs(aligned[1:5] - 150).max() < 40, "alignment asks about each of them"
 
 
 def test_short_windows_have_the_published_lengths() -> None:
