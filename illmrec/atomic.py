@@ -103,10 +103,10 @@ def write_json(path: Path, value: Any) -> None:
         file.write(render_json(value))
 
 
-def write_parquet(path: Path, table: pl.DataFrame) -> None:
-    """Write a table as Parquet (zstd); equal tables give equal bytes."""
+def write_parquet(path: Path, table: pl.DataFrame, about: dict[str, str] | None = None) -> None:
+    """Write a table as Parquet (zstd); equal tables give equal bytes. ``about`` is kept beside it as metadata."""
     with write_file(path) as file:
-        table.write_parquet(file, compression="zstd", compression_level=PARQUET_LEVEL, statistics=True)
+        table.write_parquet(file, compression="zstd", compression_level=PARQUET_LEVEL, statistics=True, metadata=about)
 
 
 def digest_file(path: Path) -> str:

@@ -512,7 +512,8 @@ class TrainConfig(Section):
     checkpointing: bool = False
     """Compute activations again in the backward pass instead of keeping them: less memory, more time."""
     shard_backbone: bool = False
-    """With several processes: spread the language model's layers over them (FSDP), for one that fits no single GPU."""
+    """With several processes: spread a frozen language model's layers over them (FSDP). While it is loaded it
+    must still fit each GPU whole; what is saved is memory for activations."""
     epochs: Count = 10
     """Most epochs; each shows every user once."""
     validate_every: Count = 1
@@ -539,6 +540,10 @@ class TrainConfig(Section):
             and not self.lora.rank
         ):
             raise ValueError(f"alignment_epochs train the adaptor, and representation {self.representation} has none")
+        if self.shard_backbone and self.lora.rank:
+            raise ValueError("shard_backbone spreads a frozen language model; it cannot train adapters (lora.rank)")
+        if self.image_dropout and self.missing_image == "feature":
+            raise ValueError("image_dropout hides what missing_image: feature keeps; use description or drop")
         if self.representation == "title" and not self.title_tokens:
             raise ValueError("representation title with title_tokens 0 leaves nothing of an item; raise title_tokens")
         if self.image_dropout and "image" not in self.representation:
@@ -620,6 +625,8 @@ class ExportConfig(Section):
     """Largest absolute difference of a projected coordinate."""
     min_same_top10_share: Share = 0.999
     """Smallest share of users whose ten best items agree."""
+    compared_users: Count = 2000
+    """Users that both are compared for, a fixed random sample where there are more. Items are compared all."""
 
 
 class RegisterConfig(Section):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from illmrec import atomic
 from illmrec.columns import ITEM_ID, ITEMS, NEGATIVES, SEQUENCES, SUMMARIES
 from illmrec.data.catalog import Catalog
 from illmrec.data.histories import Ragged, Sequences, ragged_from_column, read_sequences
@@ -174,9 +175,28 @@ def load_recommender(layout: Layout, model: Path) -> Recommender:
     if saved.state["item_digest"] != catalog.digest:
         hint = f"Run `illmrec train --dataset {layout.dataset}`: the catalog has changed."
         raise ModelError("the model was trained on another catalog.", path=model, hint=hint)
+    refuse_other_features(layout, saved.state)
     recommender = build_recommender(layout, catalog, saved.state["settings"])
     recommender.load_state(saved.tensors)
     return recommender
+
+
+def digest_features(layout: Layout, settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return the digest of each feature matrix that a model with these settings reads."""
+    return {kind: atomic.digest_file(layout.features(kind) / "values.npy") for kind in list_feature_types(settings)}
+
+
+def refuse_other_features(layout: Layout, state: Mapping[str, Any]) -> None:
+    """Compare the features a model was trained with to those that are here; models of older versions name none.
+
+    Raises:
+        ModelError: when one is another: the model's heads read other rows.
+    """
+    for kind, needed in state.get("features", {}).items():
+        path = layout.features(kind) / "values.npy"
+        if atomic.digest_file(path) != needed:
+            hint = f"Run `illmrec train --dataset {layout.dataset}` again."
+            raise ModelError(f"are not the {kind} features that the model was trained with.", path=path, hint=hint)
 
 
 def build_recommender(

@@ -225,7 +225,10 @@ def parse_trained_items(path: Path, item_digest: str) -> TrainedItems:
 
 
 def carry_cf(known: TrainedItems, places: npt.NDArray[np.int64], catalog: Catalog, release: Release) -> FeatureMatrix:
-    """Return the CF matrix of another catalog: the known rows in their new places, zeros for new items.
+    """Return the CF matrix of another catalog: the known rows in their new places, their mean for new items.
+
+    In retrieval a new item has no CF part; a slot that holds CF embeddings is made of the mean, as it was in training
+    for items without an interaction.
 
     Args:
         known: items of the training.
@@ -240,7 +243,7 @@ def carry_cf(known: TrainedItems, places: npt.NDArray[np.int64], catalog: Catalo
         version = f"version {release.released.version} of {release.released.name}"
         raise ModelError(f"{version} carries no CF rows.", hint="Register again.")
     there = places >= 0
-    values = np.zeros((len(catalog), known.cf.header.width), dtype=np.float16)
+    values = np.tile(known.cf.mean().astype(np.float16), (len(catalog), 1))
     present = np.zeros(len(catalog), dtype=np.bool_)
     values[places[there]], present[places[there]] = known.cf.values[there], known.cf.present[there]
     header = _describe_cf(known.cf.header.width, catalog.digest, int((~present).sum()))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from illmrec.models.recommender import Recommender
 
-CF_HEAD = "heads.item.cf."
+CF_HEAD, ADAPTOR = "heads.item.cf.", "adaptor."
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ class Start:
 def find_start(context: Context) -> Start:
     """Return the champion's tensors.
 
-    The head that reads CF rows is left out when the rows are others than the champion's: SASRec trained anew puts items
-    elsewhere, and a head for the old places would begin worse than a random one.
+    What reads CF rows is left out when the rows are others than the champion's: SASRec trained anew puts items
+    elsewhere, and a head or an adaptor for the old places would begin worse than a random one.
 
     Raises:
         ModelError: when there is no champion, or its files do not verify.
@@ -75,18 +75,26 @@ def find_start(context: Context) -> Start:
     champion = tracker.resolve(context.section(RegisterConfig).name_prefix + layout.dataset, CHAMPION)
     release = fetch_release(layout, tracker, champion)
     saved = read_tensors(release.folder)
-    left_out = () if has_same_cf(layout, release, saved.state) else (CF_HEAD,)
+    left_out = () if has_same_cf(layout, release, saved.state) else list_cf_readers(saved.state)
     return Start(champion.version, champion.tags[DIGEST_TAGS["tensors.safetensors"]], saved.tensors, left_out)
+
+
+def list_cf_readers(state: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the beginnings of the names of all tensors that read CF rows."""
+    from pipelines.assembly import read_form
+    from pipelines.carry_over import CF
+
+    return (CF_HEAD, ADAPTOR) if CF in read_form(state["settings"]).slot_kinds else (CF_HEAD,)
 
 
 def has_same_cf(layout: Layout, release: Release, state: Mapping[str, Any]) -> bool:
     """Return whether today's CF rows of the items a version knows are the ones it was trained with."""
     import polars as pl
 
-    from pipelines.assembly import load_catalog, load_features
+    from pipelines.assembly import list_feature_types, load_catalog, load_features
     from pipelines.carry_over import CF, TRAINED_ITEMS_FILE, read_trained_items
 
-    if CF not in state["settings"]["features"] or release.find(TRAINED_ITEMS_FILE) is None:
+    if CF not in list_feature_types(state["settings"]) or release.find(TRAINED_ITEMS_FILE) is None:
         return False
     known = read_trained_items(release, state["item_digest"])
     catalog = load_catalog(layout)

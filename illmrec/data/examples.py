@@ -77,8 +77,9 @@ def plan_epoch(
         history_limit: most items in a history.
         window: ``random``: the target is a uniformly drawn position, with all that precedes it up to the limit; where
             every position of a window is a target, whole sequences, and of longer ones a stretch (see
-            :func:`illmrec.data.histories.draw_starts`). ``last``: the last position. ``short``: a uniformly drawn
-            position, history lengths uniform on 2..4 half of the time, else on 2..9 (the authors' code).
+            :func:`illmrec.data.histories.draw_starts`). ``last``: the last position. ``short``: history lengths
+            uniform on 2..4 half of the time, else on 2..9, as far as a sequence goes, then a target that has so many
+            items before it (the authors' code).
         supervision: ``last``: the window's last position is the target; ``every``: so is every position but the first.
         negative_rule: ``unseen_shared``: one item outside the user's training sequence, for all types;
             ``any_per_type``: one item other than the target, drawn anew for each type (the authors' code).
@@ -133,10 +134,11 @@ def _draw_windows(
     rng: np.random.Generator, sequences: Ragged, users: Indices, history_limit: int, window: Window
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     first, past = sequences.offsets[users], sequences.offsets[users + 1]
-    ends = past - 1 if window == "last" else rng.integers(first + 1, past)
-    limits = np.full(len(users), history_limit)
     if window == "short":
         short = rng.random(len(users)) < 0.5
-        limits = np.where(short, rng.integers(2, 5, len(users)), rng.integers(2, 10, len(users)))
-        limits = np.minimum(limits, history_limit)
-    return np.maximum(first, ends - limits), ends
+        lengths = np.where(short, rng.integers(2, 5, len(users)), rng.integers(2, 10, len(users)))
+        lengths = np.minimum(np.minimum(lengths, history_limit), past - first - 1)
+        ends = rng.integers(first + lengths, past)
+        return ends - lengths, ends
+    ends = past - 1 if window == "last" else rng.integers(first + 1, past)
+    return np.maximum(first, ends - history_limit), ends

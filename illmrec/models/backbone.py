@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,9 +90,16 @@ class Backbone:
         self.narrows = False
         self.shares_prefix = self._try(self._probe_prefix)
         self.narrows = self._last is not None and self._try(self._probe_narrowing)
+        self._keeps_activations = False
         if checkpointing and layers is not None:
             for layer in layers[:-1]:
-                layer.forward = functools.partial(checkpoint, layer.forward, use_reentrant=False)
+                layer.forward = functools.partial(self._compute_again, layer.forward)
+
+    def _compute_again(self, forward: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        """Run a layer whose activations are computed again in the backward pass."""
+        if self._keeps_activations:
+            return forward(*arguments, **named)
+        return checkpoint(forward, *arguments, use_reentrant=False, **named)
 
     def shard(self) -> None:
         """Spread the weights of all layers but the last over the processes of the group (FSDP).
@@ -171,13 +178,19 @@ class Backbone:
         ids = torch.tensor([list(tokens)], device=self.device)
         cache = DynamicCache()
         positions = torch.arange(len(tokens), device=self.device)[None]
-        self.decoder(
-            inputs_embeds=self.embed(ids),
-            position_ids=positions,
-            attention_mask=self._prepare(torch.ones(1, 1, len(tokens), len(tokens), device=self.device).tril().bool()),
-            past_key_values=cache,
-            use_cache=True,
-        )
+        causal = torch.ones(1, 1, len(tokens), len(tokens), device=self.device).tril().bool()
+        # The cache grows with every layer that is run, so none may be run again. It is one short row.
+        self._keeps_activations = True
+        try:
+            self.decoder(
+                inputs_embeds=self.embed(ids),
+                position_ids=positions,
+                attention_mask=self._prepare(causal),
+                past_key_values=cache,
+                use_cache=True,
+            )
+        finally:
+            self._keeps_activations = False
         layers: Any = cache.layers
         return Prefix(len(tokens), tuple(layer.keys for layer in layers), tuple(layer.values for layer in layers))
 

@@ -129,6 +129,11 @@ class PromptTokens:
         return len(before) + len(self.properties[templates.ALIGNMENT[template][0]][item]) + len(after)
 
     @property
+    def can_hide(self) -> npt.NDArray[np.bool_]:
+        """Return ``bool [n_items]``: items of which something is left when the picture is not shown."""
+        return np.asarray(self.bare_items.lengths > 0)
+
+    @property
     def constant_tokens(self) -> int:
         """Tokens of a retrieval prompt beside its items: head, instruction and [REC]."""
         return len(self.head) + len(self.instruction) + 1
@@ -158,15 +163,16 @@ def tokenize_prompt(
     titles = tokenize([title or templates.UNTITLED for title in items["title"]])
     descriptions = tokenize(items["description"].to_list())
     brands, categories = tokenize(items["brand"].to_list()), tokenize(items["category"].list.join(" > ").to_list())
+    named = [title if known else [] for title, known in zip(titles, items["title"] != "", strict=True)]
     texts = _Texts(
         titles=_cut(titles, form.title_tokens),
+        names=_cut(named, form.description_tokens),
         brands=_cut(brands, form.description_tokens),
         categories=_cut(categories, form.description_tokens),
         descriptions=_cut(descriptions, form.description_tokens),
         summaries=_cut(tokenize(list(summaries)), form.description_tokens),
     )
     segments, bare, starts = _write_items(texts, has_image, tokenize, form)
-    named = [title if known else [] for title, known in zip(titles, items["title"] != "", strict=True)]
     halves = [answer.split("{}") for _, _, answer in templates.ALIGNMENT]
     befores, afters = tokenize([before for before, _ in halves]), tokenize([after for _, after in halves])
     questions = tokenize([question for _, question, _ in templates.ALIGNMENT])
@@ -186,7 +192,7 @@ def tokenize_prompt(
         properties={
             "brand": pack_rows(texts.brands),
             "category": pack_rows(texts.categories),
-            "title": pack_rows(_cut(named, form.description_tokens)),
+            "title": pack_rows(texts.names),
             "description": pack_rows(texts.descriptions),
         },
         slots=form.slots,
@@ -196,9 +202,10 @@ def tokenize_prompt(
 
 @dataclass(frozen=True)
 class _Texts:
-    """Tokens of every item's texts, cut to their limits."""
+    """Tokens of every item's texts, cut to their limits; ``names`` are titles where there is one, as long as texts."""
 
     titles: list[list[int]]
+    names: list[list[int]]
     brands: list[list[int]]
     categories: list[list[int]]
     descriptions: list[list[int]]
@@ -217,7 +224,9 @@ def _write_items(
         words = _write_words(texts, item, form, mark)
         fallback = [*title, *_write_fallback(texts, item, form, mark), *words, *mark.end]
         bare.append(fallback)
-        if not form.slot_kinds or ("image" in form.slot_kinds and not pictured and form.missing_image != "feature"):
+        without = "image" in form.slot_kinds and not pictured and form.missing_image != "feature"
+        # An item without any words keeps its slot, and in it whatever stands for the picture: no item is left out.
+        if not form.slot_kinds or (without and (fallback or form.missing_image == "drop")):
             segments.append(fallback)
             continue
         opening = [*title, *(mark.image if "image" in form.slot_kinds else mark.cf)]
@@ -252,10 +261,16 @@ def _write_words(texts: _Texts, item: int, form: PromptForm, mark: _Marks) -> li
 
 
 def _write_fallback(texts: _Texts, item: int, form: PromptForm, mark: _Marks) -> list[int]:
-    """Return what stands in place of a picture; nothing where the words hold the description already."""
-    if form.representation in ("image", "image+cf") and form.missing_image == "description":
-        return [*mark.image, *texts.descriptions[item]]
-    return []
+    """Return what stands in place of a picture; nothing where the words hold the description already.
+
+    It is the description; for an item without one, where the history has no titles, the title or else the categories.
+    """
+    if form.representation not in ("image", "image+cf") or form.missing_image != "description":
+        return []
+    words = texts.descriptions[item]
+    if not words and not form.title_tokens:
+        words = texts.names[item] or texts.categories[item]
+    return [*mark.image, *words]
 
 
 def _cut(rows: list[list[int]], limit: int) -> list[list[int]]:

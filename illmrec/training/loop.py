@@ -53,6 +53,10 @@ class LoopSettings:
     pass_tokens: int = 0
 
 
+CURVE_STEPS = 5000
+"""Steps of the loss curve that a checkpoint holds, about. Tracking has every step."""
+
+
 class Journal(Protocol):
     """Where curves go."""
 
@@ -310,7 +314,9 @@ class Trainer:
         return settings.learning_rate * (self.total_steps - step) / max(1, self.total_steps - warmup)
 
     def _record(self, losses: dict[str, float]) -> None:
-        self.progress.curve.append({"step": self.progress.step} | losses)
+        # What a checkpoint holds is written again with each: it has so many steps of the curve and no more.
+        if self.progress.step % max(1, self.total_steps // CURVE_STEPS) == 0:
+            self.progress.curve.append({"step": self.progress.step} | losses)
         if self._peers.rank == 0:
             self._journal.log(self.progress.step, losses)
 

@@ -93,6 +93,7 @@ class Objective:
         self.retrieval = retrieval
         self._seed = seed
         prompt = recommender.prompt
+        self._can_hide = prompt.can_hide[sequences.values]
         self._answerable = [np.asarray(prompt.answerable_templates(item)) for item in range(recommender.n_items)]
 
     def write_cases(self, plan: EpochPlan, windows: Sequence[int], stage: Stage, *, ask: bool = True) -> list[_Case]:
@@ -117,7 +118,7 @@ class Objective:
             if not targets and question is None:
                 continue
             depths = (plan.targets[targets.start : targets.stop] - start).tolist()
-            hidden = None if plan.hidden is None else plan.hidden[start:end]
+            hidden = None if plan.hidden is None else plan.hidden[start:end] & self._can_hide[start:end]
             request = Request(self.sequences.values[start:end], depths, question, hidden, asked - start)
             cases.append(_Case(request if targets else request.cut(), targets))
         return cases

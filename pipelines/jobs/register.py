@@ -131,6 +131,7 @@ def gather_package(context: Context, name: str, about: dict[str, Any], workspace
     model_files = [require(layout.model / file, f"train --dataset {dataset}") for file in MODEL_FILES]
     state = read_object(layout.model / "state.json", f"train --dataset {dataset}", ("state",), ModelError)["state"]
     tags = describe_lineage(layout.root, context.params, dataset) | _describe_version(context, about, state)
+    refuse_other_model(layout, about, state)
     ranks = build_ranks(layout)
     _refuse_other_ranks(ranks, _read_metrics(context), layout)
     atomic.write_parquet(workspace / RANKS_FILE, ranks)
@@ -180,6 +181,30 @@ def _gather_card_facts(
         confidence=context.section(EvaluateConfig).confidence,
         synthetic=is_synthetic(layout.root / context.section(PrepareConfig).folder),
     )
+
+
+def refuse_other_model(layout: Layout, about: dict[str, Any], state: dict[str, Any]) -> None:
+    """Refuse a head or ranks of another training than the model's, which a stage that was left out would leave.
+
+    Raises:
+        ModelError: when head or ranks are of another model, or the features are not those it was trained with.
+    """
+    import polars as pl
+
+    from pipelines.assembly import refuse_other_features
+    from pipelines.stages.evaluate import RANKED_MODEL
+
+    tensors = atomic.digest_file(layout.model / "tensors.safetensors")
+    ranks = require(layout.evaluation / "ranks.parquet", f"evaluate --dataset {layout.dataset}")
+    made = {
+        "export": (layout.head, "the ONNX head is", about["tensors_sha256"]),
+        "evaluate": (ranks, "the ranks are", pl.read_parquet_metadata(ranks).get(RANKED_MODEL)),
+    }
+    for command, (path, what, found) in made.items():
+        if found != tensors:
+            hint = f"Run `illmrec {command} --dataset {layout.dataset}` again."
+            raise ModelError(f"{what} of another training than the model.", path=path, hint=hint)
+    refuse_other_features(layout, state)
 
 
 def _refuse_other_ranks(ranks: pl.DataFrame, metrics: dict[str, float], layout: Layout) -> None:
@@ -293,7 +318,7 @@ def _read_metrics(context: Context) -> dict[str, float]:
     return read_object(context.layout.evaluation / "metrics.json", command, refusal=ModelError)
 
 
-HEAD_KEYS = ("onnx_sha256", "parity")
+HEAD_KEYS = ("onnx_sha256", "parity", "tensors_sha256")
 """What the export says of itself and a version needs."""
 
 ENCODER_ROLES = ("backbone", "image_encoder", "text_encoder")

@@ -57,6 +57,10 @@ def command(dataset: str, as_json: bool) -> None:
     context.emit(metrics if as_json else pick_main(metrics))
 
 
+RANKED_MODEL = "illmrec.tensors_sha256"
+"""Metadata of ranks.parquet: which model the ranks are of."""
+
+
 @dataclass(frozen=True)
 class Material:
     """What is evaluated on.
@@ -266,7 +270,8 @@ def _write(
 ) -> None:
     with atomic.write_folder(layout.evaluation) as folder:
         atomic.write_json(folder / "metrics.json", dict(metrics))
-        atomic.write_parquet(folder / "ranks.parquet", ranks)
+        ranked = {RANKED_MODEL: atomic.digest_file(layout.model / "tensors.safetensors")}
+        atomic.write_parquet(folder / "ranks.parquet", ranks, ranked)
         tables = {protocol: _plot_rows(metrics, protocol, cutoffs) for protocol in PLOTTED}
         for name, rows in (tables | {"slices": [_describe_slice(row) for row in slices]}).items():
             with atomic.write_file(folder / f"{name}.csv") as file:

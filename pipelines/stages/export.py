@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,14 +15,19 @@ from pipelines.context import dataset_options, open_context
 from pipelines.layout import Layout, require
 from pipelines.lock import hold_lock
 
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
 
 @click.command()
 @dataset_options
 def command(dataset: str, as_json: bool) -> None:
     r"""Export the projection heads to a single ONNX file and compare it with the trained model.
 
-    Every user and item is projected both ways. A larger difference than export.max_difference, or another top ten for
-    more users than export.min_same_top10_share allows, stops with exit code 4 and nothing is written.
+    Items and export.compared_users users are projected both ways. A larger difference than export.max_difference, or
+    another top ten for more users than export.min_same_top10_share allows, stops with exit code 4 and nothing is
+    written.
 
     \b
     Example:
@@ -50,7 +55,8 @@ def export_head(layout: Layout, folder: Path, config: ExportConfig) -> dict[str,
 
     sequences = load_sequences(layout)
     model = load_recommender(layout, require(layout.model, f"train --dataset {layout.dataset}"))
-    seen = sequences.histories("test")
+    histories = sequences.histories("test")
+    seen = histories.take(choose_users(len(histories), config.compared_users))
     hidden = model.represent_users([seen[user] for user in range(len(seen))], 64)
     expected_users, expected_items = model.project_users(hidden), model.represent_items()
     (folder / "head.onnx").write_bytes(export_heads(model.parts.heads.cpu(), model.backbone.width))
@@ -63,6 +69,7 @@ def export_head(layout: Layout, folder: Path, config: ExportConfig) -> dict[str,
         allowed = f"at most {config.max_difference:.2g}, at least {config.min_same_top10_share:.2%}"
         raise ModelError(f"the ONNX head differs from torch: {found}; allowed: {allowed}.", path=layout.head)
     about = {
+        "tensors_sha256": atomic.digest_file(layout.model / "tensors.safetensors"),
         "onnx_sha256": atomic.digest_file(folder / "head.onnx"),
         "kinds": list(head.kinds),
         "widths": dict(head.widths),
@@ -71,3 +78,14 @@ def export_head(layout: Layout, folder: Path, config: ExportConfig) -> dict[str,
     }
     atomic.write_json(folder / "head.json", about)
     return asdict(parity) | {"onnx_bytes": (folder / "head.onnx").stat().st_size}
+
+
+def choose_users(users: int, wanted: int) -> npt.NDArray[np.int64]:
+    """Return the users that torch and ONNX are compared for: all, or a fixed sample of so many, ascending."""
+    import numpy as np
+
+    from illmrec.seeds import generator
+
+    if users <= wanted:
+        return np.arange(users)
+    return np.sort(generator(0, "export", "users").choice(users, wanted, replace=False))

@@ -265,7 +265,7 @@ def publish_model(
 ) -> None:
     """Write the model folder and the training curve; ``start`` says what training began with, if not with nothing."""
     from illmrec.training.checkpoint import write_tensors
-    from pipelines.assembly import read_encoder
+    from pipelines.assembly import digest_features, read_encoder
 
     state = {
         "settings": settings,
@@ -273,6 +273,7 @@ def publish_model(
         "backbone": read_encoder(layout, "backbone"),
         "image_encoder": read_encoder(layout, "image"),
         "text_encoder": read_encoder(layout, "text"),
+        "features": digest_features(layout, settings),
         "best_step": trainer.progress.best_step,
         "validation_ndcg@10": trainer.progress.best_score,
         **({} if start is None else {"start": start}),

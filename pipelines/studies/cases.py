@@ -147,13 +147,13 @@ def _identify(layout: Layout, case: Case, sections: Sections) -> str:
     """Return a digest of all that a case's result depends on: what identifies its training, and how it is judged."""
     from pipelines.stages.train import identify_run
 
-    remedy = f"split --dataset {layout.dataset}"
+    run, remedy = identify_run(layout, sections.train.model_dump(mode="json")), f"split --dataset {layout.dataset}"
     judged = [require(layout.split / f"{name}.parquet", remedy) for name in ("targets", "negatives")]
     facts = {
         "revision": revision.CASES,
         "method": read_object(layout.split / "summary.json", remedy, ("method",))["method"],
         "judged": [atomic.digest_file(path) for path in judged],
-        "run": identify_run(layout, sections.train.model_dump(mode="json")),
+        "run": run,
         "evaluation": sections.evaluation.model_dump(mode="json"),
         "embed": sections.embed.model_dump(mode="json") if case.embed_images or case.encoders else None,
         "encoders": sections.encoders.model_dump(mode="json") if case.encoders else None,

@@ -223,13 +223,19 @@ def test_passes_change_the_memory_and_not_the_result(bench: Bench, tmp_path: Pat
     assert read_losses(parts) == pytest.approx(read_losses(whole), abs=1e-5)
 
 
-def test_recomputed_activations_give_the_same_gradients(bench: Bench, tmp_path: Path) -> None:
+@pytest.mark.parametrize("trained", ["parts", "adapters", "words"])
+def test_recomputed_activations_give_the_same_gradients(bench: Bench, tmp_path: Path, trained: str) -> None:
+    backbone: dict[str, Any] = {"train_tokens": trained == "words"}
+    if trained == "adapters":
+        backbone["lora"] = replace(LORA, dropout=0.0)
     found = []
     for again in (False, True):
-        trainer = bench.trainer(tmp_path, SETTINGS, backbone={"checkpointing": again})
+        trainer = bench.trainer(tmp_path, SETTINGS, backbone=backbone | {"checkpointing": again})
+        assert trainer.recommender.shares_prefix
         losses = trainer.compute_losses(trainer.plan(0), slice(0, 6))
         torch.stack(list(losses.values())).sum().backward()
         found.append({name: value.grad for name, value in trainer.recommender.named_parameters().items()})
+    assert all(value is not None for value in found[0].values())
     assert all(torch.allclose(found[0][name], found[1][name], atol=1e-7) for name in found[0])
 
 

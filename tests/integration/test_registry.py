@@ -82,10 +82,37 @@ def test_no_id_of_a_user_is_in_the_registry(project: Project, tmp_path: Path) ->
 
 def test_ranks_that_are_not_those_of_the_figures_are_not_registered(copy: Path) -> None:
     path = copy / "artifacts/shop/evaluation/ranks.parquet"
-    pl.read_parquet(path).with_columns(pl.col("illmrec_full") + 1).write_parquet(path)
+    worse = pl.read_parquet(path).with_columns(pl.col("illmrec_full") + 1)
+    worse.write_parquet(path, metadata=pl.read_parquet_metadata(path))
     error = expect_error(copy, "register")
     assert error.exit_code == 4
     assert "but the ranks give" in str(error)
+
+
+def test_parts_of_different_trainings_are_not_registered(copy: Path) -> None:
+    artifacts = copy / "artifacts/shop"
+    ranks, head = artifacts / "evaluation/ranks.parquet", artifacts / "head/head.json"
+    whole = ranks.read_bytes()
+    pl.read_parquet(ranks).write_parquet(ranks)
+    assert "illmrec evaluate" in expect_error(copy, "register").hint, "ranks that name no model"
+    ranks.write_bytes(whole)
+    about = json.loads(head.read_text())
+    head.write_text(json.dumps(about | {"tensors_sha256": "0" * 64}))
+    error = expect_error(copy, "register")
+    assert "the ONNX head is of another training" in str(error)
+    assert "illmrec export" in error.hint
+    head.write_text(json.dumps(about))
+    run_ok(copy, "register")
+
+
+def test_features_made_anew_after_the_training_are_not_read(copy: Path) -> None:
+    path = copy / "artifacts/shop/features/cf/values.npy"
+    np.save(path, -np.load(path))
+    for command in ("evaluate", "export", "register"):
+        error = expect_error(copy, command)
+        assert isinstance(error, ModelError), command
+        assert "not the cf features that the model was trained with" in str(error), command
+        assert "illmrec train" in error.hint, command
 
 
 def test_an_identical_model_passes_and_the_way_back_takes_it_off(second: Path) -> None:

@@ -178,6 +178,24 @@ def test_a_retraining_goes_on_where_it_was_stopped(own: Path, monkeypatch: pytes
     assert isinstance(expect_error(own, "retrain", "--start", "compare"), NothingToDoError)
 
 
+def test_what_reads_other_cf_rows_begins_anew(own: Path) -> None:
+    from illmrec.training.checkpoint import read_tensors
+    from pipelines.release import fetch_release
+    from pipelines.warm_start import ADAPTOR, CF_HEAD, has_same_cf, list_cf_readers
+
+    layout, tracker = open_context(own).layout, Tracker(own)
+    release = fetch_release(layout, tracker, tracker.resolve("illmrec-shop", CHAMPION))
+    state = dict(read_tensors(release.folder).state)
+    in_slots = {"settings": state["settings"] | {"features": ["image"], "representation": "image+cf"}}
+    assert (list_cf_readers(state), list_cf_readers(state | in_slots)) == ((CF_HEAD,), (CF_HEAD, ADAPTOR))
+    path = layout.features("cf") / "values.npy"
+    values = np.load(path)
+    assert has_same_cf(layout, release, state | in_slots)
+    np.save(path, -values)
+    assert not has_same_cf(layout, release, state | in_slots)
+    np.save(path, values)
+
+
 def test_a_warm_start_takes_what_fits(own: Path) -> None:
     from pipelines.assembly import build_recommender, load_catalog
     from pipelines.warm_start import CF_HEAD, Start, find_start

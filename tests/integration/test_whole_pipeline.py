@@ -133,7 +133,7 @@ def test_a_worse_challenger_is_refused_and_the_champion_stays(project: Project) 
     folder = root / "artifacts/shop/evaluation"
     metrics, ranks = (folder / "metrics.json").read_bytes(), (folder / "ranks.parquet").read_bytes()
     worse = pl.read_parquet(folder / "ranks.parquet").with_columns(pl.col("illmrec_full") + 20)
-    worse.write_parquet(folder / "ranks.parquet")
+    worse.write_parquet(folder / "ranks.parquet", metadata=pl.read_parquet_metadata(folder / "ranks.parquet"))
     mean = float((1.0 / worse["illmrec_full"]).mean())
     (folder / "metrics.json").write_text(json.dumps({**json.loads(metrics), "illmrec/full/mrr": mean}))
     assert run_ok(root, "register")["version"] != printed["register"]["version"]

@@ -114,12 +114,15 @@ def test_where_every_item_is_a_target_whole_sequences_are_read_and_stretches_of_
 def test_short_windows_have_the_published_lengths() -> None:
     sequences = pack_rows([list(range(25))] * 4000)
     drawn = plan(sequences, window="short", history_limit=20)
-    roomy = drawn.ends % 25 >= 9
-    lengths = np.bincount((drawn.ends - drawn.starts)[roomy], minlength=10) / roomy.sum()
+    lengths = np.bincount(drawn.ends - drawn.starts, minlength=10) / len(drawn)
     expected = np.array([0, 0, *[1 / 6 + 1 / 16] * 3, *[1 / 16] * 5])
     assert np.abs(lengths - expected).max() < 0.03
     cut = plan(sequences, window="short", history_limit=3)
     assert (cut.ends - cut.starts).max() == 3
+    brief = plan(pack_rows([[1, 2, 3, 4]] * 50 + [[5, 6]]), window="short")
+    found = brief.ends - brief.starts
+    assert set(found[brief.users < 50]) == {2, 3}, "no shorter than published where the sequence is long enough"
+    assert found[brief.users == 50].tolist() == [1]
 
 
 def test_unseen_negatives_are_uniform_over_the_unseen_items() -> None:

@@ -32,11 +32,16 @@ def read(tokens: np.ndarray) -> str:
     return "".join({SLOT: "#", BEGIN: "^", END: "$"}.get(int(token)) or chr(int(token) - 10) for token in tokens)
 
 
-def write(begin: tuple[int, ...] = (BEGIN,), end: tuple[int, ...] = (END,), **form: object) -> PromptTokens:
+def write(
+    begin: tuple[int, ...] = (BEGIN,),
+    end: tuple[int, ...] = (END,),
+    items: pl.DataFrame = ITEM_TABLE,
+    **form: object,
+) -> PromptTokens:
     limits = {"title_tokens": 25, "description_tokens": 50}
     summaries = ["lamp", "flat pan", "", "", "words"]
     return tokenize_prompt(
-        ITEM_TABLE, HAS_IMAGE, tokenize, PromptForm(**(limits | form)), begin=begin, end=end, summaries=summaries
+        items, HAS_IMAGE, tokenize, PromptForm(**(limits | form)), begin=begin, end=end, summaries=summaries
     )
 
 
@@ -151,6 +156,18 @@ def test_missing_pictures_are_written_as_asked_and_hidden_ones_alike() -> None:
     # Where the description stands there anyway, it is not said twice.
     both = write(representation="image+description")
     assert read(both.items[1]) == read(both.bare_items[1]) == "Title: pan Description: A flat pan that lasts.\n"
+
+
+def test_no_item_is_left_out_of_a_history_without_titles() -> None:
+    alone = {"title_tokens": 0, "marks": False}
+    written = write(**alone)
+    assert [read(written.items[item]) for item in range(4)] == ["#", "A flat pan that lasts.", "#", "#"]
+    assert written.can_hide.tolist() == [True, True, False, False, True]
+    silent = ITEM_TABLE.with_columns(description=pl.lit(""))
+    assert read(write(items=silent, **alone).items[1]) == "pan", "a title stands for the description"
+    nameless = silent.with_columns(title=pl.lit(""))
+    assert read(write(items=nameless, **alone).items[1]) == "Kitchen"
+    assert read(write(missing_image="drop", **alone).items[3]) == "", "as asked"
 
 
 def test_a_picture_can_be_several_tokens_and_a_title_none() -> None:
