@@ -739,6 +739,10 @@ class AuditConfig(Section):
 
     min_coverage: Share = 0.999
     """Smallest share of known users with recommendations."""
+    min_users_left: Share = 0.8
+    """Smallest share of the users of the night published last who are still known: fewer, and a feed is cut short."""
+    min_items_left: Share = 0.5
+    """Smallest share of the items recommended in the night published last that are still in the catalog."""
     max_fallback_share: Share = 0.95
     """Largest share of users who get popular items because none of theirs is in the catalog."""
     max_fallback_rise: Share = 0.05

@@ -99,10 +99,14 @@ def check_head(path: Path, entries: list[Entry], head: str | None) -> None:
         return
     number, digest = head.split()
     # One line more than the registry knows is what a crash between the two leaves.
-    known = digest_line(entries[int(number) - 1].render()) if len(entries) >= int(number) else None
+    within = int(number) <= len(entries) <= int(number) + 1
+    known = digest_line(entries[int(number) - 1].render()) if within else None
     if known != digest:
-        hint = "Somebody shortened or replaced the audit log, or it is another machine's. Compare it with a backup."
-        raise ModelError(f"the registry knows {number} lines, of which the last is not here.", path=path, hint=hint)
+        hint = "Somebody changed or replaced the audit log, or it is another machine's. Compare it with a backup."
+        found = f"the registry knows {number} lines, of which the last is not here."
+        if len(entries) > int(number) + 1:
+            found = f"the registry knows {number} lines, here are {len(entries)}."
+        raise ModelError(found, path=path, hint=hint)
 
 
 def append_entry(
@@ -150,7 +154,11 @@ def move_alias(path: Path, tracker: Tracker, released: Released, alias: str, *, 
     Raises:
         ModelError: when the log was changed; the alias stays where it is.
     """
-    check_head(path, read_log(path), tracker.read_model_tag(released.name, HEAD_TAG))
+    entries, head = read_log(path), tracker.read_model_tag(released.name, HEAD_TAG)
+    check_head(path, entries, head)
+    if head and len(entries) > int(head.split()[0]):
+        # The line of a move that was cut off counts before another is written, so that they never pile up.
+        tracker.set_model_tag(released.name, HEAD_TAG, _name_head(entries[-1]))
     before = tracker.find(released.name, alias)
     entry = append_entry(
         path,
@@ -162,8 +170,12 @@ def move_alias(path: Path, tracker: Tracker, released: Released, alias: str, *, 
         why=why,
     )
     tracker.set_alias(released, alias)
-    tracker.set_model_tag(released.name, HEAD_TAG, f"{entry.number} {digest_line(entry.render())}")
+    tracker.set_model_tag(released.name, HEAD_TAG, _name_head(entry))
     return entry
+
+
+def _name_head(entry: Entry) -> str:
+    return f"{entry.number} {digest_line(entry.render())}"
 
 
 def accept_log(path: Path, tracker: Tracker, model: str, alias: str, why: str) -> Entry:
@@ -182,15 +194,15 @@ def accept_log(path: Path, tracker: Tracker, model: str, alias: str, why: str) -
         to_version=current.version,
         why=why,
     )
-    tracker.set_model_tag(model, HEAD_TAG, f"{entry.number} {digest_line(entry.render())}")
+    tracker.set_model_tag(model, HEAD_TAG, _name_head(entry))
     return entry
 
 
 def list_champions(entries: list[Entry], alias: str, current: str | None) -> list[str]:
     """Return the versions one can go back to, the current one last.
 
-    A rollback takes the version it left off the list, so going back twice goes back further. A last line whose move
-    never happened is left out.
+    A rollback takes the version it left off the list, so going back twice goes back further. A line whose move never
+    happened is left out: the next one, or the registry, still starts from where that one did.
 
     Args:
         entries: the log.
@@ -198,8 +210,11 @@ def list_champions(entries: list[Entry], alias: str, current: str | None) -> lis
         current: where the registry says it points.
     """
     moves = [entry for entry in entries if entry.alias == alias]
-    if moves and current != moves[-1].to_version and current == moves[-1].from_version:
-        moves = moves[:-1]
+    starts = [*(move.from_version for move in moves[1:]), current]
+    moves = [
+        move for move, start in zip(moves, starts, strict=False)
+        if start == move.to_version or start != move.from_version
+    ]  # fmt: skip
     versions: list[str] = []
     for move in moves:
         if move.action == "rollback" and move.to_version in versions:

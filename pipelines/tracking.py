@@ -42,6 +42,16 @@ HOST_TAG, DATASET_TAG = "illmrec.host", "dataset"
 _FLUSH_ROWS = 200
 
 
+class NoVersionError(ModelError):
+    """The registry answers, and has no such version."""
+
+
+def _is_absence(error: MlflowException) -> bool:
+    """Return whether the store says that there is no such thing, and not that it cannot say."""
+    no_alias = error.error_code == "INVALID_PARAMETER_VALUE" and "not found" in str(error)
+    return no_alias or error.error_code == "RESOURCE_DOES_NOT_EXIST"
+
+
 @dataclass(frozen=True)
 class Released:
     """A registered version and its files."""
@@ -176,20 +186,22 @@ class Tracker:
         """Return the version an alias points to.
 
         Raises:
-            ModelError: when the model or the alias does not exist.
+            NoVersionError: when the model or the alias does not exist.
         """
         try:
             version: ModelVersion = self.client.get_model_version_by_alias(name, alias)
-        except MlflowException:
+        except MlflowException as error:
+            if not _is_absence(error):
+                raise
             hint = "Run `illmrec register` and `illmrec promote` first."
-            raise ModelError(f"the registry has no {alias} of {name}.", hint=hint) from None
+            raise NoVersionError(f"the registry has no {alias} of {name}.", hint=hint) from None
         return _read_version(version)
 
     def find(self, name: str, alias: str) -> Released | None:
-        """Return the version an alias points to, or None."""
+        """Return the version an alias points to; None where it points to none, never because the store fails."""
         try:
             return self.resolve(name, alias)
-        except ModelError:
+        except NoVersionError:
             return None
 
     def list_versions(self, name: str) -> list[Released]:
@@ -230,7 +242,9 @@ class Tracker:
     def _read_model(self, name: str) -> dict[str, Any]:
         try:
             model = self.client.get_registered_model(name)
-        except MlflowException:
+        except MlflowException as error:
+            if not _is_absence(error):
+                raise
             return {}
         return {"tags": dict(model.tags), "aliases": dict(model.aliases)}
 

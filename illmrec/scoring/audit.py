@@ -53,6 +53,8 @@ class Bounds:
     max_overlap: float = 1.0
     max_top_items_share: float = 1.0
     max_catalog_age_days: int | None = None
+    min_users_left: float = 0.0
+    min_items_left: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,8 @@ def audit_recommendations(
     wrong = _count_wrong_lists(table, due)
     return [
         _check_coverage(table, due.users, bounds.min_coverage),
+        _check_left("users_left", last, USER_ID, due.users, bounds.min_users_left),
+        _check_left("items_left", last, ITEM_ID, due.items, bounds.min_items_left),
         _none("unknown_users", strangers, "rows name users nobody asked for"),
         _none("outside_catalog", outside, "rows name items outside the catalog"),
         _none("already_seen", _count_seen(table, due.seen), "rows recommend items the user already has"),
@@ -125,6 +129,17 @@ def _check_coverage(table: pl.DataFrame, users: pl.Series, least: float) -> Chec
     share = served / users.len() if users.len() else 1.0
     told = f"{users.len() - served} of {users.len()} users have no recommendations"
     return Check("user_coverage", share, least, None, told)
+
+
+def _check_left(name: str, last: pl.DataFrame | None, column: str, there: pl.Series, least: float) -> Check:
+    """Return the check of how many of the last night's users or recommended items there are still."""
+    what = name.removesuffix("_left")
+    before = None if last is None else last[column].unique()
+    if before is None or before.is_empty():
+        return Check(name, None, least, None, "there is no earlier night to compare with")
+    left = int(before.is_in(there.implode()).sum())
+    told = f"{before.len() - left} of {before.len()} {what} of the night published last are gone"
+    return Check(name, left / before.len(), least, None, told)
 
 
 def _count_seen(table: pl.DataFrame, seen: pl.DataFrame) -> int:

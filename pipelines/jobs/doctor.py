@@ -178,7 +178,7 @@ def _find_missing(layout: Layout) -> str | None:
 
 
 def _examine_registry(root: Path, params: Params) -> Finding:
-    configured = os.environ.get("MLFLOW_TRACKING_URI")
+    configured = os.environ.get("MLFLOW_TRACKING_URI") or None
     if configured is None and not (root / "mlflow.db").is_file():
         return Finding("registry", "note", "nothing has been logged here yet", "`dvc repro`, then `illmrec release`.")
     if configured is not None and not configured.startswith("sqlite:"):

@@ -23,8 +23,8 @@ def command(dataset: str, as_json: bool) -> None:
     r"""Compare today's data with those of the champion, and answer by exit code.
 
     6: nothing changed. 10: new items or interactions that the next `recommend` takes up as they are. 11: a retraining
-    is due, see `reasons`. 3: the data gate refused today's data, or so much of them is missing that the feed must be
-    broken; 4: there is no champion. Runs on what `prepare` and `validate` wrote.
+    is due, see `reasons`, or there is no champion yet. 3: the data gate refused today's data, or so much of them is
+    missing that the feed must be broken; 4: the champion cannot be read. Runs on what `prepare` and `validate` wrote.
 
     \b
     Example:
@@ -41,7 +41,7 @@ def check_growth(context: Context) -> Growth:
 
     Raises:
         DataError: when the gate refused today's data, or more of them is gone than ``drift.max_loss`` allows.
-        ModelError: when there is no champion, or it does not say what it was trained on.
+        ModelError: when the champion's files do not verify, or it does not say what it was trained on.
         MissingArtifactError: when a stage has not run.
     """
     from pipelines.added_items import open_serving
@@ -51,7 +51,9 @@ def check_growth(context: Context) -> Growth:
     layout = context.layout
     refuse_refused_data(layout)
     tracker = Tracker(layout.root)
-    champion = tracker.resolve(context.section(RegisterConfig).name_prefix + layout.dataset, CHAMPION)
+    champion = tracker.find(context.section(RegisterConfig).name_prefix + layout.dataset, CHAMPION)
+    if champion is None:
+        return Growth("retrain", ("there is no champion yet",), {"champion": ""})
     release = fetch_release(layout, tracker, champion)
     drifted = find_drift(context, release)
     then, now = count_then(release), count_now(layout, open_serving(context))

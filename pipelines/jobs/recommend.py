@@ -15,11 +15,18 @@ import polars as pl
 from illmrec import atomic
 from illmrec.columns import USER_ID
 from illmrec.config import RecommendConfig, RegisterConfig
-from illmrec.errors import DataError, InterruptedRunError
+from illmrec.errors import DataError, InterruptedRunError, ParameterError
 from pipelines.context import Context, dataset_options, open_context
 from pipelines.engines import engine_option
 from pipelines.jobs.night.audience import Audience, gather_audience, read_interactions
-from pipelines.jobs.night.judging import choose_comparison, find_published, judge_night, keep_audit, refuse_faults
+from pipelines.jobs.night.judging import (
+    choose_comparison,
+    find_published,
+    find_published_date,
+    judge_night,
+    keep_audit,
+    refuse_faults,
+)
 from pipelines.jobs.night.material import Serving, identify_night, load_serving
 from pipelines.jobs.register import write_receipt
 from pipelines.layout import Layout
@@ -77,10 +84,22 @@ def command(
       illmrec recommend --dataset amazon --date 2025-12-24 --no-publish
     """
     context = open_context(dataset, as_json)
+    refuse_future(day.date())
     order = Order(day.date(), full, publish)
     with hold_lock(context.layout.lock("recommend")), notice_sigterm() as stop:
         facts = recommend(context, order, stop, engine)
     context.emit(facts)
+
+
+def refuse_future(day: datetime.date) -> None:
+    """Refuse a night that is more than a day ahead: it would stay published until its day has come.
+
+    Raises:
+        ParameterError: when it is.
+    """
+    today = datetime.datetime.now(datetime.UTC).date()
+    if (day - today).days > 1:
+        raise ParameterError(f"--date {day} lies ahead: today is {today} (UTC).", hint="Check the year and the clock.")
 
 
 def recommend(
@@ -128,10 +147,20 @@ def recommend(
     refuse_faults(checks)
     same = written is not None and written.equals(table)
     if not same:
+        if published is not None and published.folder == folder:
+            folder = _find_free_name(folder)
         with atomic.write_folder(folder) as partial:
             _write(partial, table, config, describe_night(release, audience, order.day))
-    moved = _publish(layout, config, folder, order, None if published is None else published.date)
+    moved = _publish(layout, config, folder, order, find_published_date(layout))
     return _conclude(layout, folder, counts | moved | {"already_written": same})
+
+
+def _find_free_name(folder: Path) -> Path:
+    """Return a name beside a run that readers are pointed to: what they read is never replaced."""
+    number = 2
+    while folder.with_name(f"{folder.name}-{number}").exists():
+        number += 1
+    return folder.with_name(f"{folder.name}-{number}")
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import sys
 from datetime import date as calendar
 
@@ -18,8 +19,8 @@ STEPS = ("register", "promote", "recommend", "report")
 @click.option(
     "--date",
     type=click.DateTime(["%Y-%m-%d"]),
-    default=lambda: calendar.today().isoformat(),
-    show_default="today",
+    default=lambda: datetime.datetime.now(datetime.UTC).date().isoformat(),
+    show_default="today, UTC",
     help="Date of the recommendations.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line, one per step.")

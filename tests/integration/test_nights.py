@@ -13,8 +13,9 @@ import polars as pl
 import pytest
 
 from illmrec.atomic import digest_folder
-from illmrec.errors import DataError, ModelError
+from illmrec.errors import DataError, ModelError, ParameterError
 from illmrec.scoring.output import check_run, find_latest, read_latest, read_user
+from pipelines.jobs import recommend
 from tests.integration.conftest import DAY, expect_error, invoke, run_ok
 
 Project = tuple[Path, dict[str, dict[str, Any]]]
@@ -79,6 +80,35 @@ def test_a_backfill_uses_what_was_known_and_leaves_the_pointer(root: Path) -> No
     facts = run_ok(root, "recommend", "--date", "2026-02-02", "--no-publish")
     assert facts["published"] is False
     assert find_latest(root / "exports/shop").date == "2026-01-20"
+
+
+def test_a_night_far_ahead_is_refused(root: Path) -> None:
+    error = expect_error(root, "recommend", "--date", "2999-01-31")
+    assert isinstance(error, ParameterError)
+    assert "lies ahead" in str(error)
+
+
+def test_what_readers_are_pointed_to_is_not_replaced(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = Path(run_ok(root, "recommend", "--date", NEXT_DAY)["folder"])
+    original = recommend.NightWork.run
+
+    def come_out_otherwise(work: recommend.NightWork) -> Any:
+        table, counts = original(work)
+        return table.with_columns(pl.col("score") + 1e-7), counts
+
+    monkeypatch.setattr(recommend.NightWork, "run", come_out_otherwise)
+    before = digest_folder(first)
+    facts = run_ok(root, "recommend", "--date", NEXT_DAY, "--full", "--no-publish")
+    assert Path(facts["folder"]).name == f"{first.name}-2"
+    assert digest_folder(first) == before
+    assert find_latest(root / "exports/shop").folder == first
+    check_run(first)
+
+
+def test_an_older_night_is_not_published_because_the_published_one_is_damaged(root: Path) -> None:
+    folder = Path(run_ok(root, "recommend", "--date", NEXT_DAY)["folder"])
+    (folder / "manifest.json").write_text("{}")
+    assert run_ok(root, "recommend", "--date", "2026-01-20")["published"] is False
 
 
 def test_a_refused_night_changes_nothing_and_leaves_its_audit(root: Path) -> None:

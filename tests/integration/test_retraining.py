@@ -37,6 +37,13 @@ def test_the_same_data_ask_for_nothing(own: Path) -> None:
     assert json.loads(result.stdout)["answer"] == "nothing"
 
 
+def test_without_a_champion_a_training_is_due(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Tracker, "find", lambda *_: None)
+    result = invoke(own, "growth-check", "--dataset", "shop", "--json")
+    assert result.exit_code == 11
+    assert json.loads(result.stdout)["reasons"] == "there is no champion yet"
+
+
 @pytest.mark.parametrize("fault", ["no pictures", "malformed", "twice"])
 def test_a_bad_batch_leaves_nothing_behind(own: Path, tmp_path: Path, fault: str) -> None:
     folder = write_new_items(tmp_path / "in", NEW, pictures=fault != "no pictures")

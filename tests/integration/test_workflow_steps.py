@@ -102,7 +102,7 @@ def test_where_nothing_is_due_nothing_is_trained_and_nothing_is_promoted(checkou
 
 def test_a_failing_gate_stops_the_night_but_not_its_summary(checkout: Path) -> None:
     published = (checkout / "exports/shop/latest.json").read_bytes()
-    (checkout / "work/summary/night.json").unlink()
+    assert (checkout / "work/summary/night.json").is_file(), "of the night before"
     flow = _without("nightly", "Environment", "Data")
     job = run_job(checkout, flow, "recommend", VALUES | {"vars.ILLMREC_DATASET": "nosuch"})
     assert job is not None
@@ -110,6 +110,7 @@ def test_a_failing_gate_stops_the_night_but_not_its_summary(checkout: Path) -> N
     assert job.outcomes["Recommend, audit, publish"] == job.outcomes["Manifest"] == "skipped"
     assert job.outcomes["Summary"] == "success"
     assert "nosuch" in job.summary
+    assert "published" not in job.summary, "nothing of the night before"
     assert (checkout / "exports/shop/latest.json").read_bytes() == published
 
 

@@ -108,6 +108,22 @@ def test_a_move_that_never_happened_is_left_out(tmp_path: Path) -> None:
     assert list_champions(entries, "champion", "9") == ["1", "2", "3", "9"]
 
 
+def test_a_move_that_failed_before_another_is_left_out(tmp_path: Path) -> None:
+    entries = read_moves(("promote", None, "3"), ("promote", "3", "4"), ("promote", "3", "5"), tmp_path=tmp_path)
+    assert list_champions(entries, "champion", "5") == ["3", "5"]
+
+
+def test_lines_added_behind_the_registrys_back_are_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    head = write_moves(path, THREE)[-1]
+    known = f"3 {digest_line(head.render())}"
+    write_moves(path, [("promote", "3", "4")])
+    check_head(path, read_log(path), known)
+    write_moves(path, [("promote", "4", "5")])
+    with pytest.raises(ModelError, match="knows 3 lines, here are 5"):
+        check_head(path, read_log(path), known)
+
+
 class Store:
     """Stands in for the tracker; ``fails`` makes the alias move fail."""
 

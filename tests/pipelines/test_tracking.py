@@ -5,10 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
-from pipelines.tracking import Tracker
+from pipelines.tracking import CHAMPION, Tracker
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,3 +40,20 @@ def test_two_projects_of_a_process_have_a_store_each(
         (tmp_path / name).mkdir()
         stores.append(Tracker(tmp_path / name).uri)
     assert stores == [f"sqlite:///{tmp_path / name / 'mlflow.db'}" for name in ("one", "two")]
+
+
+def test_a_store_that_fails_is_not_an_empty_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tracker = Tracker(tmp_path)
+    assert tracker.find("shop", CHAMPION) is None
+    assert tracker.read_model_tag("shop", "head") is None
+    tracker.client.create_registered_model("shop")
+    assert tracker.find("shop", CHAMPION) is None, "a model without the alias"
+
+    def fail(*_: Any) -> None:
+        raise MlflowException("database is locked")
+
+    monkeypatch.setattr(MlflowClient, "get_model_version_by_alias", fail)
+    monkeypatch.setattr(MlflowClient, "get_registered_model", fail)
+    for ask in (tracker.find, tracker.resolve, tracker.read_model_tag):
+        with pytest.raises(MlflowException, match="locked"):
+            ask("shop", CHAMPION)

@@ -96,6 +96,20 @@ def test_age_without_a_bound_is_only_told() -> None:
     assert checks["catalog_age_days"].passed
 
 
+def test_users_and_items_of_the_last_night_that_are_gone_are_noticed() -> None:
+    # Half of the users are known no more, and 7 of the 13 items that were recommended; every one who is known has rows.
+    kept = replace(DUE, users=DUE.users.head(5), items=DUE.items.head(17))
+    few = Due(kept.users, kept.items, SEEN.head(5), K, 3)
+    table = make_night().filter(pl.col("user_id").is_in(USERS[:5])).with_columns(item_id=pl.lit(ITEMS[12]))
+    bounds = replace(BOUNDS, min_users_left=0.6, min_items_left=0.6)
+    assert {"users_left", "items_left"} <= failed(table, few, bounds, last=make_night())
+    found = {check.name: check for check in audit_recommendations(table, few, bounds, last=make_night())}
+    assert found["users_left"].value == pytest.approx(0.5)
+    assert found["users_left"].told == "5 of 10 users of the night published last are gone"
+    assert found["items_left"].value == pytest.approx(6 / 13)
+    assert not {"users_left", "items_left"} & failed(table, few, bounds), "nothing to compare with"
+
+
 def test_the_first_night_and_another_model_are_compared_with_nothing() -> None:
     other = make_night(shift=10)
     assert failed(other) == set()
