@@ -63,6 +63,8 @@ class RepresentationStore:
         try:
             return self._connect()
         except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                raise  # somebody else has it open, which says nothing about the file
             self._discard(error)
             return self._connect()
 

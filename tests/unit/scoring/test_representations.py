@@ -3,10 +3,12 @@
 import datetime
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from illmrec.scoring import representations
 from illmrec.scoring.representations import RepresentationStore, drop_superseded
 
 DAY = datetime.date(2026, 1, 31)
@@ -75,6 +77,25 @@ def test_a_damaged_file_is_built_anew_with_a_warning(
         store.store(DIGESTS, VECTORS)
         assert store.load(DIGESTS)[0].all()
     assert "built anew" in caplog.text
+
+
+def test_a_store_that_somebody_else_has_open_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with RepresentationStore(tmp_path, "key", 3):
+        pass
+    content = (tmp_path / "key.sqlite").read_bytes()
+
+    def find_locked(*_: Any, **__: Any) -> sqlite3.Connection:
+        connection = sqlite3.connect(tmp_path / "key.sqlite", timeout=0)
+        connection.execute("BEGIN IMMEDIATE")
+        return connection
+
+    holder = find_locked()
+    monkeypatch.setattr(representations, "open_file", find_locked)
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        RepresentationStore(tmp_path, "key", 3)
+    holder.rollback()
+    holder.close()
+    assert (tmp_path / "key.sqlite").read_bytes() == content
 
 
 def test_what_no_recent_night_used_is_dropped_and_a_backfill_drops_nothing_of_today(tmp_path: Path) -> None:
