@@ -102,7 +102,8 @@ def test_where_nothing_is_due_nothing_is_trained_and_nothing_is_promoted(checkou
 
 def test_a_failing_gate_stops_the_night_but_not_its_summary(checkout: Path) -> None:
     published = (checkout / "exports/shop/latest.json").read_bytes()
-    assert (checkout / "work/summary/night.json").is_file(), "of the night before"
+    (checkout / "work/summary").mkdir(parents=True, exist_ok=True)
+    (checkout / "work/summary/night.json").write_text('{"published": true}')  # of the night before
     flow = _without("nightly", "Environment", "Data")
     job = run_job(checkout, flow, "recommend", VALUES | {"vars.ILLMREC_DATASET": "nosuch"})
     assert job is not None
