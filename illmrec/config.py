@@ -513,7 +513,7 @@ class TrainConfig(Section):
     """Compute activations again in the backward pass instead of keeping them: less memory, more time."""
     shard_backbone: bool = False
     """With several processes: spread a frozen language model's layers over them (FSDP). While it is loaded it
-    must still fit each GPU whole; what is saved is memory for activations."""
+    must still fit each GPU whole; afterwards activations have more room."""
     epochs: Count = 10
     """Most epochs; each shows every user once."""
     validate_every: Count = 1

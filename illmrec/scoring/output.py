@@ -6,6 +6,7 @@ the dates names the run that readers should take and moves last.
 
 from __future__ import annotations
 
+import datetime
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -165,6 +166,15 @@ def find_latest(exports: Path) -> Night:
     if "manifest_sha256" in about and atomic.digest_file(folder / MANIFEST) != about["manifest_sha256"]:
         raise DataError("the manifest differs from the published one.", path=folder / MANIFEST, hint=_AGAIN)
     return Night(folder, manifest)
+
+
+def find_latest_date(exports: Path) -> str | None:
+    """Return the date of the published night, YYYY-MM-DD, damaged or not; None where the pointer names none."""
+    try:
+        run = json.loads((exports / POINTER).read_text(encoding="utf-8"))["run"]
+        return datetime.date.fromisoformat(str(run).split("/")[0].removeprefix("dt=")).isoformat()
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def read_latest(exports: Path) -> pl.DataFrame:

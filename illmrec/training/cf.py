@@ -78,7 +78,7 @@ def train_sequences(
     def run_epoch(epoch: int) -> float:
         rng = generator(settings.seed, "cf", epoch)
         stretches = rows.draw_stretches(model.max_length + 1, rng)
-        negatives = Negatives(known, len(model.item_table()), rng)
+        negatives = Negatives(known, rng)
         order, total = rng.permutation(len(rows)), 0.0
         for start in range(0, len(order), settings.batch_size):
             chosen = order[start : start + settings.batch_size]

@@ -39,12 +39,10 @@ class Negatives:
 
     Args:
         known: what each user knows.
-        n_items: size of the catalog.
         rng: draws.
     """
 
     known: KnownItems
-    n_items: int
     rng: np.random.Generator
 
     def draw_own(self, users: npt.NDArray[np.int64], count: int) -> Tensor:
@@ -53,7 +51,8 @@ class Negatives:
 
     def draw_shared(self, count: int) -> Tensor:
         """Return ``int64 [count]``: different items of the whole catalog, at most all of them."""
-        return torch.from_numpy(self.rng.choice(self.n_items, size=min(count, self.n_items), replace=False))
+        n_items = self.known.n_items
+        return torch.from_numpy(self.rng.choice(n_items, size=min(count, n_items), replace=False))
 
 
 def mean_loss(

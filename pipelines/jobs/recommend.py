@@ -19,14 +19,7 @@ from illmrec.errors import DataError, InterruptedRunError, ParameterError
 from pipelines.context import Context, dataset_options, open_context
 from pipelines.engines import engine_option
 from pipelines.jobs.night.audience import Audience, gather_audience, read_interactions
-from pipelines.jobs.night.judging import (
-    choose_comparison,
-    find_published,
-    find_published_date,
-    judge_night,
-    keep_audit,
-    refuse_faults,
-)
+from pipelines.jobs.night.judging import choose_comparison, find_published, judge_night, keep_audit, refuse_faults
 from pipelines.jobs.night.material import Serving, identify_night, load_serving
 from pipelines.jobs.register import write_receipt
 from pipelines.layout import Layout
@@ -151,7 +144,7 @@ def recommend(
             folder = _find_free_name(folder)
         with atomic.write_folder(folder) as partial:
             _write(partial, table, config, describe_night(release, audience, order.day))
-    moved = _publish(layout, config, folder, order, find_published_date(layout))
+    moved = _publish(layout, config, folder, order)
     return _conclude(layout, folder, counts | moved | {"already_written": same})
 
 
@@ -274,13 +267,12 @@ def _write(folder: Path, table: pl.DataFrame, config: RecommendConfig, about: di
     write_run(folder, table, config.partitions, about, config.formats)
 
 
-def _publish(
-    layout: Layout, config: RecommendConfig, folder: Path, order: Order, published: str | None
-) -> dict[str, Any]:
+def _publish(layout: Layout, config: RecommendConfig, folder: Path, order: Order) -> dict[str, Any]:
     """Move the pointer if that is wanted, then remove old nights."""
-    from illmrec.scoring.output import find_latest, move_pointer
+    from illmrec.scoring.output import find_latest, find_latest_date, move_pointer
     from illmrec.scoring.retention import prune_nights
 
+    published = find_latest_date(layout.exports)
     later = published is not None and published > order.day.isoformat()
     wanted = not later if order.publish is None else order.publish
     if wanted:

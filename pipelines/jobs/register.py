@@ -131,7 +131,7 @@ def gather_package(context: Context, name: str, about: dict[str, Any], workspace
     model_files = [require(layout.model / file, f"train --dataset {dataset}") for file in MODEL_FILES]
     state = read_object(layout.model / "state.json", f"train --dataset {dataset}", ("state",), ModelError)["state"]
     tags = describe_lineage(layout.root, context.params, dataset) | _describe_version(context, about, state)
-    refuse_other_model(layout, about, state)
+    _refuse_other_model(layout, about, state)
     ranks = build_ranks(layout)
     _refuse_other_ranks(ranks, _read_metrics(context), layout)
     atomic.write_parquet(workspace / RANKS_FILE, ranks)
@@ -183,7 +183,7 @@ def _gather_card_facts(
     )
 
 
-def refuse_other_model(layout: Layout, about: dict[str, Any], state: dict[str, Any]) -> None:
+def _refuse_other_model(layout: Layout, about: dict[str, Any], state: dict[str, Any]) -> None:
     """Refuse a head or ranks of another training than the model's, which a stage that was left out would leave.
 
     Raises:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import sys
-from datetime import date as calendar
 
 import click
 
@@ -24,7 +23,7 @@ STEPS = ("register", "promote", "recommend", "report")
     help="Date of the recommendations.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line, one per step.")
-def command(chosen: tuple[str, ...], date: calendar, as_json: bool) -> None:
+def command(chosen: tuple[str, ...], date: datetime.datetime, as_json: bool) -> None:
     r"""Register the exported head, promote it, write recommendations and the report, one data set after the other.
 
     A challenger that `promote` refuses does not stop the rest: the champion goes on serving, and the exit code is 4 at
@@ -46,7 +45,7 @@ def command(chosen: tuple[str, ...], date: calendar, as_json: bool) -> None:
         raise ModelError(" ".join(refusals), hint="The champion went on serving; see work/receipts.")
 
 
-def _write_arguments(step: str, dataset: str, date: calendar, as_json: bool) -> list[str]:
+def _write_arguments(step: str, dataset: str, date: datetime.datetime, as_json: bool) -> list[str]:
     arguments = ["--dataset", dataset]
     if step == "recommend":
         arguments += ["--date", date.strftime("%Y-%m-%d")]

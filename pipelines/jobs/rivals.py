@@ -24,7 +24,8 @@ def command(dataset: str, as_json: bool, names: str | None, trials: int | None, 
 
     All learn from the same training interactions and are ranked among the full catalog. Stage split must have run, and
     embed-images for vbpr. Trials and trainings are kept: a command that was stopped goes on, and one that has nothing
-    left to do only writes its tables, to work/studies/DATASET/rivals. Options take the place of section `rivals`.
+    left to do only writes its tables, to work/studies/DATASET/rivals. Rivals of earlier commands stay in them as long
+    as data and bounds are the same. Options take the place of section `rivals`.
 
     \b
     Example:

@@ -17,8 +17,6 @@ from pipelines.layout import require
 from pipelines.lock import hold_lock
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
     import polars as pl
 
     from illmrec.data.catalog import Catalog
@@ -62,11 +60,16 @@ def make_split(
     interactions: pl.DataFrame, catalog: Catalog, config: SplitConfig
 ) -> tuple[dict[str, pl.DataFrame], dict[str, Any]]:
     """Return the tables (sequences, targets, negatives, popular_negatives) and the summary."""
+    import numpy as np
+
+    from illmrec.data.histories import read_sequences
     from illmrec.data.split import draw_negatives, draw_popular_negatives
 
     split, facts = _split(interactions, catalog, config)
     options: dict[str, Any] = {"seed": config.seed, "targets": split.targets}
-    known = list_known(split.sequences) if config.method == "global_time" else None
+    known = None
+    if config.method == "global_time":  # items that appeared later were no candidates then
+        known = np.unique(read_sequences(split.sequences).histories("test").values)
     uniform, counts = draw_negatives(split.sequences, len(catalog), config.negatives, known=known, **options)
     popular, popular_counts = draw_popular_negatives(split.sequences, len(catalog), config.negatives, **options)
     tables = {"sequences": split.sequences, "targets": split.targets}
@@ -88,14 +91,6 @@ def _split(interactions: pl.DataFrame, catalog: Catalog, config: SplitConfig) ->
         cutoff = int(datetime.datetime.fromisoformat(config.cutoff).replace(tzinfo=datetime.UTC).timestamp())
     facts = {"method": config.method, "cutoff": name_moment(cutoff)}
     return split_global_time(interactions, catalog, cutoff), facts
-
-
-def list_known(sequences: pl.DataFrame) -> npt.NDArray[np.int32]:
-    """Return the items that were there at the moment of a split by time, ascending: those that anybody had taken."""
-    import polars as pl
-
-    items = pl.concat([sequences["train"].explode().drop_nulls(), sequences["valid"]])
-    return items.unique().sort().cast(pl.Int32).to_numpy()
 
 
 def check_gate(path: Path) -> None:

@@ -57,11 +57,12 @@ def compare_all(layout: Layout, evaluation: EvaluateConfig) -> list[dict[str, An
     if not rivals:
         return []
     best = max(rivals, key=lambda model: model.validation)
-    targets = _read_targets(best.ranks[0])
+    models = {model.title: (model, _read_ranks(model)) for model in (*cases, *rivals)}
+    targets = _name_targets(models[best.title][1])
     found = {
-        model.title: (model, _measure(model))
-        for model in (*cases, *rivals)
-        if all(_read_targets(path).equals(targets) for path in model.ranks)
+        title: (model, _measure(tables))
+        for title, (model, tables) in models.items()
+        if len(targets) == 1 and _name_targets(tables) == targets
     }
     return _tabulate(found, best.title, evaluation) if any(case.title in found for case in cases) else []
 
@@ -100,23 +101,26 @@ def list_missing(layout: Layout) -> list[str]:
     return [rival.title for rival in RIVALS.values() if rival.title not in there]
 
 
-def _read_targets(path: Path) -> pl.DataFrame:
-    """Return what was ranked: user and item of each rank. Empty where a file of an older version does not say."""
-    table = pl.read_parquet(path)
-    return table.select(USER_INDEX, ITEM_INDEX) if ITEM_INDEX in table.columns else pl.DataFrame()
+def _read_ranks(model: Model) -> list[pl.DataFrame]:
+    """Return a table per seed: user, item (files of older versions do not name it) and rank."""
+    return [pl.read_parquet(path).rename({"full": "rank"}, strict=False) for path in model.ranks]
 
 
-def _measure(model: Model) -> npt.NDArray[np.float64]:
+def _name_targets(tables: list[pl.DataFrame]) -> set[bytes]:
+    """Return the users and items that were ranked, as bytes: one entry where all seeds ranked the same."""
+    columns = [name for name in (USER_INDEX, ITEM_INDEX) if name in tables[0].columns]
+    return {table.select(columns).to_numpy().tobytes() for table in tables}
+
+
+def _measure(tables: list[pl.DataFrame]) -> npt.NDArray[np.float64]:
     """Return NDCG@10 as ``float64 [s, n]``: a user's mean, by seed."""
     import numpy as np
 
     from illmrec.evaluation.metrics import average_by_user, ndcg
 
-    tables = [pl.read_parquet(path).rename({"full": "rank"}, strict=False) for path in model.ranks]
     _, owners = np.unique(tables[0][USER_INDEX].to_numpy(), return_inverse=True)
     count = int(owners.max()) + 1
-    gains = [average_by_user(ndcg(table["rank"].to_numpy(), 10), owners, count) for table in tables]
-    return np.stack(gains)
+    return np.stack([average_by_user(ndcg(table["rank"].to_numpy(), 10), owners, count) for table in tables])
 
 
 def _tabulate(

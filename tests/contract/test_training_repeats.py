@@ -15,6 +15,7 @@ from benchmarks.tiny import build_recommender, make_sequences
 from illmrec.errors import ModelError
 from illmrec.models.backbone import Backbone
 from illmrec.models.recommender import Recommender
+from illmrec.training import loop
 from illmrec.training.loop import LoopSettings, Trainer
 
 SETTINGS = LoopSettings(
@@ -102,6 +103,20 @@ def test_training_lowers_the_loss_and_changes_every_part(whole: Trainer, bench: 
     before = bench.trainer(tmp_path).recommender.state()
     after = whole.recommender.state()
     assert not any(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_checkpoint_holds_so_many_steps_of_the_curve_and_tracking_all(
+    whole: Trainer, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "CURVE_STEPS", whole.total_steps // 3)
+    journal = Journal()
+    trainer = bench.trainer(tmp_path, journal=journal)
+    trainer.run()
+    kept = [entry for entry in trainer.progress.curve if "loss" in entry]
+    assert kept == [entry for entry in whole.progress.curve if "loss" in entry][2::3]
+    validated = [entry for entry in trainer.progress.curve if "validation" in entry]
+    assert validated == [entry for entry in whole.progress.curve if "validation" in entry]
+    assert sorted({step for step, values in journal.lines if "loss" in values}) == list(range(1, whole.total_steps + 1))
 
 
 def test_equal_seeds_give_equal_bits(whole: Trainer, bench: Bench, tmp_path: Path) -> None:

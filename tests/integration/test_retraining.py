@@ -102,6 +102,10 @@ def test_old_items_score_as_before_and_new_ones_by_picture_and_text_alone(own: P
     assert not items[carried.new][:, parts["cf"]].any()
     assert np.abs(items[carried.new][:, parts["image"]]).min(axis=1).max() > 0
     assert np.abs(items[: len(before)][:, place * width : (place + 1) * width]).max() > 0
+    rows = model.features["cf"]
+    assert rows.present.any()
+    stand_in = carried.recommender.features["cf"].values[carried.new]
+    np.testing.assert_allclose(stand_in, np.tile(rows.values[rows.present].mean(0), (len(NEW), 1)), atol=2e-3)
     # The control: with a mean row in place of the mask, the CF part would be something.
     mean = {kind: carried.recommender.features[kind].values[carried.new] for kind in head.kinds}
     mean["cf"] = np.broadcast_to(model.features["cf"].values.mean(axis=0), mean["cf"].shape)

@@ -18,7 +18,7 @@ from illmrec.data.catalog import Catalog
 from illmrec.errors import MissingArtifactError, ParameterError
 from illmrec.features.matrix import MatrixHeader, write_matrix
 from pipelines.layout import Layout
-from pipelines.studies.rivals import runs
+from pipelines.studies.rivals import runs, training
 from pipelines.studies.rivals.catalogue import choose_start
 from pipelines.studies.rivals.data import load_rival_data
 from pipelines.studies.rivals.runs import run_rival
@@ -172,6 +172,16 @@ def test_other_pictures_are_another_vbpr(root: Path) -> None:
     again = run_ok(root, "rivals", "--models", "vbpr,bpr")
     assert again["rows"][0]["ranks"] != first["rows"][0]["ranks"]
     assert again["rows"][1] == first["rows"][1]
+
+
+def test_vbpr_reads_pictures_less_their_mean(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = Layout(root, "shop").features("image") / "values.npy"
+    np.save(path, np.load(path) + np.float16(3))
+    read: list[np.ndarray] = []
+    monkeypatch.setattr(training, "_fit_pairs", lambda task, features, label: read.append(features))
+    training.fit_vbpr(Task(load_rival_data(Layout(root, "shop")), {}, RivalsConfig(), 0))
+    assert np.abs(read[0].mean(axis=0)).max() < 1e-3
+    assert np.sqrt(np.square(read[0]).mean()) == pytest.approx(1.0, abs=1e-4)
 
 
 def test_results_so_far_are_written_when_a_run_is_stopped(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

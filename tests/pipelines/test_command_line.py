@@ -132,6 +132,12 @@ def test_doctor_says_what_is_missing_and_what_to_do(root: Path) -> None:
     assert "validate and what follows have not run" in run(root, "doctor").stdout
 
 
+def test_doctor_takes_an_empty_address_for_none(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+    found = {finding.topic: finding.found for finding in examine(root, root / "params.yaml")}
+    assert found["registry"] == "nothing has been logged here yet"
+
+
 def test_doctor_looks_on_where_things_are_broken(root: Path) -> None:
     (root / "mlflow.db").write_bytes(b"no database")
     topics = {finding.topic: finding for finding in examine(root, root / "params.yaml")}

@@ -100,6 +100,13 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "a share above one": ({"prepare": {"format": "own", "folder": "x", "max_rejected_share": 1.5}}, "is 1.5", ""),
     "an unknown feature type": ({"train": {"features": ["image", "sound"]}}, "features.1 is 'sound'", ""),
     "no feature types": ({"train": {"features": []}}, "features is ()", ""),
+    "nothing left of an item": ({"train": {"representation": "title", "title_tokens": 0}}, "nothing of an item", ""),
+    "pictures hidden that keep their slot": (
+        {"train": {"image_dropout": 0.1, "missing_image": "feature"}}, "image_dropout hides what", "",
+    ),
+    "adapters in a spread model": (
+        {"train": {"shard_backbone": True, "lora": {"rank": 4}}}, "cannot train adapters", "",
+    ),
     "a list for a section": ({"train": [1]}, "must be a mapping", ""),
     "a required value missing": ({"prepare": {"format": "own"}}, "lacks `folder`", ""),
 }  # fmt: skip

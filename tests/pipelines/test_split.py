@@ -118,8 +118,10 @@ def test_a_split_by_time_names_its_moment(project: Path) -> None:
     # Users u and u + 1 share items, so each user's next ones were known of others, but for the last two users.
     assert targets["user_index"].value_counts().sort("user_index").rows() == [(0, 2), (1, 2), (2, 2), (3, 2), (4, 1)]
     assert sequences["test"].to_list() == [3, 4, 5, 6, 7, None]
+    known = {*sequences["train"].explode(), *sequences["valid"]}
     for name in ("negatives", "popular_negatives"):
         drawn = pl.read_parquet(folder / f"{name}.parquet")["negatives"].to_list()
+        assert {item for own in drawn for item in own} <= known, "items that came later were no candidates"
         for user in range(USERS):
             own = set(targets.filter(pl.col("user_index") == user)["item_index"])
             assert not set(drawn[user]) & {*sequences["train"][user], sequences["valid"][user], *own}

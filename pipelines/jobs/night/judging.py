@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import json
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -38,15 +37,6 @@ def find_published(layout: Layout) -> Night | None:
         log.warning("the night published last is damaged and compared with nothing: %s", error)
         return None
     return night
-
-
-def find_published_date(layout: Layout) -> str | None:
-    """Return the date of the night that readers are pointed to, damaged or not; None where the pointer names none."""
-    try:
-        run = json.loads((layout.exports / POINTER).read_text(encoding="utf-8"))["run"]
-        return datetime.date.fromisoformat(str(run).split("/")[0].removeprefix("dt=")).isoformat()
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def judge_night(

@@ -6,6 +6,7 @@ Everything lies below ``work/studies/<data set>/rivals``: ``tuning.db`` (Optuna'
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -122,12 +123,7 @@ def write_results(
     below them.
     """
     found = list(compared)
-    identity = {
-        "data": data.digest,
-        "revision": revision.RIVALS,
-        "bounds": config.model_dump(include=set(BOUNDS)),
-        "evaluation": evaluation.model_dump(mode="json"),
-    }
+    identity = _identify_table(data, config, evaluation)
     rows = [row for rival in found for row in tabulate_runs(data, rival, evaluation, folder)]
     summary = [summarise_seeds(data, rival, evaluation) for rival in found]
     trials = [
@@ -158,7 +154,14 @@ def write_results(
     return facts
 
 
-def _read_kept(path: Path, identity: Mapping[str, Any], names: set[RivalName]) -> dict[str, list[Row]]:
+def _identify_table(data: RivalData, config: RivalsConfig, evaluation: EvaluateConfig) -> str:
+    """Return a digest of what rivals must have in common to stand in one table; trials and seeds are in their rows."""
+    bounds = config.model_dump(include=set(BOUNDS))
+    facts = [revision.RIVALS, data.digest, bounds, evaluation.model_dump(mode="json")]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _read_kept(path: Path, identity: str, names: set[RivalName]) -> dict[str, list[Row]]:
     """Return the tables of an earlier command without the rivals ``names``; empty where it compared something else."""
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))

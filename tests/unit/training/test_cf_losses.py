@@ -21,7 +21,7 @@ def softplus(value: float) -> float:
 def measure(states: Tensor, table: Tensor, targets: Tensor, settings: LossSettings) -> float:
     """Return the loss of targets whose users know nothing else."""
     known = KnownItems(pack_rows([[int(item)] for item in targets]), len(table))
-    negatives = Negatives(known, len(table), np.random.default_rng(0))
+    negatives = Negatives(known, np.random.default_rng(0))
     return float(mean_loss(states, table, targets, settings, np.arange(len(targets)), negatives).detach())
 
 
@@ -53,7 +53,7 @@ def test_shared_negatives_of_all_items_are_the_cross_entropy() -> None:
 
 
 def test_negatives_of_a_target_are_unknown_to_its_user() -> None:
-    negatives = Negatives(KnownItems(pack_rows([[0, 2], [1]]), 4), 4, np.random.default_rng(0))
+    negatives = Negatives(KnownItems(pack_rows([[0, 2], [1]]), 4), np.random.default_rng(0))
     drawn = negatives.draw_own(np.array([0, 1, 0] * 300), 3)
     assert drawn.shape == (900, 3)
     assert set(drawn[::3].flatten().tolist()) == {1, 3} == set(drawn[2::3].flatten().tolist())
@@ -61,6 +61,6 @@ def test_negatives_of_a_target_are_unknown_to_its_user() -> None:
 
 
 def test_shared_negatives_are_different_items_and_at_most_all() -> None:
-    negatives = Negatives(KnownItems(pack_rows([[0]]), 4), 4, np.random.default_rng(0))
+    negatives = Negatives(KnownItems(pack_rows([[0]]), 4), np.random.default_rng(0))
     assert sorted(negatives.draw_shared(9).tolist()) == [0, 1, 2, 3]
     assert len(set(negatives.draw_shared(3).tolist())) == 3
