@@ -781,6 +781,9 @@ class RecommendConfig(Section):
     receipt. int8 quantises the linear layers when the model is loaded, on a processor only."""
     precision_sample: Count = 64
     """Users on whom the loss of another number format is measured."""
+    withdrawn: str | None = None
+    """Text file, relative to the project's folder, with the ids of items that must not be recommended, one a line. None
+    where everything may be."""
     candidates: Literal["all", "sasrec", "popularity"] = "all"
     """Score the whole catalog, or let a fast model propose ``rerank`` items that I-LLMRec puts in order."""
     rerank: Count = 100

@@ -63,7 +63,7 @@ class Due:
 
     Args:
         users: every user_id that should be served.
-        items: every item_id of the catalog.
+        items: every item_id that may be recommended.
         seen: user_id and item_id of known interactions.
         k: rows a user should have; fewer are right only where the unseen catalog is smaller.
         age_days: days between the newest known interaction and the night; None where nothing is known.
@@ -96,7 +96,7 @@ def audit_recommendations(
         _check_left("users_left", last, USER_ID, due.users, bounds.min_users_left),
         _check_left("items_left", last, ITEM_ID, due.items, bounds.min_items_left),
         _none("unknown_users", strangers, "rows name users nobody asked for"),
-        _none("outside_catalog", outside, "rows name items outside the catalog"),
+        _none("outside_catalog", outside, "rows name items that are withdrawn or outside the catalog"),
         _none("already_seen", _count_seen(table, due.seen), "rows recommend items the user already has"),
         _none("not_finite", _count_broken(table), "rows have scores or shares that are not finite numbers"),
         _none("wrong_lists", wrong, "users have a wrong number of rows, repeated items or gaps in their ranks"),

@@ -79,7 +79,7 @@ def train_sequences(
         rng = generator(settings.seed, "cf", epoch)
         stretches = rows.draw_stretches(model.max_length + 1, rng)
         negatives = Negatives(known, rng)
-        order, total = rng.permutation(len(rows)), 0.0
+        order, losses = rng.permutation(len(rows)), []
         for start in range(0, len(order), settings.batch_size):
             chosen = order[start : start + settings.batch_size]
             states, targets, places = _read_batch(model, stretches.take(chosen), questions, rng)
@@ -87,8 +87,9 @@ def train_sequences(
             optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(loss)
             optimizer.step()
-            total += float(loss.detach()) * len(chosen)
-        return total / len(rows)
+            losses.append(loss.detach() * len(chosen))
+        # Read at the end of the epoch: a GPU would have to be waited for at each step.
+        return float(torch.stack(losses).cpu().double().sum()) / len(rows)
 
     stopping = Stopping(settings.epochs, settings.patience, settings.validate_every)
     return train_until_best(model, run_epoch, validate, stopping, label)
@@ -102,7 +103,8 @@ def _read_batch(
     They are ``float32 [P, width]`` and ``int64 [P]``, both on the model's device, and ``int64 [P]``.
     """
     states, targets, owners, device = [], [], [], model.items.weight.device
-    for members in _group_by_length(rows.lengths, model.max_length):
+    together = device.type != "cpu"
+    for members in [np.arange(len(rows))] if together else _group_by_length(rows.lengths, model.max_length):
         inputs, asked = questions(rows.take(members), rng)
         # Chosen on the processor, which must know how many there are, so that it need not wait for a GPU to say so.
         places = torch.nonzero(asked.flatten() >= 0)[:, 0]
@@ -117,7 +119,8 @@ def _group_by_length(lengths: npt.NDArray[np.int64], max_length: int) -> Iterato
     """Yield the rows in groups whose lengths differ by a factor of up to three, so that little of a group is padding.
 
     The loss is taken over all of them together, so the grouping changes nothing but the time. More groups would cost
-    more than the padding: every one of them has a gradient of the whole item table.
+    more than the padding: every one of them has a gradient of the whole item table. On a GPU already a second group
+    would: there a step takes as long as it takes to start its operations.
     """
     bins = np.searchsorted(3 ** np.arange(1, 20), np.minimum(lengths, max_length))
     for number in np.unique(bins):

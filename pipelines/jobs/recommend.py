@@ -30,6 +30,7 @@ from pipelines.termination import notice_sigterm
 if TYPE_CHECKING:
     from illmrec.data.catalog import Catalog
     from illmrec.scoring.head import Head
+    from illmrec.scoring.offer import Offer
     from pipelines.jobs.night.reading import Represented
 
 log = logging.getLogger(__name__)
@@ -123,18 +124,19 @@ def recommend(
     catalog = load_catalog(layout)
     interactions = read_interactions(layout, order.day)
     audience = gather_audience(layout, catalog, interactions)
-    run_id = identify_night(layout, release, config, catalog, audience, order.day)
+    offer = open_offer(layout, config, catalog)
+    run_id = identify_night(layout, release, config, catalog, audience, offer, order.day)
     folder = layout.exports / f"dt={order.day.isoformat()}" / f"run={run_id}"
     atomic.sweep_partial(folder.parent)
     written = _read_written(folder)
     counts: dict[str, Any] = {}
     table = written
     if table is None or order.full:
-        work = NightWork(layout, config, release, catalog, audience, order, stop or threading.Event())
+        work = NightWork(layout, config, release, catalog, audience, offer, order, stop or threading.Event())
         table, counts = work.run()
     published = find_published(layout)
     last = choose_comparison(published, folder.name, order.day)
-    checks = judge_night(table, config, catalog, audience, interactions, order.day, last)
+    checks = judge_night(table, config, catalog, offer, audience, interactions, order.day, last)
     about = {"date": order.day.isoformat(), "run": run_id, "compared_with": None if last is None else last.folder.name}
     keep_audit(layout, checks, about)
     refuse_faults(checks)
@@ -143,9 +145,24 @@ def recommend(
         if published is not None and published.folder == folder:
             folder = _find_free_name(folder)
         with atomic.write_folder(folder) as partial:
-            _write(partial, table, config, describe_night(release, audience, order.day))
+            _write(partial, table, config, describe_night(release, audience, offer, order.day))
     moved = _publish(layout, config, folder, order)
     return _conclude(layout, folder, counts | moved | {"already_written": same})
+
+
+def open_offer(layout: Layout, config: RecommendConfig, catalog: Catalog) -> Offer:
+    """Return what may be recommended; lines of the list that name no item of the catalog are told of.
+
+    Raises:
+        DataError: see :func:`illmrec.scoring.offer.read_offer`.
+    """
+    from illmrec.scoring.offer import read_offer
+
+    path = None if config.withdrawn is None else layout.root / config.withdrawn
+    offer, unknown = read_offer(path, catalog)
+    if unknown:
+        log.warning("%s: %d lines name no item of the catalog.", path, unknown)
+    return offer
 
 
 def _find_free_name(folder: Path) -> Path:
@@ -165,6 +182,7 @@ class NightWork:
     release: Release
     catalog: Catalog
     audience: Audience
+    offer: Offer
     order: Order
     stop: threading.Event
 
@@ -194,9 +212,7 @@ class NightWork:
             new_item=~features["cf"].present if "cf" in features else None,
             version=f"{self.release.released.name}/{self.release.released.version}",
         )
-        material = ScoringWork(
-            self.layout, self.release, self.config, key, marks=marks, popularity=self.audience.popularity
-        )
+        material = ScoringWork(self.layout, self.release, self.config, key, marks, self.audience.popularity, self.offer)
         parts = cut_into_parts(self.audience, represented.hidden, self.config.partitions)
         if self.config.engine == "local":
             tables = list(map(material.prepare(head, items, self.catalog).score, parts))
@@ -297,7 +313,7 @@ def _conclude(layout: Layout, folder: Path, counts: dict[str, Any]) -> dict[str,
     return facts | {"folder": str(folder)}
 
 
-def describe_night(release: Release, audience: Audience, day: datetime.date) -> dict[str, Any]:
+def describe_night(release: Release, audience: Audience, offer: Offer, day: datetime.date) -> dict[str, Any]:
     """Return what the manifest says besides files."""
     return {
         "date": day.isoformat(),
@@ -306,4 +322,5 @@ def describe_night(release: Release, audience: Audience, day: datetime.date) -> 
         "onnx_sha256": release.released.tags["onnx_sha256"],
         "users_by_model": len(audience.warm),
         "users_by_popularity": len(audience.cold),
+        "items_withdrawn": int((~offer.allowed).sum()),
     }

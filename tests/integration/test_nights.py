@@ -174,6 +174,28 @@ def test_two_stages_put_the_proposed_items_in_order(root: Path, how: str) -> Non
     assert table.equals(whole.select("user_id", "item_id").sort("user_id", "item_id"))
 
 
+@pytest.mark.parametrize("how", ["all", "sasrec", "popularity"])
+def test_withdrawn_items_are_no_answers_but_stay_in_histories(root: Path, how: str) -> None:
+    before = run_ok(root, "recommend", "--date", NEXT_DAY)
+    night = read_latest(root / "exports/shop")
+    gone = night.group_by("item_id").len().sort("len", "item_id", descending=True)["item_id"].head(3).to_list()
+    (root / "withdrawn.txt").write_text("\n".join([*gone, "no-such-item"]))
+    set_parameters(root, f"{{withdrawn: withdrawn.txt, candidates: {how}, rerank: 24}}")
+    facts = run_ok(root, "recommend", "--date", NEXT_DAY)
+    assert facts["folder"] != before["folder"]
+    assert facts["items_withdrawn"] == 3
+    assert facts["users_encoded"] == 0, "histories are what they were"
+    table = read_latest(root / "exports/shop")
+    assert not set(gone) & set(table["item_id"])
+    counts = [frame.group_by("user_id").len().sort("user_id") for frame in (night, table)]
+    assert counts[0].equals(counts[1]), "others take their places"
+    kept = table.join(night, on=["user_id", "item_id", "reason"], suffix="_before").filter(pl.col("reason") == "model")
+    assert kept.height
+    assert np.allclose(kept["score"], kept["score_before"], atol=1e-5)
+    (root / "withdrawn.txt").unlink()
+    assert isinstance(expect_error(root, "recommend", "--date", NEXT_DAY), DataError)
+
+
 @pytest.mark.parametrize("search", ["coarse", "exact"])
 def test_another_search_finds_the_same(root: Path, search: str) -> None:
     expected = read_latest(root / "exports/shop").select("user_id", "rank", "item_id")

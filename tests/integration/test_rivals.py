@@ -126,6 +126,7 @@ def test_tuning_takes_the_best_trial_and_does_not_see_the_test_targets(
     assert row["validation_ndcg@10"] == best["validation_ndcg@10"]
     assert row["trials"] == 6
     assert pl.read_csv(results(root) / "trials.csv").height == 6
+    assert len(list((results(root) / "runs").iterdir())) == 6 + 1, "the best trial is the training that is reported"
     shutil.rmtree(results(root))
     path = root / "artifacts/shop/split/targets.parquet"
     pl.read_parquet(path).with_columns(item_index=pl.col("item_index").reverse()).write_parquet(path)

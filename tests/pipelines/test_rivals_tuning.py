@@ -13,32 +13,32 @@ from illmrec.config import RivalName, RivalsConfig
 from illmrec.errors import ParameterError
 from pipelines.studies.rivals.catalogue import RIVALS, Choice, Range, choose_start, describe_space, write_table
 from pipelines.studies.rivals.published import look_up_rivals
-from pipelines.studies.rivals.tuning import Search, tune
+from pipelines.studies.rivals.tuning import RANDOM_TRIALS, Measured, Search, tune
 
 SEARCH = Search(
     "toy",
     start={"width": 32, "rate": 0.1, "layers": 1},
     space={"width": Choice((32, 64)), "rate": Range(0.01, 1.0, log=True), "layers": Range(1, 3)},
-    trials=9,
+    trials=14,
     seed=0,
 )
 
 
-def measure(parameters: Mapping[str, Any]) -> float:
-    return -abs(parameters["rate"] - 0.3) + (parameters["width"] == 64) - parameters["layers"] / 10
+def measure(parameters: Mapping[str, Any]) -> Measured:
+    value = -abs(parameters["rate"] - 0.3) + (parameters["width"] == 64) - parameters["layers"] / 10
+    return Measured(value, 2.5)
 
 
 def test_the_first_trial_is_the_start_and_others_stay_within_bounds(tmp_path: Path) -> None:
     trials = tune(tmp_path / "t.db", SEARCH, measure, "toy")
-    assert [trial.number for trial in trials] == list(range(9))
+    assert [trial.number for trial in trials] == list(range(14))
     assert dict(trials[0].parameters) == SEARCH.start
     for trial in trials:
-        assert trial.value == measure(trial.parameters)
+        assert (trial.value, trial.seconds) == measure(trial.parameters)
         assert trial.parameters["width"] in (32, 64)
         assert 0.01 <= trial.parameters["rate"] <= 1.0
         assert trial.parameters["layers"] in (1, 2, 3)
         assert isinstance(trial.parameters["layers"], int)
-        assert trial.seconds >= 0
     assert max(trial.value for trial in trials) > trials[0].value
 
 
@@ -46,29 +46,36 @@ def test_a_tuning_that_was_stopped_goes_on_as_if_it_had_not_been(tmp_path: Path)
     whole = tune(tmp_path / "whole.db", SEARCH, measure, "toy")
     asked: list[Mapping[str, Any]] = []
 
-    def stop_in_the_seventh(parameters: Mapping[str, Any]) -> float:
+    def stop_in_the_twelfth(parameters: Mapping[str, Any]) -> Measured:
         asked.append(dict(parameters))
-        if len(asked) == 7:
+        if len(asked) == 12:
             raise KeyboardInterrupt
         return measure(parameters)
 
     with pytest.raises(KeyboardInterrupt):
-        tune(tmp_path / "stopped.db", SEARCH, stop_in_the_seventh, "toy")
-    resumed = tune(tmp_path / "stopped.db", SEARCH, stop_in_the_seventh, "toy")
+        tune(tmp_path / "stopped.db", SEARCH, stop_in_the_twelfth, "toy")
+    resumed = tune(tmp_path / "stopped.db", SEARCH, stop_in_the_twelfth, "toy")
     assert [dict(trial.parameters) for trial in resumed] == [dict(trial.parameters) for trial in whole]
     assert [trial.value for trial in resumed] == [trial.value for trial in whole]
-    assert len(asked) == 10, "one trial was cut off, none was repeated"
-    tune(tmp_path / "stopped.db", SEARCH, stop_in_the_seventh, "toy")
-    assert len(asked) == 10
+    assert len(asked) == 15, "one trial was cut off, none was repeated"
+    tune(tmp_path / "stopped.db", SEARCH, stop_in_the_twelfth, "toy")
+    assert len(asked) == 15
 
 
 def test_the_first_trial_can_be_cut_off(tmp_path: Path) -> None:
-    def stop(parameters: Mapping[str, Any]) -> float:
+    def stop(parameters: Mapping[str, Any]) -> Measured:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         tune(tmp_path / "t.db", SEARCH, stop, "toy")
     assert len(tune(tmp_path / "t.db", replace(SEARCH, trials=2), measure, "toy")) == 2
+
+
+def test_the_first_trials_can_be_known_before_any_is_made(tmp_path: Path) -> None:
+    early = replace(SEARCH, trials=RANDOM_TRIALS)
+    blind = tune(tmp_path / "blind.db", early, lambda parameters: Measured(0.0, 0.0), "toy")
+    seeing = tune(tmp_path / "t.db", early, measure, "toy")
+    assert [trial.parameters for trial in blind] == [trial.parameters for trial in seeing]
 
 
 def test_more_trials_continue_fewer(tmp_path: Path) -> None:

@@ -14,21 +14,26 @@ if TYPE_CHECKING:
     from illmrec.data.catalog import Catalog
     from illmrec.data.histories import Ragged
     from illmrec.models.sasrec import SasRec
+    from illmrec.scoring.offer import Offer
 
 
 def propose(
     layout: Layout,
     catalog: Catalog,
+    offer: Offer,
     popularity: npt.NDArray[np.int64],
     seen: Ragged,
     how: Literal["sasrec", "popularity"],
     count: int,
 ) -> npt.NDArray[np.int64]:
-    """Return ``int64 [n, count]``: unseen items that a fast model finds best for each user of ``seen``.
+    """Return ``int64 [n, count]``: unseen items of the offer that a fast model finds best for each user of ``seen``.
+
+    They are positions in the offer, which has the catalog's order.
 
     Args:
         layout: where SASRec lies.
         catalog: today's items. SASRec proposes those it was trained on, which must be the first of them.
+        offer: what may be recommended.
         popularity: ``int64 [n_items]``: known interactions.
         seen: the histories of users with a known item.
         how: the fast model.
@@ -40,17 +45,21 @@ def propose(
     import numpy as np
 
     from illmrec.data.histories import pack_rows
+    from illmrec.scoring.offer import Offer
     from illmrec.scoring.topk import ExactSearch
 
     if how == "popularity":
         # One coordinate a side makes the exact search an ordering by popularity, with ties by item index.
         users = np.ones((len(seen), 1), dtype=np.float32)
-        return ExactSearch(popularity.astype(np.float32)[:, None]).search(users, seen, count)[0]
+        items = offer.choose(popularity).astype(np.float32)[:, None]
+        return ExactSearch(items).search(users, offer.narrow(seen), count)[0]
     sasrec = _load_sasrec(layout, catalog)
     n_known = sasrec.items.num_embeddings - 1
     known = [row[row < n_known] for row in (seen[user] for user in range(len(seen)))]
     users = sasrec.represent_users(known)
-    return ExactSearch(sasrec.represent_items()).search(users, pack_rows(known), count)[0]
+    proposed = Offer(offer.allowed[:n_known])
+    items = proposed.choose(sasrec.represent_items())
+    return ExactSearch(items).search(users, proposed.narrow(pack_rows(known)), count)[0]
 
 
 def _load_sasrec(layout: Layout, catalog: Catalog) -> SasRec:

@@ -20,6 +20,7 @@ from pipelines.layout import Layout
 
 if TYPE_CHECKING:
     from illmrec.data.catalog import Catalog
+    from illmrec.scoring.offer import Offer
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ def judge_night(
     table: pl.DataFrame,
     config: RecommendConfig,
     catalog: Catalog,
+    offer: Offer,
     audience: Audience,
     interactions: pl.DataFrame,
     day: datetime.date,
@@ -54,6 +56,7 @@ def judge_night(
         table: its rows.
         config: the bounds.
         catalog: the items.
+        offer: which of them may be recommended.
         audience: the users.
         interactions: what was known before the day.
         day: the night.
@@ -63,7 +66,7 @@ def judge_night(
     across = bounds.pop("overlap_across_models")
     due = Due(
         users=pl.Series(audience.user_ids, dtype=pl.String),
-        items=catalog.items[ITEM_ID],
+        items=catalog.items[ITEM_ID].gather(offer.indices),
         seen=interactions.filter(pl.col(ITEM_ID).is_in(catalog.item_ids)),
         k=config.k,
         age_days=count_days(audience.newest, day),

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from illmrec.models.recommender import Recommender
     from illmrec.scoring.head import Head
+    from illmrec.scoring.offer import Offer
     from pipelines.carry_over import CarriedModel
 
 ROWS_DEPEND_ON = ("k", "partitions", "formats", "pass_tokens", "backbone_precision", "candidates", "rerank", "search",
@@ -88,6 +89,7 @@ def identify_night(
     config: RecommendConfig,
     catalog: Catalog,
     audience: Audience,
+    offer: Offer,
     day: datetime.date,
 ) -> str:
     """Return an id that is a function of all inputs, so that the same night gives the same run."""
@@ -108,6 +110,8 @@ def identify_night(
             audience.histories.values.tobytes() + audience.histories.offsets.tobytes()
         ).hexdigest(),
     }
+    if not offer.whole:
+        facts["offer"] = hashlib.sha256(offer.allowed.tobytes()).hexdigest()
     if config.candidates == "sasrec":
         facts["sasrec"] = atomic.digest_folder(layout.cf_model)
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]

@@ -19,6 +19,7 @@ from pipelines.jobs.night.audience import Audience
 if TYPE_CHECKING:
     from illmrec.data.histories import Ragged
     from illmrec.scoring.head import Head
+    from illmrec.scoring.offer import Offer
 
 REASON_COLD = "cold_user_popularity"
 """Reason of rows for users none of whose items is in the catalog: the most popular items."""
@@ -26,7 +27,7 @@ REASON_COLD = "cold_user_popularity"
 FloatArray = npt.NDArray[np.float32]
 IndexArray = npt.NDArray[np.int64]
 Propose = Callable[["Ragged", int], IndexArray]
-"""Histories and a number of items to candidates of a fast model."""
+"""Histories, as catalog indices, and a number of items to candidates of a fast model, as positions in the offer."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,11 @@ class Marks:
     image_fallback: npt.NDArray[np.bool_]
     new_item: npt.NDArray[np.bool_] | None
     version: str
+
+    def choose(self, offer: Offer) -> Marks:
+        """Return the marks of the items on offer."""
+        new = None if self.new_item is None else offer.choose(self.new_item)
+        return Marks(offer.choose(self.image_fallback), new, self.version)
 
 
 @dataclass(frozen=True)
@@ -109,15 +115,17 @@ class PartScorer:
     Args:
         config: how to search, and how many items.
         head: projects users.
-        items: ``float32 [n_items, F * d]``: the projected catalog.
-        item_ids: ids in the catalog's order.
-        popularity: ``int64 [n_items]``: known interactions.
+        offer: the items that may be recommended; all that follows has a row for each of them and for no other.
+        items: ``float32 [m, F * d]``: projected items.
+        item_ids: their ids.
+        popularity: ``int64 [m]``: known interactions.
         marks: what to say of items and model.
-        propose: the fast model of the two-stage mode; None to search the whole catalog.
+        propose: the fast model of the two-stage mode; None to search the whole offer.
     """
 
     config: RecommendConfig
     head: Head
+    offer: Offer
     items: FloatArray
     item_ids: pl.Series
     popularity: IndexArray
@@ -127,7 +135,8 @@ class PartScorer:
     def score(self, part: Part) -> pl.DataFrame:
         """Return rows of :data:`illmrec.scoring.output.RECOMMENDATIONS` for a part, sorted by user and rank."""
         sides = Sides(self.head.project_users(part.hidden), self.items, self.head.kinds)
-        best, scores = find_best(self.config, sides, part.seen, self.propose)
+        candidates = None if self.propose is None else self.propose(part.seen, self.config.rerank)
+        best, scores = find_best(self.config, sides, self.offer.narrow(part.seen), candidates)
         warm = _make_rows(part.warm, self.item_ids, best, scores, split_shares(sides, best), MODEL)
         top = np.argsort(-self.popularity, kind="stable")[: self.config.k]
         counts = self.popularity[top].astype(np.float32)
@@ -137,14 +146,21 @@ class PartScorer:
 
 
 def find_best(
-    config: RecommendConfig, sides: Sides, seen: Ragged, propose: Propose | None
+    config: RecommendConfig, sides: Sides, seen: Ragged, candidates: IndexArray | None
 ) -> tuple[IndexArray, FloatArray]:
-    """Return ``int64 [n, k]`` and ``float32 [n, k]``: the best unseen items, -1 and -inf where there are fewer."""
+    """Return ``int64 [n, k]`` and ``float32 [n, k]``: the best unseen items, -1 and -inf where there are fewer.
+
+    Args:
+        config: how to search.
+        sides: users and items.
+        seen: per user the rows of ``sides.items`` to leave out.
+        candidates: ``int64 [n, c]``: unseen ones to choose among; None for all.
+    """
     from illmrec.scoring.rerank import rerank
     from illmrec.scoring.search import choose_search, open_search
 
-    if propose is not None:
-        return rerank(sides.users, sides.items, propose(seen, config.rerank), config.k)
+    if candidates is not None:
+        return rerank(sides.users, sides.items, candidates, config.k)
     search = open_search(
         choose_search(config.search, len(sides.items), config.coarse_from_items),
         sides.items,

@@ -16,6 +16,7 @@ from illmrec.columns import ITEM_ID
 from illmrec.config import RecommendConfig
 from illmrec.data.histories import Ragged
 from illmrec.errors import ModelError
+from illmrec.scoring.offer import Offer
 from pipelines.jobs.night.rows import FloatArray, Marks, Part, PartScorer, Propose
 from pipelines.layout import Layout
 from pipelines.release import Release
@@ -36,6 +37,7 @@ class ScoringWork:
         items_key: under which the projected catalog is kept.
         marks: what rows say of items and model.
         popularity: ``int64 [n_items]``: known interactions.
+        offer: the items that may be recommended.
     """
 
     layout: Layout
@@ -44,6 +46,7 @@ class ScoringWork:
     items_key: str
     marks: Marks
     popularity: npt.NDArray[np.int64]
+    offer: Offer
 
     def start(self) -> Callable[[bytes], bytes]:
         """Load everything in an actor; return what makes an encoded part an encoded table.
@@ -64,10 +67,17 @@ class ScoringWork:
         return lambda part: write_table(scorer.score(read_part(part)))
 
     def prepare(self, head: Head, items: FloatArray, catalog: Catalog) -> PartScorer:
-        """Return what scores a part."""
-        proposer = self._choose_proposer(catalog)
+        """Return what scores a part; ``items`` is the projected catalog."""
+        offer = self.offer
         return PartScorer(
-            self.config, head, items, catalog.items[ITEM_ID], self.popularity, self.marks, propose=proposer
+            config=self.config,
+            head=head,
+            offer=offer,
+            items=offer.choose(items),
+            item_ids=catalog.items[ITEM_ID].gather(offer.indices),
+            popularity=offer.choose(self.popularity),
+            marks=self.marks.choose(offer),
+            propose=self._choose_proposer(catalog),
         )
 
     def _choose_proposer(self, catalog: Catalog) -> Propose | None:
@@ -76,7 +86,7 @@ class ScoringWork:
         how = self.config.candidates
         if how == "all":
             return None
-        return lambda seen, count: propose(self.layout, catalog, self.popularity, seen, how, count)
+        return lambda seen, count: propose(self.layout, catalog, self.offer, self.popularity, seen, how, count)
 
 
 def score_on_ray(work: ScoringWork, parts: Iterable[Part], actors: int) -> list[pl.DataFrame]:

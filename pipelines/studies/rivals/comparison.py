@@ -1,6 +1,6 @@
 """The comparison of rivals: each is tuned on validation, trained with several seeds, and ranked on the test targets.
 
-Everything lies below ``work/studies/<data set>/rivals``: ``tuning.db`` (Optuna's trials), ``runs`` (final trainings),
+Everything lies below ``work/studies/<data set>/rivals``: ``tuning.db`` (Optuna's trials), ``runs`` (trainings),
 ``results.json`` with ``results.csv`` (a row per rival and seed), ``summary.csv`` (a row per rival) and ``trials.csv``.
 """
 
@@ -25,7 +25,7 @@ from pipelines.studies.rivals.data import RivalData, load_rival_data
 from pipelines.studies.rivals.published import look_up_rivals
 from pipelines.studies.rivals.runs import BOUNDS, RANKS, Run, identify, run_rival
 from pipelines.studies.rivals.training import Task
-from pipelines.studies.rivals.tuning import Search, TrialRow, tune
+from pipelines.studies.rivals.tuning import Measured, Search, TrialRow, tune
 from pipelines.studies.tables import write_rows
 
 if TYPE_CHECKING:
@@ -97,7 +97,11 @@ def compare_rival(data: RivalData, name: RivalName, config: RivalsConfig, folder
 
 
 def tune_rival(data: RivalData, name: RivalName, config: RivalsConfig, folder: Path) -> Tuned:
-    """Return the parameters with the best validation NDCG@10; the test targets are not looked at."""
+    """Return the parameters with the best validation NDCG@10; the test targets have no say.
+
+    A trial is a training like those that follow: it is found again wherever it was made, and the best is the first of
+    them.
+    """
     rival, start = RIVALS[name], choose_start(name, config)
     if not rival.space or not config.trials:
         return Tuned(start, [])
@@ -105,10 +109,10 @@ def tune_rival(data: RivalData, name: RivalName, config: RivalsConfig, folder: P
     digest = identify(data, name, config, start=start, space=space, seed=config.seed)
     search = Search(f"{name}-{digest}", start, rival.space, config.trials, config.seed)
 
-    def measure(parameters: Mapping[str, Any]) -> float:
-        value = rival.fit(Task(data, parameters, config, config.seed)).validation
-        _say(f"{name}, trial: validation NDCG@10 {value:.4f} with {_spell(parameters)}")
-        return value
+    def measure(parameters: Mapping[str, Any]) -> Measured:
+        facts = run_rival(name, Task(data, parameters, config, config.seed), folder / "runs").facts
+        _say(f"{name}, trial: validation NDCG@10 {facts['validation_ndcg@10']:.4f} with {_spell(parameters)}")
+        return Measured(facts["validation_ndcg@10"], facts["seconds"])
 
     trials = tune(folder / "tuning.db", search, measure, name)
     return Tuned(max(trials, key=lambda trial: trial.value).parameters, trials)

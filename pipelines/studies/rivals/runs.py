@@ -1,4 +1,4 @@
-"""Final trainings, kept: one with given parameters and seed is made once, its ranks stay beside its result."""
+"""Trainings, kept: one with given parameters and seed is made once, its ranks stay beside its result."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ BOUNDS = ("max_length", "batch_size", "pair_batch_size", "epochs", "patience", "
 
 @dataclass(frozen=True)
 class Run:
-    """One final training.
+    """One training.
 
     Args:
         name: the rival.

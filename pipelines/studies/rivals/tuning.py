@@ -6,11 +6,10 @@ and on the finished trials alone, so a tuning that was stopped goes on as if it 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from illmrec.progress import track_items
 from illmrec.seeds import derive_seed
@@ -20,8 +19,23 @@ if TYPE_CHECKING:
     from optuna import Study
     from optuna.distributions import BaseDistribution
 
-_RANDOM_TRIALS = 5
-"""Trials before the estimator has something to go by."""
+RANDOM_TRIALS = 10
+"""Trials before the estimator has something to go by. What they try depends on the seed alone."""
+
+
+class Measured(NamedTuple):
+    """What a trial found.
+
+    Attributes:
+        value: to maximise.
+        seconds: what finding it took, when it was found.
+    """
+
+    value: float
+    seconds: float
+
+
+Measure = Callable[[Mapping[str, Any]], Measured]
 
 
 @dataclass(frozen=True)
@@ -53,13 +67,13 @@ class Search:
     seed: int
 
 
-def tune(storage: Path, search: Search, measure: Callable[[Mapping[str, Any]], float], label: str) -> list[TrialRow]:
+def tune(storage: Path, search: Search, measure: Measure, label: str) -> list[TrialRow]:
     """Run the trials that are missing; return all of them in order.
 
     Args:
         storage: SQLite file, made where there is none.
         search: what is looked for.
-        measure: the value to maximise, of some parameters.
+        measure: looks what some parameters are worth.
         label: what the progress bar is called.
     """
     import optuna
@@ -79,25 +93,23 @@ def tune(storage: Path, search: Search, measure: Callable[[Mapping[str, Any]], f
     return _list_finished(study)[: search.trials]
 
 
-def _run_trial(study: Study, search: Search, number: int, measure: Callable[[Mapping[str, Any]], float]) -> None:
+def _run_trial(study: Study, search: Search, number: int, measure: Measure) -> None:
     """Measure the start, then what is proposed; a value counts once it is stored, together with its time."""
     import optuna
 
     distributions = {name: _describe(space) for name, space in search.space.items()}
-    begin = time.perf_counter()
     if number == 0:
-        value = measure(search.start)
-        taken = {"seconds": time.perf_counter() - begin}
+        value, seconds = measure(search.start)
         first = optuna.trial.create_trial(
-            params=dict(search.start), distributions=distributions, value=value, user_attrs=taken
+            params=dict(search.start), distributions=distributions, value=value, user_attrs={"seconds": seconds}
         )
         study.add_trial(first)
         return
     seed = derive_seed(search.seed, "trial", number) % 2**32
-    study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=_RANDOM_TRIALS)
+    study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=RANDOM_TRIALS)
     trial = study.ask(fixed_distributions=distributions)
-    value = measure(trial.params)
-    trial.set_user_attr("seconds", time.perf_counter() - begin)
+    value, seconds = measure(trial.params)
+    trial.set_user_attr("seconds", seconds)
     study.tell(trial, value)
 
 
