@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import importlib
 import importlib.metadata
 import os
@@ -28,6 +29,8 @@ RUNTIMES = ("onnxruntime-gpu", "onnxruntime")
 OPTIONAL = {"ray": "encoding and scoring with --engine ray"}
 LOW_DISK = 10 * 2**30
 LOW_MEMORY = 4 * 2**30
+OLD_NIGHT_DAYS = 2
+"""A published night older than this is worth a note: the nightly job may have stopped without anybody noticing."""
 
 
 @dataclass(frozen=True)
@@ -164,6 +167,24 @@ def _examine_dataset(layout: Layout, params: Params) -> Iterator[Finding]:
         yield Finding(f"{name}: artifacts", "ok", "all stages have run")
     else:
         yield Finding(f"{name}: artifacts", "note", f"{missing} and what follows have not run", "Run `dvc repro`.")
+    yield from _examine_night(layout)
+
+
+def _examine_night(layout: Layout) -> Iterator[Finding]:
+    """Say how old what readers are pointed to is; nothing where there was never a night."""
+    from illmrec.scoring.output import POINTER, find_latest_date
+
+    topic = f"{layout.dataset}: published night"
+    if not (layout.exports / POINTER).is_file():
+        return
+    date, command = find_latest_date(layout.exports), f"illmrec recommend --dataset {layout.dataset} --date YYYY-MM-DD"
+    if date is None:
+        yield Finding(topic, "problem", f"{layout.exports / POINTER} names none", f"Run `{command} --publish`.")
+        return
+    days = (datetime.datetime.now(datetime.UTC).date() - datetime.date.fromisoformat(date)).days
+    old = days > OLD_NIGHT_DAYS
+    fix = f"Look why the nightly job does not run, or run `{command}`." if old else ""
+    yield Finding(topic, "note" if old else "ok", f"{date}, {days} days old" if old else date, fix)
 
 
 def _find_missing(layout: Layout) -> str | None:

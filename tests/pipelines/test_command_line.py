@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import re
 import shutil
@@ -130,6 +131,20 @@ def test_doctor_says_what_is_missing_and_what_to_do(root: Path) -> None:
     assert "prepare and what follows have not run" in shown.stdout
     (root / "artifacts/amazon/prepared").mkdir(parents=True)
     assert "validate and what follows have not run" in run(root, "doctor").stdout
+
+
+@pytest.mark.parametrize(
+    ("date", "state"), [(None, None), (0, "ok"), (-2, "ok"), (-3, "note"), ("no night", "problem")]
+)
+def test_doctor_says_when_the_published_night_is_old(root: Path, date: int | str | None, state: str | None) -> None:
+    (root / "data/amazon").mkdir(parents=True)
+    if date is not None:
+        today = datetime.datetime.now(datetime.UTC).date()
+        night = f"dt={today + datetime.timedelta(days=date)}/run=0" if isinstance(date, int) else date
+        (root / "exports/amazon").mkdir(parents=True)
+        (root / "exports/amazon/latest.json").write_text(json.dumps({"run": night}))
+    found = {finding.topic: finding for finding in examine(root, root / "params.yaml")}
+    assert getattr(found.get("amazon: published night"), "state", None) == state
 
 
 def test_doctor_takes_an_empty_address_for_none(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
