@@ -50,8 +50,8 @@ def open_serving(context: Context) -> Layout:
     """Return where the items and features are that nights are written from, after making what is out of date.
 
     Without added items, and with features of today's catalog, that is the data set as it is. Otherwise, also where the
-    k-core let other items in since the features were made, it is the grown catalog; load the model with
-    :func:`pipelines.carry_over.load_recommender_on_catalog`.
+    k-core let other items in, or pictures or texts changed, since the features were made, it is the grown catalog; load
+    the model with :func:`pipelines.carry_over.load_recommender_on_catalog`.
 
     Raises:
         MissingArtifactError: when a stage has not run.
@@ -72,16 +72,26 @@ def open_serving(context: Context) -> Layout:
 
 
 def has_features(layout: Layout) -> bool:
-    """Return whether the picture and text features are those of today's catalog."""
-    from pipelines.assembly import load_catalog
+    """Return whether the picture and text features are those of today's items, pictures and texts.
 
-    digest = load_catalog(layout).digest
-    for kind in ("image", "text"):
+    Features that do not say what they were made of were made by an earlier release: their items decide.
+    """
+    from illmrec.features.matrix import digest_sources
+    from pipelines.assembly import load_catalog
+    from pipelines.pictures import read_readable_pictures
+    from pipelines.stages.embed_text import key_texts
+
+    catalog = load_catalog(layout)
+    today = {
+        "image": read_readable_pictures(layout, catalog).digest(),
+        "text": digest_sources(*key_texts(catalog.describe_items())),
+    }
+    for kind, sources in today.items():
         try:
             header = json.loads((layout.features(kind) / "header.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return False
-        if header.get("item_digest") != digest:
+        if header.get("item_digest") != catalog.digest or header.get("sources", "") not in ("", sources):
             return False
     return True
 

@@ -56,6 +56,12 @@ class ReadablePictures:
         """Return the number of pictures."""
         return len(self.references)
 
+    def digest(self) -> str:
+        """Return a digest of whose pictures these are and what is in them, wherever they lie."""
+        from illmrec.features.matrix import digest_sources
+
+        return digest_sources(self.item_indices, self.digests)
+
 
 def read_readable_pictures(layout: Layout, catalog: Catalog) -> ReadablePictures:
     """Read which pictures are readable, without an object for each: catalogs have hundreds of thousands."""

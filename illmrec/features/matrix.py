@@ -7,8 +7,9 @@ filled the row because the item has no picture, text or training interaction) an
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -42,6 +43,19 @@ class MatrixHeader:
     """Rows filled by ``missing_policy``."""
     missing_policy: str
     """What stands in for an item without the real thing."""
+    sources: str = ""
+    """Digest of the pictures or texts that were encoded, see :func:`digest_sources`; empty where nobody asks for it."""
+
+
+def digest_sources(item_indices: npt.NDArray[np.integer], keys: Sequence[str]) -> str:
+    """Return a digest of what features are made of.
+
+    Args:
+        item_indices: ``int [n]``: whose each picture or text is.
+        keys: its digest.
+    """
+    lines = (f"{item} {key}\n" for item, key in zip(item_indices.tolist(), keys, strict=True))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

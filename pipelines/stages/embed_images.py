@@ -68,19 +68,23 @@ def embed_images(layout: Layout, config: EmbedImagesConfig) -> dict[str, Any]:
     pictures = read_readable_pictures(layout, catalog)
     if not len(pictures):
         raise DataError("no item has a readable picture.", path=layout.prepared, hint="See images.parquet for reasons.")
+    sources = pictures.digest()
     if config.hidden_share:
         log.warning("embed_images.hidden_share is %g: pictures are hidden to see what that costs.", config.hidden_share)
         pictures = hide_pictures(pictures, catalog.item_ids, config.hidden_share, config.hidden_seed)
-    return _Embedding(layout, config, catalog, pictures).run()
+    return _Embedding(layout, config, catalog, pictures, sources).run()
 
 
 class _Embedding:
     """One run of the stage. The encoder is loaded only if something must be encoded."""
 
-    def __init__(self, layout: Layout, config: EmbedImagesConfig, catalog: Catalog, pictures: ReadablePictures) -> None:
+    def __init__(
+        self, layout: Layout, config: EmbedImagesConfig, catalog: Catalog, pictures: ReadablePictures, sources: str
+    ) -> None:
         from pipelines.assembly import read_encoder
 
         self.layout, self.config, self.catalog, self.pictures = layout, config, catalog, pictures
+        self.sources = sources
         self.record = read_encoder(layout, "image")
 
     @functools.cached_property
@@ -219,6 +223,7 @@ class _Embedding:
             item_digest=self.catalog.digest,
             missing=missing,
             missing_policy=self.config.missing,
+            sources=self.sources,
         )
 
     def list_refused(self, encoded: Encoded) -> list[dict[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,6 +17,9 @@ from pipelines.layout import Layout
 from pipelines.lock import hold_lock
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from illmrec.features.encode import Engine
     from illmrec.features.text_encoders import SentenceEncoder
 
@@ -50,19 +53,18 @@ def embed_text(layout: Layout, config: EmbedTextConfig) -> dict[str, Any]:
 
     from illmrec.features.assemble import write_means, write_same
     from illmrec.features.cache import FeatureCache, find_width
-    from illmrec.features.encode import encode_missing, hash_text
-    from illmrec.features.matrix import MatrixHeader, write_blocks
+    from illmrec.features.encode import encode_missing
+    from illmrec.features.matrix import MatrixHeader, digest_sources, write_blocks
     from pipelines.assembly import load_catalog, load_text_encoder, read_encoder
 
     catalog = load_catalog(layout)
     record = read_encoder(layout, "text")
     texts = catalog.describe_items()
-    told = np.array([item for item, text in enumerate(texts) if text], dtype=np.int64)
+    told, keys = key_texts(texts)
     if not len(told):
         raise DataError("no item has any text.", path=layout.prepared, hint="Give items a title or a description.")
     # Loaded only if something must be encoded.
     load = functools.cache(lambda: load_text_encoder(layout)[0])
-    keys = [hash_text(texts[item]) for item in told.tolist()]
     by_key = {key: texts[item] for key, item in zip(keys, told.tolist(), strict=True)}
     name, revision = f"text {record['name']}", record["revision"]
     width = find_width(layout.feature_cache, name, revision) or load().width
@@ -88,6 +90,7 @@ def embed_text(layout: Layout, config: EmbedTextConfig) -> dict[str, Any]:
                 item_digest=catalog.digest,
                 missing=len(catalog) - len(told),
                 missing_policy="mean",
+                sources=digest_sources(told, keys),
             )
             writer.finish(header, assembled.present)
     return {
@@ -96,6 +99,16 @@ def embed_text(layout: Layout, config: EmbedTextConfig) -> dict[str, Any]:
         "items": len(catalog),
         "items_without_text": header.missing,
     }
+
+
+def key_texts(texts: Sequence[str]) -> tuple[npt.NDArray[np.int64], list[str]]:
+    """Return which items have a text, and the keys of these texts."""
+    import numpy as np
+
+    from illmrec.features.encode import hash_text
+
+    told = np.array([item for item, text in enumerate(texts) if text], dtype=np.int64)
+    return told, [hash_text(texts[item]) for item in told.tolist()]
 
 
 def _choose_engine(layout: Layout, config: EmbedTextConfig, load: Callable[[], SentenceEncoder]) -> Engine[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,37 @@ def test_a_catalog_that_moved_without_added_items_is_served_too(
     assert (len(carried.trained), len(carried.new)) == (len(catalog), 0)
     before = np.load(root / "artifacts/shop/features/cf/values.npy")
     assert (carried.recommender.features["cf"].values == before[3:]).all()
+
+
+def test_a_picture_or_text_that_changed_reaches_the_next_night(
+    project: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    from pipelines.added_items import open_serving
+    from pipelines.assembly import load_catalog, load_features
+
+    root = copy_project(project[0], tmp_path / "project")
+    context = open_context(root)
+    catalog = load_catalog(context.layout)
+    prepared = root / "artifacts/shop/prepared"
+    images = pl.read_parquet(prepared / "images.parquet").filter(pl.col("status") == "ok").unique("item_id")
+    one, other = images.sort("item_id").head(2).iter_rows(named=True)
+    raw = root / json.loads((prepared / "source.json").read_text())["folder"]
+    shutil.copy(raw / other["image_ref"], raw / one["image_ref"])
+    run_ok(root, "prepare")
+    assert load_catalog(context.layout).digest == catalog.digest, "the items are the same"
+    serving = open_serving(context)
+    old, new = (load_features(layout, catalog, ("image",))["image"] for layout in (context.layout, serving))
+    changed = (old.values != new.values).any(axis=1) & new.present
+    assert catalog.items.filter(pl.Series(changed))["item_id"].to_list() == [one["item_id"]]
+    run_ok(root, "embed-images")
+    assert open_serving(context) == context.layout
+    items = pl.read_parquet(prepared / "items.parquet")
+    text = pl.when(pl.int_range(pl.len()) == 4).then(pl.lit("something else")).otherwise("description")
+    items.with_columns(text.alias("description")).write_parquet(prepared / "items.parquet")
+    serving = open_serving(context)
+    assert serving != context.layout
+    old, new = (load_features(layout, catalog, ("text",))["text"] for layout in (context.layout, serving))
+    assert np.flatnonzero((old.values != new.values).any(axis=1) & new.present).tolist() == [4]
 
 
 def test_a_feed_cut_short_is_no_growth(own: Path) -> None:
