@@ -126,10 +126,11 @@ def test_promoting_the_champion_again_is_nothing_to_do(project: Project) -> None
     assert error.exit_code == 6
 
 
-def test_a_worse_challenger_is_refused_and_the_champion_stays(project: Project) -> None:
+def test_a_worse_challenger_is_refused_and_the_champion_stays(project: Project, tmp_path: Path) -> None:
     from pipelines.tracking import CHAMPION, Tracker
 
-    root, printed = project
+    root, printed = tmp_path / "project", project[1]
+    shutil.copytree(project[0], root)  # another version would be there for all tests after this one
     folder = root / "artifacts/shop/evaluation"
     metrics, ranks = (folder / "metrics.json").read_bytes(), (folder / "ranks.parquet").read_bytes()
     worse = pl.read_parquet(folder / "ranks.parquet").with_columns(pl.col("illmrec_full") + 20)
