@@ -742,13 +742,15 @@ class AuditConfig(Section):
     min_users_left: Share = 0.8
     """Smallest share of the users of the night published last who are still known: fewer, and a feed is cut short."""
     min_items_left: Share = 0.5
-    """Smallest share of the items recommended in the night published last that are still in the catalog."""
+    """Smallest share of the items recommended in the night published last that are still in the catalog; withdrawn ones
+    do not count."""
     max_fallback_share: Share = 0.95
     """Largest share of users who get popular items because none of theirs is in the catalog."""
     max_fallback_rise: Share = 0.05
     """The share above may be this much larger than in the night published last."""
     min_overlap: Share = 0.5
-    """Smallest mean share of a user's items that stand in the night published last too."""
+    """Smallest mean share of a user's items that stand in the night published last too, of the shorter list and without
+    withdrawn items."""
     max_overlap: Share = 1.0
     """Largest such share; below 1, a night that repeats the last one is refused."""
     overlap_across_models: bool = False

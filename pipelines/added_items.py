@@ -60,7 +60,7 @@ def open_serving(context: Context) -> Layout:
     layout = context.layout
     raw = layout.root / context.section(PrepareConfig).folder
     batches = list_batches(raw)
-    if not batches and has_features(layout):
+    if not batches and has_features(layout, context.section(EmbedImagesConfig)):
         return layout
     serving = ServingLayout(layout.root, layout.dataset)
     with hold_lock(layout.lock("serving"), wait_seconds=600):
@@ -71,7 +71,7 @@ def open_serving(context: Context) -> Layout:
     return serving
 
 
-def has_features(layout: Layout) -> bool:
+def has_features(layout: Layout, config: EmbedImagesConfig) -> bool:
     """Return whether the picture and text features are those of today's items, pictures and texts.
 
     Features that do not say what they were made of were made by an earlier release: their items decide.
@@ -79,11 +79,12 @@ def has_features(layout: Layout) -> bool:
     from illmrec.features.matrix import digest_sources
     from pipelines.assembly import load_catalog
     from pipelines.pictures import read_readable_pictures
+    from pipelines.stages.embed_images import digest_image_sources
     from pipelines.stages.embed_text import key_texts
 
     catalog = load_catalog(layout)
     today = {
-        "image": read_readable_pictures(layout, catalog).digest(),
+        "image": digest_image_sources(read_readable_pictures(layout, catalog), catalog, config),
         "text": digest_sources(*key_texts(catalog.describe_items())),
     }
     for kind, sources in today.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import polars as pl
 
@@ -74,6 +74,8 @@ class Due:
     seen: pl.DataFrame
     k: int
     age_days: int | None = None
+    withdrawn: pl.Series = field(default_factory=lambda: pl.Series([], dtype=pl.String))
+    """Items of the catalog that must not be recommended: that they are gone is no fault."""
 
 
 def audit_recommendations(
@@ -91,10 +93,11 @@ def audit_recommendations(
     strangers = table.filter(~pl.col(USER_ID).is_in(due.users.implode())).height
     outside = table.filter(~pl.col(ITEM_ID).is_in(due.items.implode())).height
     wrong = _count_wrong_lists(table, due)
+    kept = None if last is None else last.filter(~pl.col(ITEM_ID).is_in(due.withdrawn.implode()))
     return [
         _check_coverage(table, due.users, bounds.min_coverage),
         _check_left("users_left", last, USER_ID, due.users, bounds.min_users_left),
-        _check_left("items_left", last, ITEM_ID, due.items, bounds.min_items_left),
+        _check_left("items_left", kept, ITEM_ID, due.items, bounds.min_items_left),
         _none("unknown_users", strangers, "rows name users nobody asked for"),
         _none("outside_catalog", outside, "rows name items that are withdrawn or outside the catalog"),
         _none("already_seen", _count_seen(table, due.seen), "rows recommend items the user already has"),
@@ -102,7 +105,7 @@ def audit_recommendations(
         _none("wrong_lists", wrong, "users have a wrong number of rows, repeated items or gaps in their ranks"),
         _none("without_reason", _count_unexplained(table), "rows lack a reason, or are the model's without a share"),
         *_check_fallbacks(table, last, bounds),
-        _check_overlap(table, last if compare_lists else None, bounds),
+        _check_overlap(table, kept if compare_lists else None, bounds),
         _check_concentration(table, due.items.len(), bounds.max_top_items_share),
         _check_age(due.age_days, bounds.max_catalog_age_days),
     ]
@@ -198,15 +201,18 @@ def _check_overlap(table: pl.DataFrame, last: pl.DataFrame | None, bounds: Bound
 
 
 def measure_overlap(table: pl.DataFrame, last: pl.DataFrame) -> float | None:
-    """Return the mean share of a user's items that ``last`` has too, over users of both; None where there are none."""
-    both = table.join(last.select(USER_ID).unique(), on=USER_ID, how="semi")
-    if both.is_empty():
+    """Return the mean share of a user's items that both nights have, over users of both; None where there are none.
+
+    The share is of the shorter list: places that items withdrawn since have left to others do not count against it.
+    """
+    sizes = table.group_by(USER_ID).len("now").join(last.group_by(USER_ID).len("before"), on=USER_ID)
+    if sizes.is_empty():
         return None
-    old = last.select(USER_ID, ITEM_ID, stays=pl.lit(1.0))
-    shares = (
-        both.join(old, on=[USER_ID, ITEM_ID], how="left").group_by(USER_ID).agg(pl.col("stays").fill_null(0.0).mean())
+    stays = table.join(last, on=[USER_ID, ITEM_ID], how="semi").group_by(USER_ID).len("stays")
+    found = sizes.join(stays, on=USER_ID, how="left").select(
+        pl.col("stays").fill_null(0) / pl.min_horizontal("now", "before")
     )
-    return float(shares["stays"].mean())  # type: ignore[arg-type]
+    return float(found["stays"].mean())  # type: ignore[arg-type]
 
 
 def _check_concentration(table: pl.DataFrame, n_items: int, most: float) -> Check:

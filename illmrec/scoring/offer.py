@@ -55,26 +55,31 @@ class Offer:
         return Ragged(places[seen.values[kept]].astype(np.int32), counts[seen.offsets].astype(np.int64))
 
 
-def read_offer(path: Path | None, catalog: Catalog) -> tuple[Offer, int]:
-    """Return what is on offer, and how many lines name an item that the catalog does not have.
+def read_offer(path: Path | None, catalog: Catalog) -> tuple[Offer, list[str]]:
+    """Return what is on offer, and the lines that name no item of the catalog.
 
     Args:
         path: UTF-8 text, the id of a withdrawn item on each line; empty lines do not count. None for a whole offer.
         catalog: the items.
 
     Raises:
-        DataError: when the file is not there or no text, or leaves nothing to recommend.
+        DataError: when the file is not there or no text, names no item at all though it has lines, or leaves nothing
+            to recommend.
     """
     allowed = np.ones(len(catalog), dtype=np.bool_)
     if path is None:
-        return Offer(allowed), 0
+        return Offer(allowed), []
     ids = _read_lines(path)
     found = catalog.index_items(pl.Series(ids, dtype=pl.String))
+    unknown = [line for line, index in zip(ids, found.tolist(), strict=True) if index < 0]
+    if ids and len(unknown) == len(ids):
+        hint = "One id a line, as in the raw files, without quotes and without a heading."
+        raise DataError(f"names no item of the catalog; its first line is {ids[0]!r}.", path=path, hint=hint)
     allowed[found[found >= 0]] = False
     if not allowed.any():
         hint = "It lists what must NOT be recommended; check recommend.withdrawn."
         raise DataError("leaves no item to recommend.", path=path, hint=hint)
-    return Offer(allowed), int((found < 0).sum())
+    return Offer(allowed), unknown
 
 
 def _read_lines(path: Path) -> list[str]:

@@ -118,7 +118,8 @@ def _read_batch(
 def _group_by_length(lengths: npt.NDArray[np.int64], max_length: int) -> Iterator[npt.NDArray[np.int64]]:
     """Yield the rows in groups whose lengths differ by a factor of up to three, so that little of a group is padding.
 
-    The loss is taken over all of them together, so the grouping changes nothing but the time. More groups would cost
+    The loss is taken over all of them together, so the grouping changes the time and which draws of dropout and hidden
+    items come out, nothing else. More groups would cost
     more than the padding: every one of them has a gradient of the whole item table. On a GPU already a second group
     would: there a step takes as long as it takes to start its operations.
     """

@@ -161,7 +161,7 @@ def open_offer(layout: Layout, config: RecommendConfig, catalog: Catalog) -> Off
     path = None if config.withdrawn is None else layout.root / config.withdrawn
     offer, unknown = read_offer(path, catalog)
     if unknown:
-        log.warning("%s: %d lines name no item of the catalog.", path, unknown)
+        log.warning("%s: %d lines name no item of the catalog, the first %r.", path, len(unknown), unknown[0])
     return offer
 
 

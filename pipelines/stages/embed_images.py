@@ -68,11 +68,16 @@ def embed_images(layout: Layout, config: EmbedImagesConfig) -> dict[str, Any]:
     pictures = read_readable_pictures(layout, catalog)
     if not len(pictures):
         raise DataError("no item has a readable picture.", path=layout.prepared, hint="See images.parquet for reasons.")
-    sources = pictures.digest()
+    sources = digest_image_sources(pictures, catalog, config)
     if config.hidden_share:
         log.warning("embed_images.hidden_share is %g: pictures are hidden to see what that costs.", config.hidden_share)
         pictures = hide_pictures(pictures, catalog.item_ids, config.hidden_share, config.hidden_seed)
     return _Embedding(layout, config, catalog, pictures, sources).run()
+
+
+def digest_image_sources(pictures: ReadablePictures, catalog: Catalog, config: EmbedImagesConfig) -> str:
+    """Return a digest of the pictures, and of the texts where those stand in for missing ones."""
+    return pictures.digest_with(catalog.describe_items()) if config.missing == "text_tower" else pictures.digest()
 
 
 class _Embedding:

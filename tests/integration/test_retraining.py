@@ -174,6 +174,8 @@ def test_a_picture_or_text_that_changed_reaches_the_next_night(
     assert serving != context.layout
     old, new = (load_features(layout, catalog, ("text",))["text"] for layout in (context.layout, serving))
     assert np.flatnonzero((old.values != new.values).any(axis=1) & new.present).tolist() == [4]
+    run_ok(root, "embed-text")
+    assert open_serving(context) != context.layout, "the text may stand in for a picture"
 
 
 def test_a_feed_cut_short_is_no_growth(own: Path) -> None:

@@ -70,6 +70,7 @@ def judge_night(
         seen=interactions.filter(pl.col(ITEM_ID).is_in(catalog.item_ids)),
         k=config.k,
         age_days=count_days(audience.newest, day),
+        withdrawn=catalog.items.filter(pl.Series(~offer.allowed))[ITEM_ID],
     )
     models = table["model_version"].unique().to_list()
     comparable = last is not None and (across or models == [last.model])

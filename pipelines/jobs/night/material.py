@@ -78,7 +78,8 @@ def load_serving(layout: Layout, release: Release, catalog: Catalog) -> Serving:
 
     state = json.loads((release.folder / "state.json").read_text(encoding="utf-8"))["state"]
     if release.find(TRAINED_ITEMS_FILE) is None and state["item_digest"] == catalog.digest:
-        return Serving(load_recommender(layout, release.folder), None)
+        # Such a version knows the features of its training alone, which lie where the data set's own do.
+        return Serving(load_recommender(Layout(layout.root, layout.dataset), release.folder), None)
     carried = load_recommender_on_catalog(layout, release, catalog)
     return Serving(carried.recommender, carried)
 

@@ -132,8 +132,10 @@ def gather_night(
         is_published=published == night.folder.relative_to(layout.exports).as_posix(),
         freshness=_measure_freshness(layout, items, night, day, command),
         before=None if before is None else (before.date, before.model),
-        figures=measure_night(now, len(catalog)),
-        figures_before=None if then is None else measure_night(then, len(catalog)),
+        figures=measure_night(now, len(catalog) - count_withdrawn(night)),
+        figures_before=None
+        if then is None or before is None
+        else measure_night(then, len(catalog) - count_withdrawn(before)),
         change=change,
         audit=audit,
         groups=tuple(
@@ -212,7 +214,13 @@ def _describe(night: Night) -> tuple[tuple[str, str], ...]:
         ("Run", night.folder.name.removeprefix("run=")),
         ("Model", night.model),
         ("ONNX head", str(facts.get("onnx_sha256", ""))[:16]),
+        ("Items withdrawn", f"{count_withdrawn(night):,}"),
     )
+
+
+def count_withdrawn(night: Night) -> int:
+    """Return how many items must not be recommended in a night; nights of earlier releases know of none."""
+    return int(night.manifest.get("items_withdrawn", 0))
 
 
 def _measure_freshness(

@@ -25,7 +25,7 @@ from pipelines.studies.rivals.data import RivalData, load_rival_data
 from pipelines.studies.rivals.published import look_up_rivals
 from pipelines.studies.rivals.runs import BOUNDS, RANKS, Run, identify, run_rival
 from pipelines.studies.rivals.training import Task
-from pipelines.studies.rivals.tuning import Measured, Search, TrialRow, tune
+from pipelines.studies.rivals.tuning import RANDOM_TRIALS, Measured, Search, TrialRow, tune
 from pipelines.studies.tables import write_rows
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def tune_rival(data: RivalData, name: RivalName, config: RivalsConfig, folder: P
     if not rival.space or not config.trials:
         return Tuned(start, [])
     space = {key: repr(value) for key, value in rival.space.items()}
-    digest = identify(data, name, config, start=start, space=space, seed=config.seed)
+    digest = identify(data, name, config, start=start, space=space, seed=config.seed, random=RANDOM_TRIALS)
     search = Search(f"{name}-{digest}", start, rival.space, config.trials, config.seed)
 
     def measure(parameters: Mapping[str, Any]) -> Measured:

@@ -137,3 +137,17 @@ def test_days_are_counted_from_the_newest_interaction() -> None:
     assert count_days(midnight - 1, datetime.date(2026, 1, 31)) == 2
     assert count_days(midnight, datetime.date(2026, 1, 31)) == 1
     assert count_days(None, datetime.date(2026, 1, 31)) is None
+
+
+def test_withdrawn_items_are_not_missed() -> None:
+    withdrawn = pl.Series(ITEMS[10:22], dtype=pl.String)
+    night = make_night().with_columns(
+        item_id=pl.when(pl.col("item_id").is_in(withdrawn.implode()))
+        .then(pl.lit("i0") + pl.col("rank").cast(pl.String))
+        .otherwise("item_id")
+    )
+    due = replace(DUE, items=DUE.items.filter(~DUE.items.is_in(withdrawn.implode())))
+    compared = {"overlap", "items_left"}
+    bounds = replace(BOUNDS, min_items_left=0.9, min_overlap=0.9)
+    assert compared <= failed(night, due, bounds, last=make_night()), "as if the feed had lost them"
+    assert not compared & failed(night, replace(due, withdrawn=withdrawn), bounds, last=make_night())

@@ -45,7 +45,7 @@ def test_the_list_has_an_id_a_line(catalog: Catalog, tmp_path: Path) -> None:
     path.write_bytes("\ufeffé\r\n\nc\u2028d\nnobody\n".encode())
     offer, unknown = read_offer(path, catalog)
     assert offer.allowed.tolist() == [True, True, False, False]
-    assert unknown == 1
+    assert unknown == ["nobody"]
     path.write_bytes(b"")
     assert read_offer(path, catalog)[0].whole
     assert read_offer(None, catalog)[0].whole
@@ -53,7 +53,12 @@ def test_the_list_has_an_id_a_line(catalog: Catalog, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "message", "row"),
-    [(None, "cannot be read", None), (b"a\n\xff\n", "UTF-8", 2), ("a\nb\nc\u2028d\né".encode(), "no item", None)],
+    [
+        (None, "cannot be read", None),
+        (b"a\n\xff\n", "UTF-8", 2),
+        (b'"a"\n"b"\n', "names no item of the catalog", None),
+        ("a\nb\nc\u2028d\né".encode(), "leaves no item", None),
+    ],
 )
 def test_bad_lists_are_refused(
     catalog: Catalog, tmp_path: Path, content: bytes | None, message: str, row: int | None
