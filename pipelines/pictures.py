@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -57,16 +55,6 @@ class ReadablePictures:
     def __len__(self) -> int:
         """Return the number of pictures."""
         return len(self.references)
-
-    def digest(self) -> str:
-        """Return a digest of whose pictures these are and what is in them, wherever they lie."""
-        from illmrec.features.matrix import digest_sources
-
-        return digest_sources(self.item_indices, self.digests)
-
-    def digest_with(self, texts: Sequence[str]) -> str:
-        """Return the same of pictures and of ``texts``, of which one stands in for an item without a picture."""
-        return hashlib.sha256(json.dumps([self.digest(), *texts]).encode()).hexdigest()
 
 
 def read_readable_pictures(layout: Layout, catalog: Catalog) -> ReadablePictures:

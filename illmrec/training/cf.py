@@ -120,8 +120,8 @@ def _group_by_length(lengths: npt.NDArray[np.int64], max_length: int) -> Iterato
 
     The loss is taken over all of them together, so the grouping changes the time and which draws of dropout and hidden
     items come out, nothing else. More groups would cost
-    more than the padding: every one of them has a gradient of the whole item table. On a GPU already a second group
-    would: there a step takes as long as it takes to start its operations.
+    more than the padding: every one of them has a gradient of the whole item table. On a GPU all
+    rows are read at once instead: few large operations rather than many small ones.
     """
     bins = np.searchsorted(3 ** np.arange(1, 20), np.minimum(lengths, max_length))
     for number in np.unique(bins):

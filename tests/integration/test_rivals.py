@@ -118,7 +118,11 @@ def test_tuning_takes_the_best_trial_and_does_not_see_the_test_targets(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = ("--models", "item-knn,last-item", "--trials", "6")
+    (untuned,) = run_ok(root, "rivals", "--models", "item-knn")["rows"]
     facts = run_ok(root, "rivals", *options)
+    assert facts["trials"][0]["seconds"] == untuned["seconds"], (
+        "a training that was there is a trial, and not made again"
+    )
     trials, row = facts["trials"], facts["rows"][0]
     assert [trial["trial"] for trial in trials] == list(range(6)), "last-item has nothing to tune"
     best = max(trials, key=lambda trial: trial["validation_ndcg@10"])

@@ -60,11 +60,13 @@ def make_rows(lists: dict[str, list[str]], reason: str = "model", model: str = "
     return pl.DataFrame(rows, schema=RECOMMENDATIONS)
 
 
-def write_night(root: Path, day: str, table: pl.DataFrame, run: str = "abc", *, publish: bool = False) -> Path:
+def write_night(
+    root: Path, day: str, table: pl.DataFrame, run: str = "abc", *, publish: bool = False, **more: Any
+) -> Path:
     folder = root / "exports/shop" / f"dt={day}" / f"run={run}"
     folder.mkdir(parents=True)
     about = {"date": day, "model": "m", "model_version": table["model_version"][0][2:], "onnx_sha256": "0" * 64}
-    write_run(folder, table, 2, about)
+    write_run(folder, table, 2, about | more)
     if publish:
         move_pointer(root / "exports/shop", folder)
     return folder
@@ -152,6 +154,14 @@ def test_figures_are_those_of_the_rows(root: Path) -> None:
     assert "stands in anyone's list 100.0% 65.0%" in shown
     assert "text stood in 10.0% 12.9%" in shown
     assert "model 100.0% 100.0%" in shown
+
+
+def test_withdrawn_items_are_told_of_and_are_none_that_could_have_been_recommended(root: Path) -> None:
+    assert "Items withdrawn 0" in cut(run(root)[1], "night"), "nights of earlier releases know of none"
+    write_night(root, "2026-02-02", make_rows({"u1": ITEMS[:10]}), publish=True, items_withdrawn=20)
+    _, page = run(root, "2026-02-02")
+    assert "Items withdrawn 20" in cut(page, "night")
+    assert "stands in anyone's list 50.0% 100.0%" in cut(page, "figures")
 
 
 def test_what_changed_is_counted(root: Path) -> None:
