@@ -76,11 +76,11 @@ def has_features(layout: Layout, config: EmbedImagesConfig) -> bool:
 
     Features that do not say what they were made of were made by an earlier release: their items decide.
     """
+    from illmrec.features.encode import key_texts
     from illmrec.features.matrix import digest_sources
     from pipelines.assembly import load_catalog
     from pipelines.pictures import read_readable_pictures
     from pipelines.stages.embed_images import digest_image_sources
-    from pipelines.stages.embed_text import key_texts
 
     catalog = load_catalog(layout)
     today = {

@@ -63,6 +63,12 @@ def hash_text(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def key_texts(texts: Sequence[str]) -> tuple[npt.NDArray[np.int64], list[str]]:
+    """Return ``int64 [m]``: which items have a text, and the key of each of these texts."""
+    told = np.array([item for item, text in enumerate(texts) if text], dtype=np.int64)
+    return told, [hash_text(texts[item]) for item in told.tolist()]
+
+
 def encode_missing(
     cache: FeatureCache,
     contents: Iterable[str],

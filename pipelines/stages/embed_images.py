@@ -77,8 +77,8 @@ def embed_images(layout: Layout, config: EmbedImagesConfig) -> dict[str, Any]:
 
 def digest_image_sources(pictures: ReadablePictures, catalog: Catalog, config: EmbedImagesConfig) -> str:
     """Return a digest of the pictures, wherever they lie, and of the texts where these stand in for missing ones."""
+    from illmrec.features.encode import key_texts
     from illmrec.features.matrix import digest_sources
-    from pipelines.stages.embed_text import key_texts
 
     own = digest_sources(pictures.item_indices, pictures.digests)
     texts = [digest_sources(*key_texts(catalog.describe_items()))] if config.missing == "text_tower" else []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,9 +17,6 @@ from pipelines.layout import Layout
 from pipelines.lock import hold_lock
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
     from illmrec.features.encode import Engine
     from illmrec.features.text_encoders import SentenceEncoder
 
@@ -53,7 +50,7 @@ def embed_text(layout: Layout, config: EmbedTextConfig) -> dict[str, Any]:
 
     from illmrec.features.assemble import write_means, write_same
     from illmrec.features.cache import FeatureCache, find_width
-    from illmrec.features.encode import encode_missing
+    from illmrec.features.encode import encode_missing, key_texts
     from illmrec.features.matrix import MatrixHeader, digest_sources, write_blocks
     from pipelines.assembly import load_catalog, load_text_encoder, read_encoder
 
@@ -99,16 +96,6 @@ def embed_text(layout: Layout, config: EmbedTextConfig) -> dict[str, Any]:
         "items": len(catalog),
         "items_without_text": header.missing,
     }
-
-
-def key_texts(texts: Sequence[str]) -> tuple[npt.NDArray[np.int64], list[str]]:
-    """Return which items have a text, and the keys of these texts."""
-    import numpy as np
-
-    from illmrec.features.encode import hash_text
-
-    told = np.array([item for item, text in enumerate(texts) if text], dtype=np.int64)
-    return told, [hash_text(texts[item]) for item in told.tolist()]
 
 
 def _choose_engine(layout: Layout, config: EmbedTextConfig, load: Callable[[], SentenceEncoder]) -> Engine[str]:
