@@ -53,7 +53,7 @@ class Project:
     @property
     def layout(self) -> Any:
         """Where its files lie."""
-        from pipelines.layout import Layout
+        from pipelines.project.layout import Layout
 
         return Layout(self.root, "bench")
 
@@ -148,7 +148,7 @@ def _measure_encoding(project: Project) -> tuple[measure.Row, measure.Row, float
     from illmrec.features.cache import FeatureCache
     from illmrec.features.decoding import DecodeLimits, DecodingPool
     from illmrec.features.encode import encode_missing, encode_pictures
-    from pipelines.assembly import load_image_encoder
+    from pipelines.assembly.encoders import load_image_encoder
 
     encoder, record = load_image_encoder(project.layout)
     limits = DecodeLimits(1_000_000)
@@ -196,7 +196,7 @@ def _measure_encoding(project: Project) -> tuple[measure.Row, measure.Row, float
 def _measure_no_change(project: Project) -> measure.Row:
     """Time the stage when every picture is in the cache."""
     from illmrec.features.matrix import open_matrix
-    from pipelines.assembly import load_catalog
+    from pipelines.assembly.tables import load_catalog
 
     def ours() -> None:
         facts = _run_stage(project)
@@ -249,7 +249,7 @@ def _assemble_plainly(project: Project) -> np.ndarray:
 
 
 def _run_stage(project: Project) -> dict[str, Any]:
-    from illmrec.config import EmbedImagesConfig
+    from pipelines.parameters.features import EmbedImagesConfig
     from pipelines.stages.embed_images import embed_images
 
     return embed_images(project.layout, EmbedImagesConfig(batch_size=BATCH_SIZE, missing="mean"))

@@ -189,7 +189,7 @@ def _beside_authors(
 ) -> list[measure.Row]:
     """Compare with the authors' way, which always runs in float32 here."""
     from benchmarks.reference import load_language_model
-    from pipelines.jobs.night.passes import UserReader
+    from illmrec.models.passes import UserReader
 
     plain = AuthorsWay(reference or recommender, load_language_model(folder / "model"), folder / "features")
     histories = _draw(size.users, *AUTHORS_HISTORY)
@@ -219,7 +219,7 @@ def _beside_authors(
 def _compare_passes(size: Size, recommender: Any) -> list[measure.Row]:
     """Compare the export's passes, all users in one pass, and what evaluation plans, with one pass a user."""
     from illmrec.models.batch import build_inference_batch
-    from pipelines.jobs.night.passes import UserReader
+    from illmrec.models.passes import UserReader
 
     reader = UserReader(recommender)
     rows = []
@@ -254,7 +254,7 @@ def _compare_prompts(size: Size, backbone: Any, items: Any) -> list[measure.Row]
     import polars as pl
 
     from benchmarks.tiny import FORM
-    from pipelines.jobs.night.passes import UserReader
+    from illmrec.models.passes import UserReader
 
     rng = generator("inference descriptions")
     texts = [" ".join(rng.choice(WORDS, DESCRIPTION_WORDS)) for _ in range(items.height)]

@@ -133,9 +133,9 @@ def _prepare_and_split(layout: Any, folder: Path, work: Path) -> Core:
     import polars as pl
 
     from illmrec import atomic
-    from illmrec.config import PrepareConfig
     from illmrec.data.catalog import Catalog
-    from illmrec.data.split import draw_negatives, split_leave_one_out
+    from illmrec.data.splitting.leave_one_out import draw_negatives, split_leave_one_out
+    from pipelines.parameters.data import PrepareConfig
     from pipelines.stages.prepare import prepare
 
     config = PrepareConfig(format=layout, folder=str(folder), user_core=CORE, item_core=CORE, seed=SEED)

@@ -58,7 +58,7 @@ LONGEST = 50
 ITEMS = 200
 SHARED_WIDTH = 128
 PASS_TOKENS = 16_384
-"""As in :class:`illmrec.config.TrainConfig`."""
+"""As in :class:`pipelines.parameters.training.TrainConfig`."""
 
 
 @click.command(help=__doc__)

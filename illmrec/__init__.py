@@ -4,7 +4,7 @@ The library holds tensors, tables and ids. It knows no file layout, no ``params.
 in the ``pipelines`` package, which imports this one and never the other way round.
 """
 
-from illmrec import cpu_torchvision
+from illmrec.features import cpu_torchvision
 
 __version__ = "0.1.0"
 

@@ -12,62 +12,47 @@ from pathlib import Path
 import click
 
 from illmrec.errors import IllmrecError
-from pipelines.failures import explain_failure
+from pipelines.graph import STAGES
+from pipelines.project.failures import explain_failure
 
-COMMANDS = {
-    "fetch": ("pipelines.jobs.fetch", "Download a publisher's catalog, or the pictures of a catalog."),
-    "sample": ("pipelines.stages.sample", "Write three small synthetic raw catalogs below data/."),
-    "prepare": ("pipelines.stages.prepare", "Read a raw catalog into tables; probe pictures; apply the k-core."),
-    "validate": ("pipelines.stages.validate", "Check the tables with Great Expectations; stop on critical failures."),
-    "split": ("pipelines.stages.split", "Split histories leave-one-out and draw sampled candidates."),
-    "encoders": ("pipelines.stages.encoders", "Resolve pretrained encoders, or train small ones on the catalog."),
-    "embed-images": ("pipelines.stages.embed_images", "Encode pictures into the image feature matrix."),
-    "embed-text": ("pipelines.stages.embed_text", "Encode descriptions into the text feature matrix."),
-    "summarize": ("pipelines.stages.summarize", "Shorten descriptions: by choosing sentences, by a model or a file."),
-    "validate-features": (
-        "pipelines.stages.validate_features",
-        "Check the feature matrices, and that pictures and texts of items belong together.",
-    ),
-    "train-cf": ("pipelines.stages.train_cf", "Train SASRec; its item embeddings are the CF features."),
-    "cost": ("pipelines.jobs.cost", "Say what training, evaluation and a night will take, from a short probe."),
-    "train": ("pipelines.stages.train", "Train I-LLMRec and log it to MLflow."),
-    "evaluate": ("pipelines.stages.evaluate", "Rank test targets: full catalog and sampled, with intervals."),
-    "export": ("pipelines.stages.export", "Export the projection heads to ONNX and compare them with torch."),
-    "study": ("pipelines.jobs.study", "Compare variants of one data set: a table or figure of the paper, in form."),
-    "rivals": ("pipelines.jobs.rivals", "Tune collaborative filtering on validation and rank test targets by it."),
-    "results": ("pipelines.jobs.results", "Build the page of all studies."),
-    "repro": ("pipelines.jobs.repro", "Run `dvc repro` for several data sets at a time."),
-    "drift": ("pipelines.jobs.drift", "Compare the data with the champion's; stop when they are too far apart."),
-    "register": ("pipelines.jobs.register", "Register the exported head in MLflow as challenger."),
-    "promote": ("pipelines.jobs.promote", "Make the challenger champion if it is shown not to be worse."),
-    "rollback": ("pipelines.jobs.rollback", "Make the champion before this one champion again."),
-    "registry": ("pipelines.jobs.registry", "List versions, show the audit log, close what crashes left open."),
-    "growth-check": ("pipelines.jobs.growth_check", "Say by exit code whether the catalog has outgrown the champion."),
-    "retrain": ("pipelines.jobs.retrain", "From the gate to promotion or refusal, in one job that can be continued."),
-    "catalog": ("pipelines.jobs.catalog", "Add new items: they are live in the next night, without a training."),
-    "recommend": ("pipelines.jobs.recommend", "Write the nightly recommendations of the champion."),
-    "recommendations": ("pipelines.jobs.recommendations", "Print the published recommendations."),
-    "release": ("pipelines.jobs.release", "Register, promote, recommend and report: all data sets, or some."),
-    "report": ("pipelines.jobs.report", "Build the HTML report."),
-    "preset": ("pipelines.jobs.preset", "List the committed parameter files, compare them, or put one into use."),
-    "config": ("pipelines.jobs.config", "Show every parameter of a data set and where its value comes from."),
-    "doctor": ("pipelines.jobs.doctor", "Check the environment, the project and the store; say what to mend."),
-    "completion": ("pipelines.jobs.completion", "Print what makes a shell complete commands and options."),
+GROUPS: dict[str, dict[str, str]] = {
+    "Raw data": {
+        "fetch": "Download a publisher's catalog, or the pictures of a catalog.",
+        "sample": "Write three small synthetic raw catalogs below data/.",
+    },
+    "Stages, run by `dvc repro` in this order": {stage.command: stage.summary for stage in STAGES},
+    "Around training": {
+        "cost": "Say what training, evaluation and a night will take, from a short probe.",
+        "repro": "Run `dvc repro` for several data sets at a time.",
+        "study": "Compare variants of one data set: a table or figure of the paper, in form.",
+        "rivals": "Tune collaborative filtering on validation and rank test targets by it.",
+        "results": "Build the page of all studies.",
+        "report": "Build the HTML report.",
+    },
+    "Model registry": {
+        "register": "Register the exported head in MLflow as challenger.",
+        "promote": "Make the challenger champion if it is shown not to be worse.",
+        "rollback": "Make the champion before this one champion again.",
+        "registry": "List versions, show the audit log, close what crashes left open.",
+        "release": "Register, promote, recommend and report: all data sets, or some.",
+    },
+    "Operation": {
+        "recommend": "Write the nightly recommendations of the champion.",
+        "recommendations": "Print the published recommendations.",
+        "catalog": "Add new items: they are live in the next night, without a training.",
+        "drift": "Compare the data with the champion's; stop when they are too far apart.",
+        "growth-check": "Say by exit code whether the catalog has outgrown the champion.",
+        "retrain": "From the gate to promotion or refusal, in one job that can be continued.",
+    },
+    "Project": {
+        "preset": "List the committed parameter files, compare them, or put one into use.",
+        "config": "Show every parameter of a data set and where its value comes from.",
+        "doctor": "Check the environment, the project and the store; say what to mend.",
+        "completion": "Print what makes a shell complete commands and options.",
+    },
 }
-
-
-SECTIONS = {
-    "Raw data": ("fetch", "sample"),
-    "Stages, run by `dvc repro` in this order": (
-        *("prepare", "validate", "split", "encoders", "embed-images", "embed-text", "summarize", "validate-features"),
-        *("train-cf", "train", "evaluate", "export"),
-    ),
-    "Around training": ("cost", "repro", "study", "rivals", "results", "report"),
-    "Model registry": ("register", "promote", "rollback", "registry", "release"),
-    "Operation": ("recommend", "recommendations", "catalog", "drift", "growth-check", "retrain"),
-    "Project": ("preset", "config", "doctor", "completion"),
-}
-"""How ``--help`` groups the commands; one that no section names stands at the end."""
+"""How ``--help`` groups the commands: name -> one line. Each is `command` of the module of its name in `commands`."""
+COMMANDS = {name: summary for group in GROUPS.values() for name, summary in group.items()}
 
 
 class LazyGroup(click.Group):
@@ -79,22 +64,13 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         """Import and return one command."""
-        if name not in COMMANDS:
-            return None
-        command: click.Command = importlib.import_module(COMMANDS[name][0]).command
-        for part in (command, *getattr(command, "commands", {}).values()):
-            part.help = unescape_marks(part.help)
-        return command
+        return load_command(name) if name in COMMANDS else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands by section, from the table instead of importing each of them."""
-        named = {name for names in SECTIONS.values() for name in names}
-        rest = {"More": tuple(name for name in COMMANDS if name not in named)}
-        for title, names in (SECTIONS | rest).items():
-            rows = [(name, COMMANDS[name][1]) for name in names if name in COMMANDS]
-            if rows:
-                with formatter.section(title):
-                    formatter.write_dl(rows)
+        for title, commands in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl(list(commands.items()))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -107,6 +83,14 @@ class LazyGroup(click.Group):
             if not close:
                 raise
             raise click.UsageError(f"{error.message.rstrip('.')}. Did you mean {close[0]!r}?", ctx) from None
+
+
+def load_command(name: str) -> click.Command:
+    """Import one command."""
+    command: click.Command = importlib.import_module(f"pipelines.commands.{name.replace('-', '_')}").command
+    for part in (command, *getattr(command, "commands", {}).values()):
+        part.help = unescape_marks(part.help)
+    return command
 
 
 def unescape_marks(text: str | None) -> str | None:

@@ -14,7 +14,7 @@ import pytest
 from illmrec import columns
 from illmrec.data.catalog import Catalog
 from illmrec.features.matrix import MatrixHeader, normalise, write_matrix
-from pipelines.params import STAGES
+from pipelines.parameters.reading import STAGES
 
 ITEMS, WIDTH = 200, 16
 REVISION = "sha256:0"
@@ -74,7 +74,7 @@ def write_project(root: Path, pictures: Floats, texts: Floats, *, source: str = 
 def use_tower(monkeypatch: pytest.MonkeyPatch, texts: Floats) -> FakeTower:
     """Put a tower that knows ``texts`` in the place of the picture encoder."""
     tower = FakeTower(texts)
-    monkeypatch.setattr("pipelines.assembly.load_image_encoder", lambda layout: (tower, {}))
+    monkeypatch.setattr("pipelines.assembly.encoders.load_image_encoder", lambda layout: (tower, {}))
     return tower
 
 

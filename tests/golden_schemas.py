@@ -6,7 +6,6 @@ meant is taken over by running the tests that show it with ``ILLMREC_WRITE_GOLDE
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import re
@@ -16,7 +15,7 @@ from typing import Any
 
 import click
 
-from pipelines.cli import COMMANDS
+from pipelines.cli import COMMANDS, load_command
 
 PATH = Path(__file__).parent / "golden" / "schemas.json"
 Schema = dict[str, Any]
@@ -25,8 +24,8 @@ Schema = dict[str, Any]
 
 def list_json_commands() -> Iterator[str]:
     """Yield every command and subcommand that knows ``--json``."""
-    for name, (module, _) in COMMANDS.items():
-        command = importlib.import_module(module).command
+    for name in COMMANDS:
+        command = load_command(name)
         inner = command.commands if isinstance(command, click.Group) else {"": command}
         for sub, found in inner.items():
             if any("--json" in option.opts for option in found.params):

@@ -1,7 +1,7 @@
 """Interactions in history order: duplicates and repeats removed, ties broken by a seeded hash, k-core applied.
 
-Everything works on arrays of codes; see :mod:`illmrec.data.coded`. Tens of millions of interactions take a few numbers
-each and a few sorts.
+Everything works on arrays of codes; see :mod:`illmrec.data.files.coded`. Tens of millions of interactions take a few
+numbers each and a few sorts.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from illmrec.data.coded import CodedInteractions
-from illmrec.data.kcore import find_core, largest_core
+from illmrec.data.files.coded import CodedInteractions
+from illmrec.data.splitting.kcore import find_core, largest_core
 from illmrec.errors import DataError
 from illmrec.seeds import derive_seed_of_each, spread_bits
 

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from illmrec.columns import ITEM_ID, RAW_TEXTS, REJECTED, Schema
-from illmrec.data.coded import CodedInteractions
+from illmrec.data.files.coded import CodedInteractions
 from illmrec.data.lists import build_lists
 from illmrec.errors import DataError
 

@@ -44,7 +44,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Bounds:
-    """What a night may be like; see :class:`illmrec.config.AuditConfig`."""
+    """What a night may be like; see :class:`pipelines.parameters.operation.AuditConfig`."""
 
     min_coverage: float = 0.999
     max_fallback_share: float = 1.0

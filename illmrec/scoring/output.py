@@ -16,14 +16,14 @@ from typing import Any
 import polars as pl
 
 from illmrec import atomic
-from illmrec.columns import ITEM_ID, USER_ID
+from illmrec.columns import ITEM_ID, USER_ID, Schema
 from illmrec.errors import DataError
 from illmrec.scoring.formats import WRITERS
 from illmrec.seeds import derive_seed
 
 MANIFEST, POINTER = "manifest.json", "latest.json"
 
-RECOMMENDATIONS = {
+RECOMMENDATIONS: Schema = {
     USER_ID: pl.String,
     "rank": pl.Int32,
     ITEM_ID: pl.String,

@@ -37,7 +37,7 @@ SHORTEST = 2
 
 @dataclass(frozen=True)
 class CfSettings:
-    """How to train; see :class:`illmrec.config.TrainCfConfig`."""
+    """How to train; see :class:`pipelines.parameters.training.TrainCfConfig`."""
 
     learning_rate: float
     batch_size: int

@@ -30,7 +30,7 @@ _SHIFT = 4
 
 @dataclass(frozen=True)
 class ImageTextSettings:
-    """Size and training of the model; see :class:`illmrec.config.SmallImageTextConfig`."""
+    """Size and training of the model; see :class:`pipelines.parameters.features.SmallImageTextConfig`."""
 
     image_size: int
     patch_size: int

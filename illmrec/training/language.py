@@ -28,7 +28,7 @@ _LIST_SIZES = (1, 9)
 
 @dataclass(frozen=True)
 class LanguageSettings:
-    """Size and training of the model; see :class:`illmrec.config.SmallLanguageConfig`."""
+    """Size and training of the model; see :class:`pipelines.parameters.features.SmallLanguageConfig`."""
 
     vocabulary: int
     width: int

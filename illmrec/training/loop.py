@@ -28,7 +28,7 @@ from illmrec.training.peers import Alone, Peers
 
 @dataclass(frozen=True)
 class LoopSettings:
-    """How to train; see :class:`illmrec.config.TrainConfig` for the meaning of each."""
+    """How to train; see :class:`pipelines.parameters.training.TrainConfig` for the meaning of each."""
 
     window: Window
     supervision: Supervision

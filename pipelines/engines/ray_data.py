@@ -20,7 +20,7 @@ from illmrec.features.decoding import DecodeLimits, DecodingPool, PictureFile
 from illmrec.features.encode import EncodedBatch, Engine, encode_pictures, encode_texts_here
 from pipelines.engines.ray_cluster import connect_ray
 from pipelines.engines.ray_errors import raise_written, write_error
-from pipelines.layout import Layout
+from pipelines.project.layout import Layout
 
 BATCHES_PER_CALL = 8
 """Batches an actor gets at a time, so that it decodes one while it encodes another."""
@@ -38,7 +38,7 @@ class TextWork:
 
     def start(self) -> Engine[Any]:
         """Load the encoder."""
-        from pipelines.assembly import load_text_encoder
+        from pipelines.assembly.encoders import load_text_encoder
 
         return encode_texts_here(load_text_encoder(self.layout)[0].encode_texts)
 
@@ -52,7 +52,7 @@ class TowerTextWork:
 
     def start(self) -> Engine[Any]:
         """Load the encoder."""
-        from pipelines.assembly import load_image_encoder
+        from pipelines.assembly.encoders import load_image_encoder
 
         return encode_texts_here(load_image_encoder(self.layout)[0].encode_texts)
 
@@ -70,7 +70,7 @@ class PictureWork:
 
     def start(self) -> Engine[Any]:
         """Load the encoder and start one decoder process, which ends with the actor."""
-        from pipelines.assembly import load_image_encoder
+        from pipelines.assembly.encoders import load_image_encoder
 
         encoder = load_image_encoder(self.layout)[0]
         pool = DecodingPool(encoder.preparation, self.limits, batch_size=self.batch_size, workers=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from illmrec.config import ValidateConfig
+from pipelines.parameters.data import ValidateConfig
 from pipelines.quality.checks import EMPTY_ITEMS, PREPARE_AGAIN, Check, Subject
 
 SUITE = "description_noise"

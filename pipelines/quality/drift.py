@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from illmrec.config import DriftConfig
+from pipelines.parameters.data import DriftConfig
 
 SMALLEST_SHARE = 1e-4
 """Stands for an empty bin, whose logarithm has no value."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from illmrec.columns import IMAGE_OK, ITEM_ID, TIMESTAMP, USER_ID
-from illmrec.config import ValidateConfig
+from pipelines.parameters.data import ValidateConfig
 from pipelines.quality import noise
 from pipelines.quality.flags import ROW, flag
 from pipelines.quality.interaction_facts import describe_interactions, describe_users, flag_dominating

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from illmrec.config import ValidateFeaturesConfig
+from pipelines.parameters.features import ValidateFeaturesConfig
 from pipelines.quality.checks import Check, Subject
 
 PAIRS = "image_text_pairs"

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import polars as pl
 
 from illmrec.columns import ITEM_ID, TIMESTAMP, USER_ID
-from illmrec.config import ValidateConfig
+from pipelines.parameters.data import ValidateConfig
 from pipelines.quality.flags import ROW, flag
 
 MILLISECONDS_FROM = 100_000_000_000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from illmrec.config import PrepareConfig, ValidateConfig
+from pipelines.parameters.data import PrepareConfig, ValidateConfig
 from pipelines.quality.checks import PREPARE_AGAIN, Check, Subject
 
 SUITE = "interactions"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from illmrec.columns import IMAGE_OK, ITEM_ID
-from illmrec.config import ValidateConfig
+from pipelines.parameters.data import ValidateConfig
 from pipelines.quality.flags import ROW, flag
 
 FLAT_MIN_PIXELS = 10_000

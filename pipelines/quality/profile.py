@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import html
+import json
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from illmrec.columns import IMAGE_OK, ITEM_ID, TIMESTAMP, USER_ID
+from illmrec.errors import DataError
 from pipelines.quality import noise
 from pipelines.quality.picture_facts import count_shorter_side
 from pipelines.quality.tables import complete_columns
@@ -115,3 +118,31 @@ def escape_name(name: str) -> str:
 def hide_name(name: str) -> str:
     """Return a digest that tells names apart without saying them."""
     return hashlib.sha256(name.encode()).hexdigest()[:12]
+
+
+PROFILE_TAG = "profile_sha256"
+
+
+MAX_PROFILE_BYTES = 1_000_000
+
+
+def read_profile(path: Path) -> dict[str, Any]:
+    """Read a profile.
+
+    Raises:
+        DataError: when the file is too large, not JSON, or of another form than this version writes.
+    """
+    from pipelines.quality.profile import FORM
+
+    hint = "Give a profile.json that `illmrec validate` wrote."
+    size = path.stat().st_size
+    if size > MAX_PROFILE_BYTES:
+        raise DataError(f"has {size:,} bytes, expected at most {MAX_PROFILE_BYTES:,}.", path=path, hint=hint)
+    try:
+        profile = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"is not a data profile: {error}", path=path, hint=hint) from None
+    form = profile.get("form") if isinstance(profile, dict) else None
+    if form != FORM:
+        raise DataError(f"is a data profile of form {form!r}, expected {FORM}.", path=path, hint=hint)
+    return dict(profile)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import click
 
-from illmrec.config import DriftConfig, PrepareConfig, ValidateConfig, ValidateFeaturesConfig
+from pipelines.parameters.data import DriftConfig, PrepareConfig, ValidateConfig
+from pipelines.parameters.features import ValidateFeaturesConfig
 from pipelines.quality.checks import Check
 from pipelines.quality.feature_suite import build_feature_checks
 from pipelines.quality.suites import build_checks

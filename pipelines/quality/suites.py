@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from illmrec.config import PrepareConfig, ValidateConfig
+from pipelines.parameters.data import PrepareConfig, ValidateConfig
 from pipelines.quality.checks import Check
 from pipelines.quality.core_suite import check_core
 from pipelines.quality.description_suite import check_descriptions, check_items, check_raw_descriptions

@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from illmrec import columns
-from pipelines.artifacts import read_table
+from pipelines.project.artifacts import read_table
 
 SCHEMAS: dict[str, columns.Schema] = {
     "interactions": columns.INTERACTIONS,

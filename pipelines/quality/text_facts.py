@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from illmrec.columns import ITEM_ID
-from illmrec.config import ValidateConfig
+from pipelines.parameters.data import ValidateConfig
 from pipelines.quality import noise
 from pipelines.quality.flags import ROW, flag
 from pipelines.quality.language import guess_languages

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from illmrec.data.split import SHORTEST
+from illmrec.data.splitting.leave_one_out import SHORTEST
 from pipelines.report.reading import Facts
 
 Kind = Literal["kept", "dropped", "part"]

@@ -15,8 +15,8 @@ from illmrec.columns import ITEM_ID, SEQUENCES, USER_ID, USER_INDEX
 from illmrec.data.catalog import Catalog
 from illmrec.errors import DataError
 from illmrec.seeds import generator
-from pipelines.layout import Layout
-from pipelines.pictures import list_readable_pictures
+from pipelines.assembly.pictures import list_readable_pictures
+from pipelines.project.layout import Layout
 from pipelines.report.figures import MODELS, OURS
 from pipelines.report.reading import Missing, scan_table
 from pipelines.report.thumbnails import make_thumbnails

@@ -15,7 +15,7 @@ from illmrec.columns import ITEM_ID
 from illmrec.data.catalog import Catalog
 from illmrec.errors import DataError
 from illmrec.samples.notice import is_synthetic as is_made_up
-from pipelines.layout import Layout, require
+from pipelines.project.layout import Layout, require
 from pipelines.quality.verdict import DOCS_INDEX, GATE_FILE
 from pipelines.report.funnel import Funnel, build_funnel
 from pipelines.report.gallery import Gallery, build_gallery

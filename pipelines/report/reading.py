@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from illmrec.errors import DataError
-from pipelines.artifacts import read_object
+from pipelines.project.artifacts import read_object
 
 
 @dataclass(frozen=True)

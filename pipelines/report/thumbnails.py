@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from illmrec.errors import DataError
 from illmrec.progress import track
-from pipelines.pictures import Picture
+from pipelines.assembly.pictures import Picture
 
 QUALITY = 82
 

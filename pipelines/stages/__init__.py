@@ -1,1 +1,1 @@
-"""One module per DVC stage, each one Click command and one section of parameters."""
+"""The works of dvc.yaml, one module a stage, without a command line."""

@@ -7,15 +7,10 @@ import functools
 import logging
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from illmrec import atomic
-from illmrec.config import EmbedImagesConfig
 from illmrec.errors import DataError
-from pipelines.context import dataset_options, open_context
-from pipelines.engines import engine_option
-from pipelines.layout import Layout
-from pipelines.lock import hold_lock
+from pipelines.parameters.features import EmbedImagesConfig
+from pipelines.project.layout import Layout
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,42 +22,16 @@ if TYPE_CHECKING:
     from illmrec.features.encode import Encoded, Engine
     from illmrec.features.image_encoders import ImageEncoder
     from illmrec.features.matrix import MatrixWriter
-    from pipelines.pictures import ReadablePictures
+    from pipelines.assembly.pictures import ReadablePictures
 
 
 log = logging.getLogger(__name__)
 
 
-@click.command()
-@dataset_options
-@engine_option
-def command(dataset: str, as_json: bool, engine: str | None) -> None:
-    r"""Encode the catalog's pictures into one matrix, a row per item.
-
-    A picture whose bytes were encoded before, under whatever name, is taken from the feature cache. Features of several
-    pictures of an item are averaged. An item without a readable picture gets what embed_images.missing says, and is
-    counted. A picture that takes too much memory or time, or crashes its decoder, is recorded in undecodable.json
-    beside the matrix, and the run goes on.
-
-    \b
-    Example:
-      illmrec embed-images --dataset amazon --json
-      illmrec embed-images --dataset amazon --engine ray
-    """
-    context = open_context(dataset, as_json)
-    config, layout = context.section(EmbedImagesConfig), context.layout
-    if engine is not None:
-        config = config.model_copy(update={"engine": engine})
-    with hold_lock(layout.lock("embed-images")):
-        atomic.sweep_partial(layout.features("image").parent, "image")
-        facts = embed_images(layout, config)
-    context.emit(facts)
-
-
 def embed_images(layout: Layout, config: EmbedImagesConfig) -> dict[str, Any]:
     """Write the image matrix; return how many pictures there were and how many had to be encoded."""
-    from pipelines.assembly import load_catalog
-    from pipelines.pictures import hide_pictures, read_readable_pictures
+    from pipelines.assembly.pictures import hide_pictures, read_readable_pictures
+    from pipelines.assembly.tables import load_catalog
 
     catalog = load_catalog(layout)
     pictures = read_readable_pictures(layout, catalog)
@@ -91,7 +60,7 @@ class _Embedding:
     def __init__(
         self, layout: Layout, config: EmbedImagesConfig, catalog: Catalog, pictures: ReadablePictures, sources: str
     ) -> None:
-        from pipelines.assembly import read_encoder
+        from pipelines.assembly.encoders import read_encoder
 
         self.layout, self.config, self.catalog, self.pictures = layout, config, catalog, pictures
         self.sources = sources
@@ -100,7 +69,7 @@ class _Embedding:
     @functools.cached_property
     def encoder(self) -> ImageEncoder:
         """Load the picture encoder, once."""
-        from pipelines.assembly import load_image_encoder
+        from pipelines.assembly.encoders import load_image_encoder
 
         encoder = load_image_encoder(self.layout)[0]
         encoder.preparation = dataclasses.replace(encoder.preparation, shrunk_side=self.config.shrunk_side)
@@ -114,7 +83,7 @@ class _Embedding:
         """Write the matrix; return what was there and what had to be encoded."""
         from illmrec.features.cache import FeatureCache, find_width
         from illmrec.features.matrix import write_blocks
-        from pipelines.assembly import name_image_cache
+        from pipelines.assembly.encoders import name_image_cache
 
         name, revision = name_image_cache(self.record)
         if self.config.shrunk_side is not None:
@@ -204,7 +173,7 @@ class _Embedding:
     def encode_texts(self, cache: FeatureCache, texts: list[str]) -> list[str]:
         """Encode texts with the picture encoder's text tower; return their keys."""
         from illmrec.features.encode import encode_missing, encode_texts_here
-        from pipelines.assembly import key_tower_text
+        from pipelines.assembly.encoders import key_tower_text
 
         keys = [key_tower_text(text) for text in texts]
         told = dict(zip(keys, texts, strict=True))

@@ -6,42 +6,13 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from illmrec import atomic
-from illmrec.config import EmbedTextConfig
 from illmrec.errors import DataError
-from pipelines.context import dataset_options, open_context
-from pipelines.engines import engine_option
-from pipelines.layout import Layout
-from pipelines.lock import hold_lock
+from pipelines.parameters.features import EmbedTextConfig
+from pipelines.project.layout import Layout
 
 if TYPE_CHECKING:
     from illmrec.features.encode import Engine
     from illmrec.features.text_encoders import SentenceEncoder
-
-
-@click.command()
-@dataset_options
-@engine_option
-def command(dataset: str, as_json: bool, engine: str | None) -> None:
-    r"""Encode the catalog's descriptions into one matrix, a row per item.
-
-    An item without a description is encoded by its title, else by its categories; an item without any text gets the
-    mean of the others and is counted. A text that was encoded before is taken from the feature cache.
-
-    \b
-    Example:
-      illmrec embed-text --dataset amazon
-    """
-    context = open_context(dataset, as_json)
-    config, layout = context.section(EmbedTextConfig), context.layout
-    if engine is not None:
-        config = config.model_copy(update={"engine": engine})
-    with hold_lock(layout.lock("embed-text")):
-        atomic.sweep_partial(layout.features("text").parent, "text")
-        facts = embed_text(layout, config)
-    context.emit(facts)
 
 
 def embed_text(layout: Layout, config: EmbedTextConfig) -> dict[str, Any]:
@@ -52,7 +23,8 @@ def embed_text(layout: Layout, config: EmbedTextConfig) -> dict[str, Any]:
     from illmrec.features.cache import FeatureCache, find_width
     from illmrec.features.encode import encode_missing, key_texts
     from illmrec.features.matrix import MatrixHeader, digest_sources, write_blocks
-    from pipelines.assembly import load_catalog, load_text_encoder, read_encoder
+    from pipelines.assembly.encoders import load_text_encoder, read_encoder
+    from pipelines.assembly.tables import load_catalog
 
     catalog = load_catalog(layout)
     record = read_encoder(layout, "text")

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from illmrec import atomic
-from illmrec.config import BackboneConfig, EncodersConfig, ImageEncoderConfig
 from illmrec.errors import ParameterError
-from pipelines.context import dataset_options, open_context
-from pipelines.layout import Layout
-from pipelines.lock import hold_lock
+from pipelines.parameters.features import BackboneConfig, EncodersConfig, ImageEncoderConfig
+from pipelines.project.layout import Layout
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -22,29 +17,6 @@ if TYPE_CHECKING:
 
 MAX_TRAINING_PICTURES = 20_000
 """Pictures held in memory while the small image-text model is trained."""
-
-
-@click.command()
-@dataset_options
-def command(dataset: str, as_json: bool) -> None:
-    r"""Resolve the image, text and language models that later stages load.
-
-    With `source: train` a small model is trained on this catalog's own pictures and texts; it stands in where no
-    pretrained weights can be had. Models named by hub name are looked up at their pinned revision, and downloaded only
-    if encoders.allow_network is true.
-
-    \b
-    Example:
-      illmrec encoders --dataset amazon
-    """
-    context = open_context(dataset, as_json)
-    config, layout = context.section(EncodersConfig), context.layout
-    if config.allow_network:
-        os.environ["HF_HUB_OFFLINE"] = "0"
-    with hold_lock(layout.lock("encoders")):
-        atomic.sweep_partial(layout.artifacts, layout.encoders.name)
-        records = make_encoders(layout, config)
-    context.emit({role: f"{record['name']} ({record['revision'][:19]})" for role, record in records.items()})
 
 
 def make_encoders(layout: Layout, config: EncodersConfig) -> dict[str, dict[str, Any]]:
@@ -102,7 +74,7 @@ def _resolve_backbone(layout: Layout, config: BackboneConfig, folder: Path, allo
 def _train_small(layout: Layout, config: EncodersConfig, folder: Path) -> dict[str, list[float]]:
     from illmrec.training.image_text import ImageTextSettings, train_image_text
     from illmrec.training.language import LanguageSettings, train_language, train_tokenizer
-    from pipelines.assembly import load_catalog
+    from pipelines.assembly.tables import load_catalog
 
     catalog = load_catalog(layout)
     texts = [*catalog.describe_items(), *catalog.items["title"], *catalog.items["brand"]]
@@ -123,7 +95,7 @@ def _train_small(layout: Layout, config: EncodersConfig, folder: Path) -> dict[s
 def _read_pairs(layout: Layout, catalog: Catalog) -> tuple[list[Image.Image], list[str]]:
     """Return the readable pictures, small enough to hold in memory, and the text of each one's item."""
     from illmrec.progress import track
-    from pipelines.pictures import list_readable_pictures
+    from pipelines.assembly.pictures import list_readable_pictures
 
     texts = catalog.describe_items()
     pictures, described = [], []

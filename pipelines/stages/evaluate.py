@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import click
 import polars as pl
 
 from illmrec import atomic
-from illmrec.columns import ITEM_INDEX, NEGATIVES, TARGETS, USER_INDEX
-from illmrec.config import EvaluateConfig
-from pipelines.artifacts import read_object, read_table
-from pipelines.context import dataset_options, open_context
-from pipelines.layout import Layout, require
-from pipelines.lock import hold_lock
+from illmrec.columns import ITEM_INDEX, USER_INDEX
+from pipelines.assembly.contest import POOLS, RANKED_MODEL, Material, load_material, load_pools
+from pipelines.parameters.training import EvaluateConfig
+from pipelines.project.layout import Layout, require
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from illmrec.data.catalog import Catalog
-    from illmrec.data.histories import Indices, Ragged, Sequences
     from illmrec.evaluation.protocol import Cases, Ranked, Scorer
     from illmrec.evaluation.slices import SliceRow
     from illmrec.evaluation.summary import Resampling
@@ -30,61 +24,7 @@ if TYPE_CHECKING:
 
 OURS = "illmrec"
 MODELS = (OURS, "sasrec", "popularity")
-POOLS = {"sampled": "negatives", "popular": "popular_negatives"}
-"""Protocol -> table of the split that holds its candidates."""
 PLOTTED = ("full", *POOLS)
-
-
-@click.command()
-@dataset_options
-def command(dataset: str, as_json: bool) -> None:
-    r"""Rank each user's test targets among the full catalog and among stored candidates, and see what lists are like.
-
-    Items the user has already interacted with are no candidates. Tied scores share the average of their ranks. Every
-    metric comes with a bootstrap interval over users; differences between models are paired and tested. Slices say
-    where a model is good, wrong pictures say whether it uses pictures. Prints all of it with --json, else the main
-    figures.
-
-    \b
-    Example:
-      illmrec evaluate --dataset amazon --json
-    """
-    context = open_context(dataset, as_json)
-    config, layout = context.section(EvaluateConfig), context.layout
-    with hold_lock(layout.lock("evaluate")):
-        atomic.sweep_partial(layout.artifacts, layout.evaluation.name)
-        metrics = evaluate(layout, config)
-    context.emit(metrics if as_json else pick_main(metrics))
-
-
-RANKED_MODEL = "illmrec.tensors_sha256"
-"""Metadata of ranks.parquet: which model the ranks are of."""
-
-
-@dataclass(frozen=True)
-class Material:
-    """What is evaluated on.
-
-    Args:
-        catalog: the items.
-        sequences: the split.
-        cases: users with targets.
-        allowed: ``bool [n_items]``: candidates of the full catalog; None for all.
-        popularity: ``int64 [n_items]``: training interactions of each item.
-        pictured: ``bool [n_items]``: items with a picture of their own.
-    """
-
-    catalog: Catalog
-    sequences: Sequences
-    cases: Cases
-    allowed: npt.NDArray[np.bool_] | None
-    popularity: npt.NDArray[np.int64]
-    pictured: npt.NDArray[np.bool_]
-
-    @property
-    def histories(self) -> list[Indices]:
-        """Return the history of each user of the cases."""
-        return [self.cases.histories[user] for user in range(len(self.cases))]
 
 
 def evaluate(layout: Layout, config: EvaluateConfig) -> dict[str, Any]:
@@ -97,7 +37,7 @@ def evaluate(layout: Layout, config: EvaluateConfig) -> dict[str, Any]:
     from illmrec.evaluation.slices import divide_cases, measure_slices
     from illmrec.evaluation.summary import Resampling
     from illmrec.evaluation.tables import summarise_lists, summarise_ranks
-    from pipelines.assembly import load_recommender
+    from pipelines.assembly.recommender import load_recommender
 
     how = Resampling(config.bootstrap_samples, config.confidence, config.permutations, config.seed)
     material = load_material(layout)
@@ -130,53 +70,6 @@ def evaluate(layout: Layout, config: EvaluateConfig) -> dict[str, Any]:
     return metrics
 
 
-def load_material(layout: Layout) -> Material:
-    """Open the split, the catalog and what is known of its items."""
-    import numpy as np
-
-    from illmrec.data.histories import Ragged
-    from illmrec.evaluation.protocol import Cases
-    from pipelines.assembly import load_catalog, load_features, load_sequences
-
-    catalog, sequences = load_catalog(layout), load_sequences(layout)
-    remedy = f"split --dataset {layout.dataset}"
-    targets = read_table(layout.split / "targets.parquet", remedy, TARGETS).sort(USER_INDEX, maintain_order=True)
-    users, firsts = np.unique(targets[USER_INDEX].to_numpy(), return_index=True)
-    offsets = np.append(firsts, targets.height).astype(np.int64)
-    histories = sequences.histories("test")
-    cases = Cases(users.astype(np.int64), histories.take(users), Ragged(targets[ITEM_INDEX].to_numpy(), offsets))
-    summary = read_object(layout.split / "summary.json", remedy, ("method",))
-    allowed = None
-    if summary["method"] == "global_time":  # items that appeared later were no candidates then
-        allowed = np.bincount(histories.values, minlength=len(catalog)) > 0
-    popularity = np.bincount(sequences.train.values, minlength=len(catalog))
-    pictured = load_features(layout, catalog, ("image",))["image"].present
-    return Material(catalog, sequences, cases, allowed, popularity, pictured)
-
-
-def load_pools(
-    layout: Layout, material: Material, config: EvaluateConfig
-) -> tuple[dict[str, Ragged], dict[str, npt.NDArray[np.bool_]], dict[str, int]]:
-    """Return candidates by protocol, which users each protocol can rank, and what a file of candidates held."""
-    import numpy as np
-
-    from illmrec.data.histories import ragged_from_column
-    from illmrec.evaluation.candidate_file import read_candidates
-
-    remedy = f"split --dataset {layout.dataset}"
-    pools = {
-        protocol: ragged_from_column(read_table(layout.split / f"{table}.parquet", remedy, NEGATIVES)["negatives"])
-        for protocol, table in POOLS.items()
-    }
-    pools = {protocol: pool.take(material.cases.users) for protocol, pool in pools.items()}
-    named = {protocol: np.ones(len(material.cases), dtype=np.bool_) for protocol in ("full", *pools)}
-    if config.candidates is None:
-        return pools, named, {}
-    path = layout.root / config.candidates
-    given = read_candidates(path, material.cases, material.sequences.user_ids, material.catalog)
-    return pools | {"candidates": given.pool}, named | {"candidates": given.named}, given.counts
-
-
 def build_scorers(
     layout: Layout, material: Material, vectors: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 ) -> Iterable[tuple[str, Scorer]]:
@@ -188,7 +81,7 @@ def build_scorers(
         vectors: I-LLMRec's users of the cases, and its items.
     """
     from illmrec.evaluation.protocol import DotScorer, PopularityScorer
-    from pipelines.assembly import load_sasrec
+    from pipelines.assembly.recommender import load_sasrec
 
     yield OURS, DotScorer(*vectors)
     sasrec, _ = load_sasrec(layout)
@@ -294,11 +187,3 @@ def _plot_rows(metrics: Mapping[str, float], protocol: str, cutoffs: tuple[int, 
         for model in MODELS
         for k in cutoffs
     ]
-
-
-def pick_main(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a terminal shows: the counts, and means of the full catalog and of the lists, without intervals."""
-    ends = (".low", ".high", ".p", ".holm")
-    parts = ("cases", "full", "lists")
-    shown = [key for key in metrics if not key.endswith(ends) and set(parts) & set(key.split("/"))]
-    return {key: metrics[key] for key in shown}

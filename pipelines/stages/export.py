@@ -6,40 +6,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from illmrec import atomic
-from illmrec.config import ExportConfig
 from illmrec.errors import ModelError
-from pipelines.context import dataset_options, open_context
-from pipelines.layout import Layout, require
-from pipelines.lock import hold_lock
+from pipelines.parameters.training import ExportConfig
+from pipelines.project.layout import Layout, require
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
-
-
-@click.command()
-@dataset_options
-def command(dataset: str, as_json: bool) -> None:
-    r"""Export the projection heads to a single ONNX file and compare it with the trained model.
-
-    Items and export.compared_users users are projected both ways. A larger difference than export.max_difference, or
-    another top ten for more users than export.min_same_top10_share allows, stops with exit code 4 and nothing is
-    written.
-
-    \b
-    Example:
-      illmrec export --dataset amazon
-    """
-    context = open_context(dataset, as_json)
-    config, layout = context.section(ExportConfig), context.layout
-    with hold_lock(layout.lock("export")):
-        atomic.sweep_partial(layout.artifacts, layout.head.name)
-        with atomic.write_folder(layout.head) as folder:
-            facts = export_head(layout, folder, config)
-    context.emit(facts)
 
 
 def export_head(layout: Layout, folder: Path, config: ExportConfig) -> dict[str, Any]:
@@ -51,7 +25,8 @@ def export_head(layout: Layout, folder: Path, config: ExportConfig) -> dict[str,
     from illmrec.models.onnx_export import export_heads
     from illmrec.scoring.head import Head
     from illmrec.scoring.parity import compare_head
-    from pipelines.assembly import load_recommender, load_sequences
+    from pipelines.assembly.recommender import load_recommender
+    from pipelines.assembly.tables import load_sequences
 
     sequences = load_sequences(layout)
     model = load_recommender(layout, require(layout.model, f"train --dataset {layout.dataset}"))

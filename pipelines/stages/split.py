@@ -7,53 +7,14 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from illmrec import atomic
-from illmrec.config import SplitConfig
 from illmrec.errors import DataError
-from pipelines.context import dataset_options, open_context
-from pipelines.layout import require
-from pipelines.lock import hold_lock
+from pipelines.parameters.data import SplitConfig
 
 if TYPE_CHECKING:
     import polars as pl
 
     from illmrec.data.catalog import Catalog
-    from illmrec.data.split import Split
-
-
-@click.command()
-@dataset_options
-def command(dataset: str, as_json: bool) -> None:
-    r"""Split histories into what is learned from and what is tested, and draw sampled candidates.
-
-    Leave-one-out: per user the last interaction is the test target and the second last the validation target. By global
-    time (split.method): all interactions from one day on are test targets. Refuses data that the quality gate refused.
-
-    \b
-    Example:
-      illmrec split --dataset amazon
-    """
-    from illmrec.columns import INTERACTIONS
-    from pipelines.artifacts import read_table
-    from pipelines.assembly import load_catalog
-
-    context = open_context(dataset, as_json)
-    config, layout = context.section(SplitConfig), context.layout
-    with hold_lock(layout.lock("split")):
-        interactions = read_table(
-            layout.prepared / "interactions.parquet", f"prepare --dataset {dataset}", INTERACTIONS
-        )
-        catalog = load_catalog(layout)
-        check_gate(require(layout.quality / "gate.json", f"validate --dataset {dataset}"))
-        atomic.sweep_partial(layout.artifacts, layout.split.name)
-        tables, summary = make_split(interactions, catalog, config)
-        with atomic.write_folder(layout.split) as folder:
-            for name, table in tables.items():
-                atomic.write_parquet(folder / f"{name}.parquet", table)
-            atomic.write_json(folder / "summary.json", summary)
-    context.emit(summary)
+    from illmrec.data.splitting.leave_one_out import Split
 
 
 def make_split(
@@ -63,7 +24,7 @@ def make_split(
     import numpy as np
 
     from illmrec.data.histories import read_sequences
-    from illmrec.data.split import draw_negatives, draw_popular_negatives
+    from illmrec.data.splitting.leave_one_out import draw_negatives, draw_popular_negatives
 
     split, facts = _split(interactions, catalog, config)
     options: dict[str, Any] = {"seed": config.seed, "targets": split.targets}
@@ -80,8 +41,8 @@ def make_split(
 
 
 def _split(interactions: pl.DataFrame, catalog: Catalog, config: SplitConfig) -> tuple[Split, dict[str, Any]]:
-    from illmrec.data.global_time import choose_cutoff, name_moment, split_global_time
-    from illmrec.data.split import split_leave_one_out
+    from illmrec.data.splitting.global_time import choose_cutoff, name_moment, split_global_time
+    from illmrec.data.splitting.leave_one_out import split_leave_one_out
 
     if config.method == "leave_one_out":
         return split_leave_one_out(interactions, catalog), {"method": config.method}

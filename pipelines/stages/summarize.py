@@ -8,41 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from illmrec import atomic
-from illmrec.config import SummarizeConfig
 from illmrec.errors import ModelError, ParameterError
-from pipelines.context import dataset_options, open_context
-from pipelines.layout import Layout
-from pipelines.lock import hold_lock
+from pipelines.parameters.features import SummarizeConfig
+from pipelines.project.layout import Layout
 
 if TYPE_CHECKING:
     from illmrec.data.catalog import Catalog
     from illmrec.features.sources import ModelSource
 
 Extract = Callable[[str], str]
-
-
-@click.command()
-@dataset_options
-def command(dataset: str, as_json: bool) -> None:
-    r"""Shorten the catalog's descriptions, a row per item.
-
-    With `source: extractive`, the default, a summary is an extract: the sentences of the description that say most
-    about the item, not written by a language model. `source: model` has a causal language model write, once per
-    description; `source: file` takes summaries made elsewhere.
-
-    \b
-    Example:
-      illmrec summarize --dataset amazon
-    """
-    context = open_context(dataset, as_json)
-    config, layout = context.section(SummarizeConfig), context.layout
-    with hold_lock(layout.lock("summarize")):
-        atomic.sweep_partial(layout.artifacts, layout.summaries.name)
-        facts = summarize(layout, config)
-    context.emit(facts)
 
 
 @dataclass(frozen=True)
@@ -61,9 +36,9 @@ def summarize(layout: Layout, config: SummarizeConfig) -> dict[str, Any]:
     import polars as pl
 
     from illmrec.columns import ITEM_ID, SUMMARIES
-    from illmrec.features.summaries import ExtractiveSummarizer, count_words, cut_words
+    from illmrec.features.summarizing.extracts import ExtractiveSummarizer, count_words, cut_words
     from illmrec.progress import track
-    from pipelines.assembly import load_catalog
+    from pipelines.assembly.tables import load_catalog
 
     catalog = load_catalog(layout)
     descriptions = catalog.items["description"].to_list()
@@ -98,9 +73,9 @@ def summarize(layout: Layout, config: SummarizeConfig) -> dict[str, Any]:
 
 
 def _ask_model(layout: Layout, config: SummarizeConfig, descriptions: list[str], extract: Extract) -> _Source:
-    from illmrec.features.summary_store import SummaryStore, write_missing
-    from illmrec.features.summary_writer import SummaryWriter, describe_writing
-    from pipelines.assembly import pick_device
+    from illmrec.features.summarizing.store import SummaryStore, write_missing
+    from illmrec.features.summarizing.writer import SummaryWriter, describe_writing
+    from pipelines.assembly.encoders import pick_device
 
     located = _locate(layout, config)
     asked: dict[str, Any] = config.model_dump(include={"max_words", "max_new_tokens", "precision"})
@@ -135,7 +110,7 @@ def _locate(layout: Layout, config: SummarizeConfig) -> ModelSource:
 
 
 def _read_file(layout: Layout, config: SummarizeConfig, catalog: Catalog, extract: Extract) -> _Source:
-    from illmrec.features.summary_file import read_summaries
+    from illmrec.features.summarizing.file import read_summaries
 
     if config.file is None:
         hint = "Name a CSV or Parquet file with the columns item_id and summary, or set summarize.source to extractive."

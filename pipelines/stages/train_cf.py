@@ -4,38 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from illmrec import atomic
-from illmrec.config import TrainCfConfig
-from pipelines.context import dataset_options, open_context
-from pipelines.layout import Layout
-from pipelines.lock import hold_lock
+from pipelines.parameters.training import TrainCfConfig
+from pipelines.project.layout import Layout
 
 if TYPE_CHECKING:
     from illmrec.models.sasrec import SasRec
     from illmrec.training.cf import CfSettings
     from illmrec.training.cf_loop import CfResult
-
-
-@click.command()
-@dataset_options
-def command(dataset: str, as_json: bool) -> None:
-    r"""Train SASRec on the training interactions only.
-
-    Its item embeddings become the CF features, and it is the baseline that `evaluate` compares with. An item without a
-    training interaction gets the mean embedding and is counted.
-
-    \b
-    Example:
-      illmrec train-cf --dataset amazon
-    """
-    context = open_context(dataset, as_json)
-    config, layout = context.section(TrainCfConfig), context.layout
-    with hold_lock(layout.lock("train-cf")):
-        atomic.sweep_partial(layout.artifacts, layout.cf_model.name)
-        facts = train_cf(layout, config)
-    context.emit(facts)
 
 
 def train_cf(layout: Layout, config: TrainCfConfig) -> dict[str, Any]:
@@ -45,7 +21,8 @@ def train_cf(layout: Layout, config: TrainCfConfig) -> dict[str, Any]:
     from illmrec.models.sasrec import SasRec
     from illmrec.training.cf import ask_next, train_sequences
     from illmrec.training.checkpoint import write_tensors
-    from pipelines.assembly import load_catalog, load_sequences, pick_device
+    from pipelines.assembly.encoders import pick_device
+    from pipelines.assembly.tables import load_catalog, load_sequences
 
     catalog, sequences = load_catalog(layout), load_sequences(layout)
     shape = config.model_dump(include={"width", "blocks", "heads", "max_length", "dropout"})

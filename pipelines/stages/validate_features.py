@@ -2,52 +2,23 @@
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from illmrec import atomic
-from illmrec.config import ValidateFeaturesConfig
-from pipelines.context import dataset_options, open_context
-from pipelines.layout import Layout
-from pipelines.lock import hold_lock
-from pipelines.quality.verdict import DOCS_INDEX, GATE_FILE, CheckResult, describe_gate, refuse_failures, warn_failures
+from pipelines.parameters.features import ValidateFeaturesConfig
+from pipelines.project.layout import Layout
+from pipelines.quality.comparison import PictureTextComparison
+from pipelines.quality.verdict import DOCS_INDEX, GATE_FILE, CheckResult, describe_gate
 
 if TYPE_CHECKING:
     import polars as pl
 
     from illmrec.data.catalog import Catalog
     from illmrec.features.matrix import FeatureMatrix
-    from pipelines.quality.pairs import Pairs
 
 KINDS = ("image", "text")
 WORST_PAIRS = "worst_pairs.parquet"
-
-
-@click.command(name="validate-features")
-@dataset_options
-def command(dataset: str, as_json: bool) -> None:
-    r"""Check the image and text matrices, and whether pictures and texts of items belong together.
-
-    Each item's text is read by the text tower of the picture encoder and compared with the item's picture and with
-    pictures of other items. An encoder without a text tower cannot do that; the result then says "not checked" and why.
-    Writes gate.json, a Data Docs site and worst_pairs.parquet, also when a check fails; the exit code is 3 after a
-    critical one.
-
-    \b
-    Example:
-      illmrec validate-features --dataset amazon
-    """
-    context = open_context(dataset, as_json)
-    layout = context.layout
-    with hold_lock(layout.lock("validate-features")):
-        atomic.sweep_partial(layout.artifacts, layout.feature_quality.name)
-        results, facts = run_feature_gate(layout, context.section(ValidateFeaturesConfig))
-    context.emit(facts)
-    warn_failures(results)
-    refuse_failures(results, layout.artifacts / "features", layout.feature_quality, "features")
 
 
 def run_feature_gate(layout: Layout, bounds: ValidateFeaturesConfig) -> tuple[list[CheckResult], dict[str, Any]]:
@@ -57,7 +28,8 @@ def run_feature_gate(layout: Layout, bounds: ValidateFeaturesConfig) -> tuple[li
         MissingArtifactError: when a stage before has not run.
         ModelError: when a matrix is damaged or belongs to another catalog.
     """
-    from pipelines.assembly import load_catalog, load_features
+    from pipelines.assembly.recommender import load_features
+    from pipelines.assembly.tables import load_catalog
     from pipelines.quality.data_docs import write_index
     from pipelines.quality.pairs import summarize_pairs
 
@@ -120,61 +92,6 @@ def _gather_frames(
     frames["pairs"] = describe_pairs(compared.pairs, compared.items, catalog.item_ids, bounds.outlier_percentile)
     frames["pair_summary"] = pl.DataFrame({ROW: [1], "auc": [compared.pairs.auc]})
     return frames, absent
-
-
-class PictureTextComparison:
-    """Pictures beside texts. After :meth:`run` either ``pairs`` or ``reason`` is set."""
-
-    def __init__(self, layout: Layout, bounds: ValidateFeaturesConfig, catalog: Catalog, images: FeatureMatrix) -> None:
-        import numpy as np
-
-        from pipelines.assembly import read_encoder
-
-        self.layout, self.bounds, self.images = layout, bounds, images
-        self.record = read_encoder(layout, "image")
-        described = catalog.describe_items()
-        self.items = np.array([item for item in np.flatnonzero(images.present).tolist() if described[item]], np.int64)
-        self.texts = [described[item] for item in self.items.tolist()]
-        self.pairs: Pairs | None = None
-        self.reason = ""
-
-    def run(self) -> None:
-        """Compare, or find out why it cannot be done."""
-        if self.record["source"] != "open_clip":
-            self.reason = f"the picture encoder ({self.record['source']}) has no text tower"
-        elif len(self.items) < 2:
-            self.reason = "fewer than two items have both a picture and a text"
-        else:
-            self.pairs = self._compare()
-
-    def _compare(self) -> Pairs:
-        from illmrec.features.cache import FeatureCache, find_width
-        from illmrec.features.encode import encode_missing, encode_texts_here
-        from pipelines.assembly import key_tower_text, load_image_encoder, name_image_cache
-        from pipelines.quality.pairs import compare_pairs
-
-        name, revision = name_image_cache(self.record)
-        # Loaded only if something must be encoded.
-        load = functools.cache(lambda: load_image_encoder(self.layout)[0])
-        width = find_width(self.layout.feature_cache, name, revision) or load().width
-        keys = [key_tower_text(text) for text in self.texts]
-        with FeatureCache(self.layout.feature_cache, name, revision, width) as cache:
-            encode_missing(
-                cache,
-                keys,
-                dict(zip(keys, self.texts, strict=True)).__getitem__,
-                encode_texts_here(lambda texts: load().encode_texts(texts)),
-                batch_size=self.bounds.batch_size,
-                label="encode texts",
-                unit="text",
-            )
-            return compare_pairs(
-                lambda rows: self.images.rows(self.items[rows]),
-                lambda rows: cache.load([keys[row] for row in rows.tolist()]),
-                len(keys),
-                shuffles=self.bounds.shuffles,
-                seed=self.bounds.seed,
-            )
 
 
 def _write_worst(path: Path, pairs: pl.DataFrame | None, count: int) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from illmrec.config import StudyConfig
 from illmrec.errors import ParameterError
+from pipelines.parameters.studies import StudyConfig
 from pipelines.studies.cases import Case
 from pipelines.studies.overall import METRIC_COLUMNS
 from pipelines.studies.plots import bars
@@ -37,7 +37,7 @@ def measure(bench: Bench) -> list[Row]:
 
 
 def _describe(layout: Any) -> dict[str, Any]:
-    from pipelines.assembly import read_encoder
+    from pipelines.assembly.encoders import read_encoder
 
     return {role: read_encoder(layout, role)["name"] for role in ("backbone", "image")}
 

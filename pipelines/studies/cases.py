@@ -19,12 +19,13 @@ import polars as pl
 
 from illmrec import atomic
 from illmrec.columns import ITEM_INDEX, USER_INDEX
-from illmrec.config import EmbedImagesConfig, EncodersConfig, EvaluateConfig, TrainConfig
 from illmrec.errors import ParameterError
-from pipelines.artifacts import read_object
-from pipelines.context import Context
-from pipelines.layout import Layout, require
-from pipelines.params import SectionType, merge, validate_section
+from pipelines.parameters.features import EmbedImagesConfig, EncodersConfig
+from pipelines.parameters.reading import SectionType, merge, validate_section
+from pipelines.parameters.training import EvaluateConfig, TrainConfig
+from pipelines.project.artifacts import read_object
+from pipelines.project.context import Context
+from pipelines.project.layout import Layout, require
 from pipelines.studies import revision
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def resolve(context: Context, case: Case, extra: Mapping[str, Any]) -> Sections:
 
 def _identify(layout: Layout, case: Case, sections: Sections) -> str:
     """Return a digest of all that a case's result depends on: what identifies its training, and how it is judged."""
-    from pipelines.stages.train import identify_run
+    from pipelines.assembly.trainer import identify_run
 
     run, remedy = identify_run(layout, sections.train.model_dump(mode="json")), f"split --dataset {layout.dataset}"
     judged = [require(layout.split / f"{name}.parquet", remedy) for name in ("targets", "negatives")]
@@ -190,7 +191,7 @@ def _make_project(shared: Layout, own: Layout, case: Case) -> None:
 
 def _make_features(layout: Layout, case: Case, sections: Sections) -> None:
     """Run the stages before training that the case changes."""
-    from illmrec.config import EmbedTextConfig
+    from pipelines.parameters.features import EmbedTextConfig
     from pipelines.stages.embed_images import embed_images
     from pipelines.stages.embed_text import embed_text
     from pipelines.stages.encoders import make_encoders
@@ -206,8 +207,8 @@ def _train_and_rank(layout: Layout, sections: Sections) -> dict[str, Any]:
     import time
 
     from illmrec.training.cost import count_scoring
-    from pipelines.stages.evaluate import load_material
-    from pipelines.stages.train import make_trainer, publish_model
+    from pipelines.assembly.contest import load_material
+    from pipelines.assembly.trainer import make_trainer, publish_model
 
     start = time.perf_counter()
     trainer = make_trainer(layout, sections.train, checkpoints=layout.checkpoints / "case")
@@ -232,7 +233,7 @@ def _train_and_rank(layout: Layout, sections: Sections) -> dict[str, Any]:
 def rank_model(layout: Layout, model: Any, evaluation: EvaluateConfig, *, keep: bool = True) -> dict[str, float]:
     """Rank the test targets by a recommender; see :func:`rank_scorer`."""
     from illmrec.evaluation.protocol import DotScorer
-    from pipelines.stages.evaluate import load_material
+    from pipelines.assembly.contest import load_material
 
     users = model.project_users(model.represent_users(load_material(layout).histories, evaluation.batch_size))
     return rank_scorer(layout, DotScorer(users, model.represent_items()), evaluation, keep=keep)
@@ -248,8 +249,8 @@ def rank_scorer(layout: Layout, scorer: Any, evaluation: EvaluateConfig, *, keep
         keep: write ranks.parquet, a row per target.
     """
     from illmrec.evaluation.protocol import rank_cases
-    from pipelines.assembly import load_negatives
-    from pipelines.stages.evaluate import load_material
+    from pipelines.assembly.contest import load_material
+    from pipelines.assembly.tables import load_negatives
 
     material = load_material(layout)
     cases = material.cases

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 import click
 
 from illmrec import atomic
-from illmrec.config import EvaluateConfig
 from illmrec.errors import DataError
-from pipelines.layout import Layout
+from pipelines.parameters.training import EvaluateConfig
+from pipelines.project.layout import Layout
 from pipelines.studies.cases import Case, Found, rank_scorer, run_case
 from pipelines.studies.plots import bars
 from pipelines.studies.smaller_catalog import open_smaller
 from pipelines.studies.study import Bench, Row, Study
 
 if TYPE_CHECKING:
-    from pipelines.carry_over import CarriedModel
+    from pipelines.registry.carried import CarriedModel
 
 SHARES = (0.25, 0.5, 0.75, 1.0)
 
@@ -63,7 +63,7 @@ def _describe(found: Found, share: float, what: str) -> Row:
 def _rank_stale(bench: Bench, found: Found, layout: Layout) -> dict[str, float]:
     """Rank a larger catalog's test targets by a smaller one's model; new items have no CF part."""
     from illmrec.evaluation.protocol import DotScorer
-    from pipelines.stages.evaluate import load_material
+    from pipelines.assembly.contest import load_material
 
     evaluation = bench.context.section(EvaluateConfig)
     carried = _carry(found.layout, layout)
@@ -75,10 +75,11 @@ def _rank_stale(bench: Bench, found: Found, layout: Layout) -> dict[str, float]:
 def _carry(trained: Layout, larger: Layout) -> CarriedModel:
     """Put the model of one project on the catalog of another, as a registered version would be."""
     from illmrec.training.checkpoint import read_tensors
-    from pipelines.assembly import load_catalog
-    from pipelines.carry_over import TRAINED_ITEMS_FILE, build_trained_items, load_recommender_on_catalog
-    from pipelines.release import Release
-    from pipelines.tracking import Released
+    from pipelines.assembly.tables import load_catalog
+    from pipelines.registry.carried import load_recommender_on_catalog
+    from pipelines.registry.tracking import Released
+    from pipelines.registry.trained_items import TRAINED_ITEMS_FILE, build_trained_items
+    from pipelines.registry.version import Release
 
     with atomic.write_file(trained.model / TRAINED_ITEMS_FILE) as file:
         file.write(build_trained_items(trained, read_tensors(trained.model).state))

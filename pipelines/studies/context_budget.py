@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from illmrec.config import EvaluateConfig
+from pipelines.parameters.training import EvaluateConfig
 from pipelines.studies.cases import rank_model
 from pipelines.studies.overall import make_case
 from pipelines.studies.plots import lines
@@ -14,7 +14,7 @@ WRITTEN = ("image", "image+description", "summary", "attribute")
 
 def measure(bench: Bench) -> list[Row]:
     """Rank by every trained model under every budget; the oldest items beyond it are left out."""
-    from pipelines.assembly import load_recommender
+    from pipelines.assembly.recommender import load_recommender
 
     evaluation = bench.context.section(EvaluateConfig)
     rows = []

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from illmrec.columns import ITEM_INDEX, USER_INDEX
-from illmrec.config import EvaluateConfig
-from pipelines.artifacts import read_object
-from pipelines.layout import Layout
+from pipelines.parameters.training import EvaluateConfig
+from pipelines.project.artifacts import read_object
+from pipelines.project.layout import Layout
 from pipelines.studies.rivals.catalogue import RIVALS
 from pipelines.studies.rivals.comparison import FOLDER
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from illmrec.config import EvaluateConfig, TrainConfig
+from pipelines.parameters.training import EvaluateConfig, TrainConfig
 from pipelines.studies.cases import Case
 from pipelines.studies.plots import bars
 from pipelines.studies.study import Bench, Row, Study
@@ -34,7 +34,7 @@ def make_cases(config: TrainConfig) -> tuple[Case, Case]:
 
 def measure(bench: Bench) -> list[Row]:
     """Train with pictures and without any; return what they change of NDCG@10, by category and by item."""
-    from pipelines.stages.evaluate import load_material
+    from pipelines.assembly.contest import load_material
 
     found = bench.run(make_cases(bench.context.section(TrainConfig)))
     if len(found) < 2:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from illmrec.config import TrainConfig
+from pipelines.parameters.training import TrainConfig
 from pipelines.studies.overall import REPRESENTATIONS
 from pipelines.studies.plots import lines
 from pipelines.studies.study import Bench, Row, Study
@@ -22,7 +22,8 @@ PASSES = 5
 
 def measure(bench: Bench) -> list[Row]:
     """Read made-up histories of each length with untrained parts: time does not depend on what was learned."""
-    from pipelines.assembly import build_recommender, load_catalog
+    from pipelines.assembly.recommender import build_recommender
+    from pipelines.assembly.tables import load_catalog
 
     settings = bench.context.section(TrainConfig).model_dump(mode="json") | {"token_budget": None}
     catalog = load_catalog(bench.layout)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from illmrec.config import EvaluateConfig
+from pipelines.parameters.training import EvaluateConfig
 from pipelines.studies.cases import Case, rank_scorer
 from pipelines.studies.plots import bars
 from pipelines.studies.study import Bench, Row, Study, tabulate
@@ -57,8 +57,8 @@ def measure(bench: Bench) -> list[Row]:
 def rank_rivals(bench: Bench) -> list[Row]:
     """Return the rows of popularity and of the SASRec that gives the CF features."""
     from illmrec.evaluation.protocol import DotScorer, PopularityScorer
-    from pipelines.assembly import load_sasrec
-    from pipelines.stages.evaluate import load_material
+    from pipelines.assembly.contest import load_material
+    from pipelines.assembly.recommender import load_sasrec
 
     layout, evaluation = bench.layout, bench.context.section(EvaluateConfig)
     material, (sasrec, _) = load_material(layout), load_sasrec(layout)

@@ -12,9 +12,9 @@ from typing import Any
 
 from markupsafe import Markup
 
-from illmrec.config import EvaluateConfig
 from illmrec.errors import ModelError
-from pipelines.layout import Layout
+from pipelines.parameters.training import EvaluateConfig
+from pipelines.project.layout import Layout
 from pipelines.report.gather import is_synthetic
 from pipelines.report.render import FOLDER, make_environment, write_policy
 from pipelines.studies.catalogue import STUDIES

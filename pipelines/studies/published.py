@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from pipelines.layout import Layout
+from pipelines.project.layout import Layout
 
 FILE = Path(__file__).with_name("published.yaml")
 TOLERANCE = 0.01

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from illmrec.config import ValidateFeaturesConfig
 from illmrec.errors import DataError
+from pipelines.parameters.features import ValidateFeaturesConfig
 from pipelines.studies.plots import histograms
 from pipelines.studies.study import Bench, Row, Study
 
 if TYPE_CHECKING:
+    from pipelines.quality.comparison import PictureTextComparison
     from pipelines.quality.pairs import Pairs
-    from pipelines.stages.validate_features import PictureTextComparison
 
 BINS = 40
 
@@ -51,8 +51,9 @@ def measure(bench: Bench) -> list[Row]:
 
 
 def _make_comparison(bench: Bench) -> PictureTextComparison:
-    from pipelines.assembly import load_catalog, load_features
-    from pipelines.stages.validate_features import PictureTextComparison
+    from pipelines.assembly.recommender import load_features
+    from pipelines.assembly.tables import load_catalog
+    from pipelines.quality.comparison import PictureTextComparison
 
     catalog = load_catalog(bench.layout)
     images = load_features(bench.layout, catalog, ("image",))["image"]

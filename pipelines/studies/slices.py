@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from illmrec.config import EvaluateConfig
+from pipelines.parameters.training import EvaluateConfig
 from pipelines.studies.cases import Case, summarise
 from pipelines.studies.plots import bars
 from pipelines.studies.study import Bench, Row, Study
@@ -21,7 +21,7 @@ def measure_groups(bench: Bench, kind: str) -> list[Row]:
         kind: what groups are told apart by; see :mod:`illmrec.evaluation.slices`.
     """
     from illmrec.evaluation.slices import divide_cases
-    from pipelines.stages.evaluate import load_material
+    from pipelines.assembly.contest import load_material
 
     evaluation, material = bench.context.section(EvaluateConfig), load_material(bench.layout)
     slices = divide_cases(material.cases, material.popularity, material.pictured, evaluation.history_bins)

@@ -12,10 +12,12 @@ import polars as pl
 
 from illmrec import atomic
 from illmrec.columns import ITEM_ID, TIMESTAMP, USER_ID
-from illmrec.config import EmbedImagesConfig, EmbedTextConfig, PrepareConfig, SplitConfig, TrainCfConfig
 from illmrec.errors import DataError
-from pipelines.context import Context
-from pipelines.layout import Layout
+from pipelines.parameters.data import PrepareConfig, SplitConfig
+from pipelines.parameters.features import EmbedImagesConfig, EmbedTextConfig
+from pipelines.parameters.training import TrainCfConfig
+from pipelines.project.context import Context
+from pipelines.project.layout import Layout
 from pipelines.studies import revision
 
 COPIED = ("source.json",)
@@ -71,7 +73,7 @@ def _link(shared: Layout, layout: Layout) -> None:
 
 def _write_tables(context: Context, layout: Layout, share: float) -> None:
     """Write the prepared tables of the smaller catalog; the k-core holds in it too."""
-    from illmrec.data.kcore import find_core
+    from illmrec.data.splitting.kcore import find_core
 
     config, shared = context.section(PrepareConfig), context.layout.prepared
     interactions = pl.read_parquet(shared / "interactions.parquet")
@@ -96,7 +98,7 @@ def _write_tables(context: Context, layout: Layout, share: float) -> None:
 
 
 def _run_stages(context: Context, layout: Layout) -> None:
-    from pipelines.assembly import load_catalog
+    from pipelines.assembly.tables import load_catalog
     from pipelines.stages.embed_images import embed_images
     from pipelines.stages.embed_text import embed_text
     from pipelines.stages.split import make_split

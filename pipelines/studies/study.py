@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from illmrec.config import EvaluateConfig, TrainConfig
 from illmrec.errors import ParameterError
-from pipelines.context import Context
-from pipelines.layout import Layout
+from pipelines.parameters.training import EvaluateConfig, TrainConfig
+from pipelines.project.context import Context
+from pipelines.project.layout import Layout
 from pipelines.studies.cases import Case, Found, join_seeds, resolve, run_case
 
 if TYPE_CHECKING:

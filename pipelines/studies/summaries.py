@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from pipelines.layout import require
+from pipelines.project.layout import require
 from pipelines.studies.overall import METRIC_COLUMNS, make_case
 from pipelines.studies.plots import bars
 from pipelines.studies.study import Bench, Row, Study

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from illmrec.config import TrainConfig
+from pipelines.parameters.training import TrainConfig
 from pipelines.studies.cases import Case
 from pipelines.studies.overall import METRIC_COLUMNS
 from pipelines.studies.plots import bars

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
-from illmrec.config import EvaluateConfig, RivalName, RivalsConfig
+from pipelines.parameters.studies import RivalName, RivalsConfig
+from pipelines.parameters.training import EvaluateConfig
 from pipelines.studies.cases import Case
 from pipelines.studies.plots import bars
 from pipelines.studies.rivals.comparison import METRICS, compare_rivals

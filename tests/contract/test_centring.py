@@ -18,7 +18,7 @@ from illmrec.models.backbone import Backbone
 from illmrec.models.recommender import Recommender
 from illmrec.training.loop import Trainer
 from illmrec.training.objective import RetrievalSettings
-from pipelines.warm_start import Start
+from pipelines.assembly.trainer import Start
 from tests.contract.test_training_repeats import SETTINGS, Journal, validate
 
 HISTORIES = [np.array([3, 1, 7], dtype=np.int32), np.array([5], dtype=np.int32), np.arange(8, dtype=np.int32)]

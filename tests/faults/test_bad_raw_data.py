@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pipelines import cli
-from pipelines.params import STAGES
+from pipelines.parameters.reading import STAGES
 
 DATA_REFUSED = 3
 

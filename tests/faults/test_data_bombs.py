@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.measure import measure_peak_mb
+from illmrec.data.files.blocks import iterate_blocks
 from illmrec.data.raw import RawCatalog
 from illmrec.data.readers import read_raw
-from illmrec.data.readers.blocks import iterate_blocks
 from illmrec.data.text import MAX_CHARACTERS, clean_text
 from illmrec.errors import DataError
 
@@ -154,8 +154,8 @@ def test_a_quote_that_never_closes_is_refused_with_its_line(tmp_path: Path, tabl
 def test_line_breaks_between_quotes_survive_the_cut_between_blocks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("illmrec.data.readers.csv_files.iterate_blocks", partial(iterate_blocks, size=100))
-    monkeypatch.setattr("illmrec.data.readers.blocks._PIECE", 7)
+    monkeypatch.setattr("illmrec.data.files.csv_files.iterate_blocks", partial(iterate_blocks, size=100))
+    monkeypatch.setattr("illmrec.data.files.blocks._PIECE", 7)
     rows = b"".join(b'u%d,"i""\n%d",5\n' % (n, n) if n % 3 else b"u%d,i%d,5\n" % (n, n) for n in range(300))
     (tmp_path / "interactions.csv").write_bytes(HEADER + rows)
     raw = read_raw("own", tmp_path)

@@ -21,8 +21,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from illmrec.data.files.picture_files import list_pictures
 from illmrec.data.images import probe_images
-from illmrec.data.readers.picture_files import list_pictures
 from illmrec.data.shards import ShardStore, read_index
 from illmrec.fetching.client import Client
 from illmrec.fetching.connection import Limits
@@ -31,7 +31,7 @@ from illmrec.fetching.pictures import PictureRules, fetch_pictures, select_missi
 from illmrec.fetching.retry import Backoff
 from illmrec.fetching.urls import Policy
 from pipelines import cli
-from pipelines.params import STAGES
+from pipelines.parameters.reading import STAGES
 from tests.faulty_server import FaultyServer, answer, in_turn, redirect, reset_after, run_server, serve
 from tests.golden_schemas import compare_output
 

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from illmrec import columns
-from illmrec.config import PrepareConfig, ValidateConfig
+from pipelines.parameters.data import PrepareConfig, ValidateConfig
 from pipelines.quality.facts import gather_facts
 from tests.feature_project import draw_vectors, list_failed, read_gate, use_tower, write_project
 

@@ -16,9 +16,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from illmrec.errors import ModelError
 from illmrec.scoring.head import Head
-from pipelines.layout import Layout
-from pipelines.release import DIGEST_TAGS, fetch_release
-from pipelines.tracking import Released
+from pipelines.project.layout import Layout
+from pipelines.registry.tracking import Released
+from pipelines.registry.version import DIGEST_TAGS, fetch_release
 
 MODEL_FILE = {
     "flavors": {"onnx": {"data": "model.onnx", "code": None}, "python_function": {"loader_module": "mlflow.onnx"}}

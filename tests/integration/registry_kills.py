@@ -22,17 +22,17 @@ import onnxruntime  # noqa: F401
 from mlflow.tracking._model_registry.client import ModelRegistryClient
 from mlflow.tracking._tracking_service.client import TrackingServiceClient
 
-import pipelines.cards.data_card
-import pipelines.cards.model_card
-import pipelines.carry_over
-import pipelines.promotion
-import pipelines.registered_ranks
-import pipelines.tracking
-from pipelines.context import Context
-from pipelines.jobs.register import register
-from pipelines.jobs.registry import NEEDED_TAGS, sweep
-from pipelines.layout import Layout
-from pipelines.params import read_params
+import pipelines.registry.cards.data_card
+import pipelines.registry.cards.model_card
+import pipelines.registry.carried
+import pipelines.registry.ranks
+import pipelines.registry.tracking
+import pipelines.registry.verdicts
+from pipelines.parameters.reading import read_params
+from pipelines.project.context import Context
+from pipelines.project.layout import Layout
+from pipelines.registry.register import register
+from pipelines.registry.sweep import NEEDED_TAGS, sweep
 
 CHANGES = ("create", "finalize", "log_", "set_", "update")
 """How the names of calls begin that change the store."""
@@ -96,9 +96,9 @@ def look(root: Path) -> dict[str, Any]:
     """Say what is in the store."""
     from mlflow.entities import LoggedModelStatus
 
-    tracker = pipelines.tracking.Tracker(root)
+    tracker = pipelines.registry.tracking.Tracker(root)
     versions = tracker.list_versions(NAME)
-    experiment = tracker.open_experiment(pipelines.tracking.EXPERIMENT)
+    experiment = tracker.open_experiment(pipelines.registry.tracking.EXPERIMENT)
     models = tracker.client.search_logged_models([experiment])
     return {
         "champion": [version.version for version in versions if "champion" in version.aliases],
@@ -106,7 +106,7 @@ def look(root: Path) -> dict[str, Any]:
             all(tag in version.tags for tag in NEEDED_TAGS) for version in versions if "challenger" in version.aliases
         ),
         "incomplete": [v.version for v in versions if any(tag not in v.tags for tag in NEEDED_TAGS)],
-        "open_runs": len(tracker.list_open_runs(pipelines.tracking.EXPERIMENT)),
+        "open_runs": len(tracker.list_open_runs(pipelines.registry.tracking.EXPERIMENT)),
         "pending": sum(model.status == LoggedModelStatus.PENDING for model in models),
     }
 

@@ -558,7 +558,7 @@ def test_an_unknown_failure_keeps_its_traceback(tmp_path: Path, monkeypatch: pyt
     def failing(*arguments: Any, **options: Any) -> None:
         raise ZeroDivisionError("a defect")
 
-    monkeypatch.setattr("pipelines.jobs.preset.find_preset", failing)
+    monkeypatch.setattr("pipelines.commands.preset.find_preset", failing)
     with pytest.raises(ZeroDivisionError):
         run_main(tmp_path, "preset use sample", monkeypatch)
 

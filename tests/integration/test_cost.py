@@ -10,9 +10,10 @@ import pytest
 import yaml
 
 from illmrec.errors import MissingArtifactError
-from pipelines.assembly import load_recommender, load_sequences
-from pipelines.jobs.cost import describe_seconds
-from pipelines.layout import Layout
+from pipelines.assembly.recommender import load_recommender
+from pipelines.assembly.tables import load_sequences
+from pipelines.commands.cost import describe_seconds
+from pipelines.project.layout import Layout
 from tests.integration.conftest import expect_error, invoke, run_ok
 
 Project = tuple[Path, dict[str, dict[str, Any]]]

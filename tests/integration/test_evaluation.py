@@ -94,7 +94,7 @@ def test_lists_of_popularity_are_those_of_a_plain_count(project: Project) -> Non
 
 
 def test_wrong_pictures_are_beside_the_intact_model_and_in_the_registry(project: Project) -> None:
-    from pipelines.tracking import CHAMPION, Tracker
+    from pipelines.registry.tracking import CHAMPION, Tracker
 
     root, printed = project
     metrics = printed["evaluate"]

@@ -28,7 +28,7 @@ def start_group(root: Path, processes: int = 2) -> subprocess.Popen[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     launcher = ["-m", "torch.distributed.run", "--nproc_per_node", str(processes)]
-    launcher += ["--master_addr", "127.0.0.1", "--master_port", str(port), "-m", "illmrec"]
+    launcher += ["--master_addr", "127.0.0.1", "--master_port", str(port), "-m", "pipelines"]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "GLOO_SOCKET_IFNAME": "lo"}
     command = [sys.executable, *launcher, "--root", str(root), "train", "--dataset", "shop", "--json"]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
@@ -105,7 +105,7 @@ def test_one_process_that_is_asked_to_stop_goes_on_later(project: Project, tmp_p
     whole = copy(project, tmp_path / "whole", epochs=10, patience=100)
     run_ok(whole, "train")
     root = copy(project, tmp_path / "stopped", epochs=10, patience=100)
-    command = [sys.executable, "-m", "illmrec", "--root", str(root), "train", "--dataset", "shop"]
+    command = [sys.executable, "-m", "pipelines", "--root", str(root), "train", "--dataset", "shop"]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
     deadline = time.monotonic() + 120

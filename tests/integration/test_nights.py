@@ -15,7 +15,7 @@ import pytest
 from illmrec.atomic import digest_folder
 from illmrec.errors import DataError, ModelError, ParameterError
 from illmrec.scoring.output import check_run, find_latest, read_latest, read_user
-from pipelines.jobs import recommend
+from pipelines.nights import night as recommend
 from tests.integration.conftest import DAY, expect_error, invoke, run_ok
 
 Project = tuple[Path, dict[str, dict[str, Any]]]

@@ -63,8 +63,8 @@ def test_runs_versions_and_aliases_live_on_the_server(
     import numpy as np
     from onnx import TensorProto, helper, numpy_helper
 
-    from pipelines.alias_log import move_alias, read_log
-    from pipelines.tracking import CHALLENGER, CHAMPION, EXPERIMENT, Tracker, infer_head_signature
+    from pipelines.registry.alias_log import move_alias, read_log
+    from pipelines.registry.tracking import CHALLENGER, CHAMPION, EXPERIMENT, Tracker, infer_head_signature
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
     monkeypatch.chdir(tmp_path)

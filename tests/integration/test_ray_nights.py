@@ -36,7 +36,7 @@ def test_ray_reads_and_scores_to_the_same_bytes(
     assert facts["users_encoded"] == facts["users_by_model"] > 0
     assert digest_folder(Path(facts["folder"])) == expected
     # What this process would score with is out of its reach, so the rows came from elsewhere.
-    monkeypatch.setattr("pipelines.jobs.night.rows.PartScorer.score", None)
+    monkeypatch.setattr("illmrec.scoring.rows.PartScorer.score", None)
     assert run_ok(root, "recommend", "--date", "2026-02-02", "--engine", "ray")["users_encoded"] == 0
     with pytest.raises(TypeError):
         run_ok(root, "recommend", "--date", "2026-02-03")

@@ -12,9 +12,9 @@ import polars as pl
 import pytest
 
 from illmrec.errors import ModelError, NothingToDoError
-from pipelines.alias_log import read_log
-from pipelines.layout import Layout
-from pipelines.tracking import CHALLENGER, CHAMPION, Tracker
+from pipelines.project.layout import Layout
+from pipelines.registry.alias_log import read_log
+from pipelines.registry.tracking import CHALLENGER, CHAMPION, Tracker
 from tests.integration.conftest import expect_error, invoke, run_ok
 from tests.own_project import copy_project
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from illmrec.errors import NothingToDoError
-from pipelines.alias_log import read_log
-from pipelines.layout import Layout
-from pipelines.release import fetch_release
-from pipelines.tracking import CHAMPION, OpenRun, Tracker
+from pipelines.project.layout import Layout
+from pipelines.registry.alias_log import read_log
+from pipelines.registry.tracking import CHAMPION, OpenRun, Tracker
+from pipelines.registry.version import fetch_release
 from tests.integration.conftest import expect_error, run_ok
 from tests.own_project import copy_project
 
@@ -59,8 +59,8 @@ def _environment() -> dict[str, str]:
 
 
 def test_a_sweep_leaves_the_living_alone(project: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
-    from pipelines.jobs.registry import judge_runs
-    from pipelines.lock import hold_lock
+    from pipelines.project.lock import hold_lock
+    from pipelines.registry.sweep import judge_runs
 
     root = copy_project(project[0], tmp_path / "project")
     tracker = Tracker(root)

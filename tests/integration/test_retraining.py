@@ -12,10 +12,10 @@ import polars as pl
 import pytest
 
 from illmrec.errors import DataError, NothingToDoError
-from pipelines.context import Context
-from pipelines.layout import Layout
-from pipelines.params import read_params
-from pipelines.tracking import CHAMPION, Tracker
+from pipelines.parameters.reading import read_params
+from pipelines.project.context import Context
+from pipelines.project.layout import Layout
+from pipelines.registry.tracking import CHAMPION, Tracker
 from tests.integration.conftest import expect_error, invoke, run_ok
 from tests.own_project import copy_as_own, copy_project, write_new_items
 
@@ -74,10 +74,11 @@ def test_new_items_are_added_once(own: Path, tmp_path: Path) -> None:
 
 def test_old_items_score_as_before_and_new_ones_by_picture_and_text_alone(own: Path) -> None:
     from illmrec.scoring.head import Head
-    from pipelines.added_items import open_serving
-    from pipelines.assembly import load_catalog, load_recommender, load_sequences
-    from pipelines.carry_over import load_recommender_on_catalog
-    from pipelines.release import fetch_release
+    from pipelines.assembly.recommender import load_recommender
+    from pipelines.assembly.tables import load_catalog, load_sequences
+    from pipelines.growth.grown_catalog import open_serving
+    from pipelines.registry.carried import load_recommender_on_catalog
+    from pipelines.registry.version import fetch_release
 
     context = open_context(own)
     tracker = Tracker(own)
@@ -123,10 +124,12 @@ def test_prepare_reads_added_items_like_the_rest(own: Path) -> None:
 def test_a_catalog_that_moved_without_added_items_is_served_too(
     project: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:
-    from pipelines.added_items import ServingLayout, open_serving
-    from pipelines.assembly import load_catalog, load_features
-    from pipelines.carry_over import load_recommender_on_catalog
-    from pipelines.release import fetch_release
+    from pipelines.assembly.recommender import load_features
+    from pipelines.assembly.tables import load_catalog
+    from pipelines.growth.grown_catalog import open_serving
+    from pipelines.project.layout import ServingLayout
+    from pipelines.registry.carried import load_recommender_on_catalog
+    from pipelines.registry.version import fetch_release
 
     root = copy_project(project[0], tmp_path / "project")
     context = open_context(root)
@@ -148,8 +151,9 @@ def test_a_catalog_that_moved_without_added_items_is_served_too(
 def test_a_picture_or_text_that_changed_reaches_the_next_night(
     project: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:
-    from pipelines.added_items import open_serving
-    from pipelines.assembly import load_catalog, load_features
+    from pipelines.assembly.recommender import load_features
+    from pipelines.assembly.tables import load_catalog
+    from pipelines.growth.grown_catalog import open_serving
 
     root = copy_project(project[0], tmp_path / "project")
     context = open_context(root)
@@ -195,7 +199,7 @@ def test_a_feed_cut_short_is_no_growth(own: Path) -> None:
 
 
 def test_a_retraining_goes_on_where_it_was_stopped(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipelines.jobs import retrain
+    from pipelines.growth import retraining as retrain
     from pipelines.stages import train
 
     original = train.publish_model
@@ -225,8 +229,8 @@ def test_a_retraining_goes_on_where_it_was_stopped(own: Path, monkeypatch: pytes
 
 def test_what_reads_other_cf_rows_begins_anew(own: Path) -> None:
     from illmrec.training.checkpoint import read_tensors
-    from pipelines.release import fetch_release
-    from pipelines.warm_start import ADAPTOR, CF_HEAD, has_same_cf, list_cf_readers
+    from pipelines.registry.version import fetch_release
+    from pipelines.registry.warm_start import ADAPTOR, CF_HEAD, has_same_cf, list_cf_readers
 
     layout, tracker = open_context(own).layout, Tracker(own)
     release = fetch_release(layout, tracker, tracker.resolve("illmrec-shop", CHAMPION))
@@ -242,8 +246,10 @@ def test_what_reads_other_cf_rows_begins_anew(own: Path) -> None:
 
 
 def test_a_warm_start_takes_what_fits(own: Path) -> None:
-    from pipelines.assembly import build_recommender, load_catalog
-    from pipelines.warm_start import CF_HEAD, Start, find_start
+    from pipelines.assembly.recommender import build_recommender
+    from pipelines.assembly.tables import load_catalog
+    from pipelines.assembly.trainer import Start
+    from pipelines.registry.warm_start import CF_HEAD, find_start
 
     context = open_context(own)
     start = find_start(context)

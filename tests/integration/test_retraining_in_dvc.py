@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from illmrec.atomic import digest_file
-from pipelines.tracking import CHALLENGER, Tracker
+from pipelines.registry.tracking import CHALLENGER, Tracker
 from tests.dvc_project import commit_all, copy_code, dvc, record_as_made, run
 from tests.integration.conftest import expect_error, run_ok
 from tests.own_project import copy_as_own

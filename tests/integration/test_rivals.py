@@ -13,11 +13,11 @@ import polars as pl
 import pytest
 import yaml
 
-from illmrec.config import RivalName, RivalsConfig
 from illmrec.data.catalog import Catalog
 from illmrec.errors import MissingArtifactError, ParameterError
 from illmrec.features.matrix import MatrixHeader, write_matrix
-from pipelines.layout import Layout
+from pipelines.parameters.studies import RivalName, RivalsConfig
+from pipelines.project.layout import Layout
 from pipelines.studies.rivals import runs, training
 from pipelines.studies.rivals.catalogue import choose_start
 from pipelines.studies.rivals.data import load_rival_data

@@ -13,8 +13,8 @@ import polars as pl
 import pytest
 import yaml
 
-from illmrec.config import EvaluateConfig
 from illmrec.errors import ModelError, ParameterError
+from pipelines.parameters.training import EvaluateConfig
 from pipelines.studies.cases import summarise
 from pipelines.studies.catalogue import STUDIES, load_study
 from tests.integration.conftest import expect_error, invoke, run_ok
@@ -392,7 +392,8 @@ def test_studies_say_what_they_are(name: str) -> None:
 def test_cases_have_names_of_their_own_and_known_keys(name: str) -> None:
     import importlib
 
-    from illmrec.config import EmbedImagesConfig, TrainConfig
+    from pipelines.parameters.features import EmbedImagesConfig
+    from pipelines.parameters.training import TrainConfig
 
     cases = importlib.import_module(STUDIES[name]).make_cases()
     assert len({case.name for case in cases}) == len(cases)

@@ -61,16 +61,16 @@ def test_recommendations_hold_k_unseen_items_for_every_user(project: Project) ->
 def test_the_export_equals_scores_computed_with_torch(project: Project) -> None:
     import numpy as np
 
-    from pipelines.assembly import load_recommender
-    from pipelines.jobs.recommend import gather_audience, read_interactions
-    from pipelines.layout import Layout
+    from pipelines.assembly.recommender import load_recommender
+    from pipelines.nights.night import gather_audience, read_interactions
+    from pipelines.project.layout import Layout
 
     root, _ = project
     layout = Layout(root, "shop")
     model = load_recommender(layout, layout.model)
     from datetime import date
 
-    from pipelines.assembly import load_catalog
+    from pipelines.assembly.tables import load_catalog
 
     catalog = load_catalog(layout)
     audience = gather_audience(layout, catalog, read_interactions(layout, date.fromisoformat(DAY)))
@@ -108,7 +108,7 @@ def test_a_changed_part_is_noticed_by_the_reader(project: Project) -> None:
 
 
 def test_registered_version_carries_its_lineage(project: Project) -> None:
-    from pipelines.tracking import CHAMPION, Tracker
+    from pipelines.registry.tracking import CHAMPION, Tracker
 
     root, printed = project
     released = Tracker(root).resolve("illmrec-shop", CHAMPION)
@@ -127,7 +127,7 @@ def test_promoting_the_champion_again_is_nothing_to_do(project: Project) -> None
 
 
 def test_a_worse_challenger_is_refused_and_the_champion_stays(project: Project, tmp_path: Path) -> None:
-    from pipelines.tracking import CHAMPION, Tracker
+    from pipelines.registry.tracking import CHAMPION, Tracker
 
     root, printed = tmp_path / "project", project[1]
     shutil.copytree(project[0], root)  # another version would be there for all tests after this one

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from illmrec.scoring.output import find_latest
-from pipelines.tracking import CHALLENGER, CHAMPION, Tracker
+from pipelines.registry.tracking import CHALLENGER, CHAMPION, Tracker
 from tests.dvc_project import ROOT, commit_all, copy_code, dvc, install_environment, record_as_made
 from tests.own_project import copy_project
 from tests.workflow_runner import Job, evaluate, fill, run_job

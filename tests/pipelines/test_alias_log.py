@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from illmrec.errors import ModelError
-from pipelines.alias_log import (
+from pipelines.registry.alias_log import (
     HEAD_TAG,
     Entry,
     append_entry,
@@ -19,7 +19,7 @@ from pipelines.alias_log import (
     move_alias,
     read_log,
 )
-from pipelines.tracking import Released
+from pipelines.registry.tracking import Released
 
 
 def write_moves(path: Path, moves: list[tuple[str, str | None, str]]) -> list[Entry]:

@@ -13,7 +13,7 @@ import click
 import pytest
 import yaml
 
-from pipelines.cli import COMMANDS, cli
+from pipelines.cli import COMMANDS, cli, load_command
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -39,8 +39,8 @@ def split(block: str) -> Iterator[str]:
 
 
 def list_examples(name: str) -> list[str]:
-    module = importlib.import_module(COMMANDS[name][0])
-    commands = [module.command, *getattr(module.command, "commands", {}).values()]
+    command = load_command(name)
+    commands = [command, *getattr(command, "commands", {}).values()]
     texts = [command.help or "" for command in commands]
     lines = [line for text in texts for line in re.findall(r"^\s*((?:illmrec|eval) .*)$", text, re.MULTILINE)]
     # What stands behind three spaces explains the line.

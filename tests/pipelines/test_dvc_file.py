@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from pipelines.cli import COMMANDS
-from pipelines.params import STAGES
+from pipelines.parameters.reading import STAGES
 
 ROOT = Path(__file__).parents[2]
 FILE: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
@@ -19,26 +19,26 @@ EVERYWHERE = (
     "illmrec/__init__.py",
     "illmrec/atomic.py",
     "illmrec/columns.py",
-    "illmrec/config.py",
-    "illmrec/cpu_torchvision.py",
+    "pipelines/parameters/section.py",
+    "illmrec/features/cpu_torchvision.py",
     "illmrec/errors.py",
     "illmrec/progress.py",
     "illmrec/seeds.py",
     "illmrec/sqlite_file.py",
     "pipelines/__init__.py",
-    "pipelines/artifacts.py",
-    "pipelines/assembly.py",
+    "pipelines/project/artifacts.py",
+    "pipelines/assembly/recommender.py",
     "pipelines/cli.py",
-    "pipelines/context.py",
-    "pipelines/curves.py",
-    "pipelines/failures.py",
-    "pipelines/layout.py",
-    "pipelines/lineage.py",
-    "pipelines/lock.py",
-    "pipelines/params.py",
-    "pipelines/pictures.py",
-    "pipelines/termination.py",
-    "pipelines/tracking.py",
+    "pipelines/project/context.py",
+    "pipelines/report/curves.py",
+    "pipelines/project/failures.py",
+    "pipelines/project/layout.py",
+    "pipelines/project/lineage.py",
+    "pipelines/project/lock.py",
+    "pipelines/parameters/reading.py",
+    "pipelines/assembly/pictures.py",
+    "pipelines/project/termination.py",
+    "pipelines/registry/tracking.py",
     "pipelines/stages/__init__.py",
 )
 """Wiring that decides where files lie and how parameters are read, not what is computed; no stage depends on it."""
@@ -143,8 +143,9 @@ def test_studies_that_the_pipeline_runs_are_known() -> None:
     "path", [path for path in PARAMETER_FILES if path.stem != "beauty"], ids=lambda path: path.stem
 )
 def test_every_parameters_file_names_other_encoders_to_compare_with(path: Path) -> None:
-    from illmrec.config import EncodersConfig, StudyConfig
-    from pipelines.params import merge, read_params, validate_section
+    from pipelines.parameters.features import EncodersConfig
+    from pipelines.parameters.reading import merge, read_params, validate_section
+    from pipelines.parameters.studies import StudyConfig
     from pipelines.studies.backbones_and_encoders import make_cases
 
     params = read_params(path)

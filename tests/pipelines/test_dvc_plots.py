@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
-from pipelines.curves import draw_curves
-from pipelines.params import STAGES
+from pipelines.parameters.reading import STAGES
+from pipelines.report.curves import draw_curves
 
 ROOT = Path(__file__).parents[2]
 DVC: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]

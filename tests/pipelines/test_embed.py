@@ -24,7 +24,7 @@ import illmrec
 from illmrec.errors import DataError, ParameterError
 from illmrec.features import decoding
 from illmrec.features.decoding import DecodeLimits, PictureFile
-from pipelines.layout import Layout
+from pipelines.project.layout import Layout
 from tests.integration.conftest import expect_error, invoke, run_ok
 
 assert illmrec.__version__  # timm needs what importing the package installs

@@ -6,8 +6,8 @@ import dataclasses
 
 import pytest
 
-from illmrec.config import GrowthConfig
-from pipelines.growth import EXIT_CODES, Counted, judge_growth
+from pipelines.growth.judging import EXIT_CODES, Counted, judge_growth
+from pipelines.parameters.data import GrowthConfig
 
 THEN = Counted(
     items=frozenset(f"i{number}" for number in range(100)),

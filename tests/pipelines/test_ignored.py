@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from pipelines.cli import cli
-from pipelines.ignored import describe_unignored, find_unignored
+from pipelines.project.ignored import describe_unignored, find_unignored
 from tests.pipelines.test_repro import make_project
 
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from illmrec.errors import LockedError
-from pipelines.lock import hold_lock
+from pipelines.project.lock import hold_lock
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from pipelines.lock import hold_lock
+from pipelines.project.lock import hold_lock
 with hold_lock(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(float(sys.argv[2]))

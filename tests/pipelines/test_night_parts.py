@@ -6,9 +6,8 @@ import numpy as np
 
 from illmrec.data.histories import pack_rows
 from illmrec.scoring.output import choose_partition
-from pipelines.jobs.night.audience import Audience
-from pipelines.jobs.night.rows import cut_into_parts
-from pipelines.jobs.night.scoring_work import read_part, write_part
+from pipelines.nights.audience import Audience, cut_into_parts
+from pipelines.nights.scoring_work import read_part, write_part
 
 
 def make_audience(users: int) -> Audience:

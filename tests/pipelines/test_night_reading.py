@@ -16,11 +16,11 @@ import pytest
 from benchmarks.tiny import build_recommender, make_sequences
 from illmrec.errors import InterruptedRunError
 from illmrec.features.encode import EncodedBatch
+from illmrec.models import passes
 from illmrec.models.backbone import Backbone
+from illmrec.models.passes import UserReader
 from illmrec.models.recommender import Recommender
-from pipelines.jobs.night import passes
-from pipelines.jobs.night.passes import UserReader
-from pipelines.jobs.night.reading import Keeping, Represented, read_here, represent_audience
+from pipelines.nights.reading import Keeping, Represented, read_here, represent_audience
 
 DAY = datetime.date(2026, 1, 31)
 FACTS = {"tensors": "one"}

@@ -17,7 +17,7 @@ from illmrec import atomic, columns
 from illmrec.errors import DataError, MissingArtifactError
 from illmrec.scoring.output import RECOMMENDATIONS, move_pointer, write_run
 from pipelines.cli import cli
-from pipelines.params import STAGES
+from pipelines.parameters.reading import STAGES
 from pipelines.report.charts import draw_columns
 from pipelines.report.night.figures import compare_nights, measure_night
 from tests.html_page import Page

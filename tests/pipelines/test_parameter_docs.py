@@ -2,16 +2,16 @@
 
 from pathlib import Path
 
-from illmrec.config import TrainConfig
-from pipelines.params import SECTIONS
-from pipelines.reference import write_reference
+from pipelines.parameters.reading import SECTIONS
+from pipelines.parameters.reference import write_reference
+from pipelines.parameters.training import TrainConfig
 
 PAGE = Path(__file__).parents[2] / "docs" / "parameters.md"
 
 
 def test_the_committed_page_is_current() -> None:
     assert PAGE.read_text(encoding="utf-8") == write_reference(), (
-        "run: python -m pipelines.reference > docs/parameters.md"
+        "run: python -m pipelines.parameters.reference > docs/parameters.md"
     )
 
 

@@ -11,10 +11,12 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from illmrec.config import EncodersConfig, PrepareConfig, SplitConfig, TrainConfig
 from illmrec.errors import ParameterError
 from pipelines.cli import cli
-from pipelines.params import SECTIONS, STAGES, Params, read_params
+from pipelines.parameters.data import PrepareConfig, SplitConfig
+from pipelines.parameters.features import EncodersConfig
+from pipelines.parameters.reading import SECTIONS, STAGES, Params, read_params
+from pipelines.parameters.training import TrainConfig
 
 ROOT = Path(__file__).parents[2]
 COMMITTED = [ROOT / "params.yaml", *sorted((ROOT / "pipelines" / "presets").glob("*.yaml"))]

@@ -14,8 +14,8 @@ from illmrec import columns
 from illmrec.atomic import digest_folder
 from illmrec.errors import LockedError
 from pipelines.cli import cli
-from pipelines.lock import hold_lock
-from pipelines.params import STAGES
+from pipelines.parameters.reading import STAGES
+from pipelines.project.lock import hold_lock
 
 USERS, ITEMS = 8, 6
 

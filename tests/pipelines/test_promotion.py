@@ -8,8 +8,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from illmrec.config import PromoteConfig
-from pipelines.promotion import (
+from pipelines.parameters.operation import PromoteConfig
+from pipelines.registry.ranks import POPULARITY_RANK, SCHEMA, read_ranks
+from pipelines.registry.verdicts import (
     Comparison,
     Figures,
     average_by_key,
@@ -23,7 +24,6 @@ from pipelines.promotion import (
     read_figures,
     share_of_pairs,
 )
-from pipelines.registered_ranks import POPULARITY_RANK, SCHEMA, read_ranks
 
 ITEMS = 1000
 QUICK = {"bootstrap_samples": 400}
@@ -182,7 +182,7 @@ def test_an_equal_model_of_another_seed_mostly_passes_where_there_are_enough_use
 
 
 def _passes(ours: np.ndarray, theirs: np.ndarray, config: PromoteConfig) -> bool:
-    from pipelines.promotion import bound_difference
+    from pipelines.registry.verdicts import bound_difference
 
     return bound_difference(ours, theirs, config, paired=True, margin=config.margin)[0] >= 0.0
 

@@ -6,8 +6,8 @@ import click
 import pytest
 
 from illmrec.errors import IllmrecError, LockedError, ModelError, NothingToDoError
-from pipelines.jobs import release
-from pipelines.params import read_params
+from pipelines.commands import release
+from pipelines.parameters.reading import read_params
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 ORDER = ["register", "promote", "recommend", "report"]

@@ -21,8 +21,8 @@ from illmrec.data.catalog import Catalog
 from illmrec.errors import DataError, LockedError, MissingArtifactError, ParameterError
 from illmrec.scoring.output import RECOMMENDATIONS, write_run
 from pipelines.cli import cli
-from pipelines.lock import hold_lock
-from pipelines.params import STAGES
+from pipelines.parameters.reading import STAGES
+from pipelines.project.lock import hold_lock
 from tests.html_page import Page
 
 USERS, ITEMS, LOST, WITHOUT_PICTURE = 8, 40, 3, 5

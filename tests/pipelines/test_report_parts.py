@@ -13,7 +13,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from illmrec.errors import DataError
-from pipelines.pictures import Picture
+from pipelines.assembly.pictures import Picture
 from pipelines.report.charts import (
     Line,
     draw_funnel_bar,

@@ -12,8 +12,8 @@ from click.testing import CliRunner
 
 from illmrec.errors import IllmrecError, ParameterError
 from pipelines.cli import cli
-from pipelines.jobs import repro
-from pipelines.jobs.repro import find_exit_code, is_news
+from pipelines.commands import repro
+from pipelines.commands.repro import find_exit_code, is_news
 
 ROOT = Path(__file__).parents[2]
 

@@ -9,8 +9,8 @@ from typing import Any, get_args
 
 import pytest
 
-from illmrec.config import RivalName, RivalsConfig
 from illmrec.errors import ParameterError
+from pipelines.parameters.studies import RivalName, RivalsConfig
 from pipelines.studies.rivals.catalogue import RIVALS, Choice, Range, choose_start, describe_space, write_table
 from pipelines.studies.rivals.published import look_up_rivals
 from pipelines.studies.rivals.tuning import RANDOM_TRIALS, Measured, Search, tune

@@ -9,14 +9,14 @@ import polars as pl
 import pytest
 
 from illmrec import errors
-from illmrec.config import PromoteConfig
 from illmrec.errors import IllmrecError
 from illmrec.scoring.audit import Bounds, Due, audit_recommendations
 from illmrec.scoring.output import RECOMMENDATIONS
-from pipelines.failures import HINTS
-from pipelines.jobs.growth_check import EXIT_CODES
-from pipelines.promotion import Comparison, Figures, judge
-from pipelines.registered_ranks import SCHEMA
+from pipelines.growth.judging import EXIT_CODES
+from pipelines.parameters.operation import PromoteConfig
+from pipelines.project.failures import HINTS
+from pipelines.registry.ranks import SCHEMA
+from pipelines.registry.verdicts import Comparison, Figures, judge
 
 PAGE = (Path(__file__).parents[2] / "docs" / "runbook.md").read_text(encoding="utf-8")
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from illmrec.atomic import digest_folder
 from illmrec.errors import DataError, LockedError
 from pipelines.cli import cli
-from pipelines.lock import hold_lock
+from pipelines.project.lock import hold_lock
 
 
 def run(root: Path, *arguments: str) -> str:

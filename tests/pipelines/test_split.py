@@ -13,7 +13,7 @@ from illmrec import columns
 from illmrec.atomic import digest_folder
 from illmrec.errors import DataError, MissingArtifactError, ParameterError
 from pipelines.cli import cli
-from pipelines.params import STAGES
+from pipelines.parameters.reading import STAGES
 
 USERS, ITEMS = 6, 40
 

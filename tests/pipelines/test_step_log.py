@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from illmrec.errors import DataError
-from pipelines.step_log import STATE_FILE, StepLog, sign_files, sign_inputs
+from pipelines.growth.step_log import STATE_FILE, StepLog, sign_files, sign_inputs
 
 
 def make(folder: Path) -> tuple[Path, Path]:

@@ -18,11 +18,11 @@ import pytest
 from illmrec import columns
 from illmrec.atomic import digest_file, digest_folder
 from illmrec.errors import DataError, LockedError, MissingArtifactError, ModelError, ParameterError
-from illmrec.features.summaries import count_words
-from illmrec.features.summary_writer import SummaryWriter
-from pipelines.layout import Layout
-from pipelines.lock import hold_lock
-from pipelines.params import STAGES
+from illmrec.features.summarizing.extracts import count_words
+from illmrec.features.summarizing.writer import SummaryWriter
+from pipelines.parameters.reading import STAGES
+from pipelines.project.layout import Layout
+from pipelines.project.lock import hold_lock
 from tests.integration.conftest import expect_error, run_ok
 
 ITEMS = 12
@@ -336,7 +336,7 @@ def test_killed_while_it_writes_it_redoes_at_most_one_batch(tmp_path: Path, mode
     root = use_model(tmp_path, model)
     # A model that is killed while it writes its third batch, and one that is not.
     code = (
-        "import os, signal, sys; from illmrec.features import summary_writer\n"
+        "import os, signal, sys; from illmrec.features.summarizing import writer as summary_writer\n"
         "class Fake:\n"
         "    def __init__(self, *arguments, **options): self.calls = 0\n"
         "    def write(self, texts):\n"

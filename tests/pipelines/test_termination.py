@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from pipelines.termination import notice_sigterm
+from pipelines.project.termination import notice_sigterm
 
 
 class EndedError(Exception):

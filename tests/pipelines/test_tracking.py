@@ -11,11 +11,11 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from pipelines.tracking import CHAMPION, Tracker
+from pipelines.registry.tracking import CHAMPION, Tracker
 
 ROOT = Path(__file__).parents[2]
 
-CODE = "import sys; from pathlib import Path; from pipelines.tracking import Tracker\n"
+CODE = "import sys; from pathlib import Path; from pipelines.registry.tracking import Tracker\n"
 CODE += "print(Tracker(Path(sys.argv[1])).open_experiment('one'))"
 
 

@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 
 from illmrec import columns
-from illmrec.config import PrepareConfig, ValidateConfig
-from pipelines.params import STAGES
+from pipelines.parameters.data import PrepareConfig, ValidateConfig
+from pipelines.parameters.reading import STAGES
 
 Tables = dict[str, pl.DataFrame]
 

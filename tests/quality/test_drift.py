@@ -8,9 +8,9 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
-from illmrec.config import DriftConfig
 from illmrec.errors import DataError, MissingArtifactError, ModelError
 from pipelines.cli import cli
+from pipelines.parameters.data import DriftConfig
 from pipelines.quality.drift import compare_profiles
 from pipelines.quality.profile import build_profile
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from illmrec.config import PrepareConfig, ValidateConfig
+from pipelines.parameters.data import PrepareConfig, ValidateConfig
 from pipelines.quality.facts import gather_facts
 from pipelines.quality.verdict import CheckResult, describe_gate
 

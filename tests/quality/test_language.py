@@ -3,7 +3,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from illmrec.config import ValidateConfig
+from pipelines.parameters.data import ValidateConfig
 from pipelines.quality.language import LANGUAGES, guess_languages
 
 SENTENCES = {

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from illmrec.config import DriftConfig, PrepareConfig, ValidateConfig, ValidateFeaturesConfig
+from pipelines.parameters.data import DriftConfig, PrepareConfig, ValidateConfig
+from pipelines.parameters.features import ValidateFeaturesConfig
 
 PAGE = Path(__file__).parents[2] / "docs" / "quality.md"
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from illmrec.errors import DataError, LockedError, MissingArtifactError
 from pipelines.cli import cli, main
-from pipelines.lock import hold_lock
+from pipelines.project.lock import hold_lock
 
 SHOP = ["validate", "--dataset", "shop"]
 

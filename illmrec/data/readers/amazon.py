@@ -20,13 +20,11 @@ import numpy as np
 import polars as pl
 
 from illmrec.columns import USER_ID
-from illmrec.data.coded import (
-    FEW_ROWS,
-    LATEST_TIMESTAMP,
-    CodedInteractions,
-    InteractionCoder,
-    refuse_flood,
-)
+from illmrec.data.files.ahead import read_ahead
+from illmrec.data.files.blocks import MAX_LINE_BYTES, Block, iterate_blocks
+from illmrec.data.files.coded import FEW_ROWS, LATEST_TIMESTAMP, CodedInteractions, InteractionCoder, refuse_flood
+from illmrec.data.files.json_lines import RejectedError, decode_block, parse_object
+from illmrec.data.files.picture_files import list_pictures, pictures_table
 from illmrec.data.raw import (
     RAW_ITEMS,
     MissingItems,
@@ -36,10 +34,6 @@ from illmrec.data.raw import (
     rejected_table,
     report_missing_items,
 )
-from illmrec.data.readers.ahead import read_ahead
-from illmrec.data.readers.blocks import MAX_LINE_BYTES, Block, iterate_blocks
-from illmrec.data.readers.json_lines import RejectedError, decode_block, parse_object
-from illmrec.data.readers.picture_files import list_pictures, pictures_table
 from illmrec.errors import DataError
 from illmrec.progress import track
 

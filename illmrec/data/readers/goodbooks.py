@@ -21,7 +21,9 @@ import numpy as np
 import polars as pl
 
 from illmrec.columns import ITEM_ID, USER_ID
-from illmrec.data.coded import CodedInteractions, InteractionCoder
+from illmrec.data.files.coded import CodedInteractions, InteractionCoder
+from illmrec.data.files.csv_files import EXTRA, iterate_records, iterate_tables, read_header, require_columns
+from illmrec.data.files.picture_files import list_pictures, pictures_table
 from illmrec.data.raw import (
     RAW_ITEMS,
     MissingItems,
@@ -31,8 +33,6 @@ from illmrec.data.raw import (
     rejected_table,
     report_missing_items,
 )
-from illmrec.data.readers.csv_files import EXTRA, iterate_records, iterate_tables, read_header, require_columns
-from illmrec.data.readers.picture_files import list_pictures, pictures_table
 
 LOWEST_RATING, HIGHEST_RATING = 1, 5
 

@@ -17,15 +17,15 @@ from pathlib import Path
 import polars as pl
 
 from illmrec.columns import ITEM_ID, TIMESTAMP, USER_ID
-from illmrec.data.raw import RawCatalog, find_one, items_table, rejected_table
-from illmrec.data.readers.csv_files import (
+from illmrec.data.files.csv_files import (
     iterate_records,
     iterate_tables,
     read_header,
     read_interactions,
     require_columns,
 )
-from illmrec.data.readers.picture_files import list_folders, list_pictures, pictures_table
+from illmrec.data.files.picture_files import list_folders, list_pictures, pictures_table
+from illmrec.data.raw import RawCatalog, find_one, items_table, rejected_table
 
 CATEGORY = ("index_group_name", "product_group_name", "product_type_name")
 """Columns of the category, most general first."""

@@ -22,9 +22,9 @@ from typing import Literal
 import polars as pl
 
 from illmrec.columns import ITEM_ID, TIMESTAMP, USER_ID
+from illmrec.data.files.csv_files import iterate_records, read_header, read_interactions
+from illmrec.data.files.picture_files import list_folders, list_pictures, pictures_table
 from illmrec.data.raw import RawCatalog, find_one, items_table, rejected_table
-from illmrec.data.readers.csv_files import iterate_records, read_header, read_interactions
-from illmrec.data.readers.picture_files import list_folders, list_pictures, pictures_table
 
 TITLE_COLUMNS = ("item", "title")
 TITLE_PATTERNS = ("*_title_en.csv", "*_titles_en.csv", "*_titles.csv", "*_title.csv")

@@ -19,17 +19,17 @@ from pathlib import Path
 import polars as pl
 
 from illmrec.columns import INTERACTIONS, ITEM_ID, TIMESTAMP, USER_ID
-from illmrec.data.coded import CodedInteractions, InteractionCoder
-from illmrec.data.raw import RAW_ITEMS, MissingItems, RawCatalog, find_one, rejected_table, report_missing_items
-from illmrec.data.readers.added import read_batches
-from illmrec.data.readers.csv_files import (
+from illmrec.data.files.coded import CodedInteractions, InteractionCoder
+from illmrec.data.files.csv_files import (
     iterate_records,
     parse_timestamp,
     read_header,
     read_interactions,
     require_columns,
 )
-from illmrec.data.readers.picture_files import list_pictures, pictures_table
+from illmrec.data.files.picture_files import list_pictures, pictures_table
+from illmrec.data.raw import RAW_ITEMS, MissingItems, RawCatalog, find_one, rejected_table, report_missing_items
+from illmrec.data.readers.added import read_batches
 from illmrec.errors import DataError
 
 ENDINGS = ("csv", "csv.gz", "parquet")

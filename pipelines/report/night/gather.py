@@ -17,10 +17,9 @@ from illmrec.errors import MissingArtifactError
 from illmrec.scoring.audit import count_days
 from illmrec.scoring.output import POINTER, Night, check_run
 from illmrec.seeds import generator
-from pipelines.added_items import ServingLayout
-from pipelines.artifacts import read_table
-from pipelines.layout import Layout
-from pipelines.pictures import list_readable_pictures
+from pipelines.assembly.pictures import list_readable_pictures
+from pipelines.project.artifacts import read_table
+from pipelines.project.layout import Layout, ServingLayout
 from pipelines.report.gallery import ID_LENGTH, TITLE_LENGTH, TOP, Tile, shorten
 from pipelines.report.gather import is_synthetic
 from pipelines.report.night.figures import Change, NightFigures, compare_nights, count_items, measure_night

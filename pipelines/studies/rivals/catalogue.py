@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from illmrec.config import RivalName, RivalsConfig
 from illmrec.errors import ParameterError
+from pipelines.parameters.studies import RivalName, RivalsConfig
 from pipelines.studies.rivals import training
 from pipelines.studies.rivals.training import Fit
 

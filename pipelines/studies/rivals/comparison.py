@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from illmrec import atomic
-from illmrec.config import EvaluateConfig, RivalName, RivalsConfig
-from pipelines.layout import Layout
-from pipelines.lock import hold_lock
+from pipelines.parameters.studies import RivalName, RivalsConfig
+from pipelines.parameters.training import EvaluateConfig
+from pipelines.project.layout import Layout
+from pipelines.project.lock import hold_lock
 from pipelines.studies import revision
 from pipelines.studies.rivals.catalogue import RIVALS, choose_start
 from pipelines.studies.rivals.data import RivalData, load_rival_data

@@ -12,7 +12,7 @@ import polars as pl
 
 from illmrec import atomic
 from illmrec.columns import ITEM_INDEX, USER_INDEX
-from pipelines.layout import Layout, require
+from pipelines.project.layout import Layout, require
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,7 +71,7 @@ class RivalData:
         Raises:
             MissingArtifactError: when there are none.
         """
-        from pipelines.assembly import load_features
+        from pipelines.assembly.recommender import load_features
 
         return load_features(self.layout, self.catalog, ("image",))["image"]
 
@@ -97,7 +97,7 @@ def load_rival_data(layout: Layout) -> RivalData:
 
     from illmrec.data.histories import Ragged
     from illmrec.evaluation.protocol import Cases
-    from pipelines.assembly import load_catalog, load_sequences
+    from pipelines.assembly.tables import load_catalog, load_sequences
 
     catalog, sequences = load_catalog(layout), load_sequences(layout)
     remedy = f"split --dataset {layout.dataset}"

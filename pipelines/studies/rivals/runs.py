@@ -14,7 +14,7 @@ import polars as pl
 
 from illmrec import atomic
 from illmrec.columns import ITEM_INDEX, USER_INDEX
-from illmrec.config import RivalName, RivalsConfig
+from pipelines.parameters.studies import RivalName, RivalsConfig
 from pipelines.studies import revision
 from pipelines.studies.rivals.catalogue import RIVALS
 from pipelines.studies.rivals.data import RivalData

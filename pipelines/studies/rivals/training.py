@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from illmrec.config import RivalsConfig
+from pipelines.parameters.studies import RivalsConfig
 from pipelines.studies.rivals.data import RivalData, Target
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def _fit_pairs(task: Task, features: npt.NDArray[np.float32] | None, label: str)
     from illmrec.models.vbpr import Vbpr
     from illmrec.training.cf_loop import Stopping
     from illmrec.training.cf_pairs import PairSettings, train_pairs
-    from pipelines.assembly import pick_device
+    from pipelines.assembly.encoders import pick_device
 
     data, parameters, config = task.data, task.parameters, task.config
     shape = {name: parameters[name] for name in ("width", "visual_width") if name in parameters}
@@ -204,7 +204,7 @@ def _fit_sequences(
 ) -> Fitted:
     from illmrec.evaluation.protocol import DotScorer
     from illmrec.training.cf import CfSettings, train_sequences
-    from pipelines.assembly import pick_device
+    from pipelines.assembly.encoders import pick_device
 
     data, config = task.data, task.config
 

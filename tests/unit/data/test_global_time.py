@@ -6,8 +6,8 @@ import pytest
 
 from illmrec.columns import INTERACTIONS, ITEMS, SEQUENCES, TARGETS
 from illmrec.data.catalog import Catalog
-from illmrec.data.global_time import choose_cutoff, name_moment, split_global_time
 from illmrec.data.histories import read_sequences
+from illmrec.data.splitting.global_time import choose_cutoff, name_moment, split_global_time
 from illmrec.errors import DataError
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from illmrec.data.hash_index import UNKNOWN, HashIndex
+from illmrec.data.files.hash_index import UNKNOWN, HashIndex
 
 
 def test_hashes_keep_their_numbers_while_the_table_grows() -> None:

@@ -6,9 +6,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from illmrec.data import ids
-from illmrec.data.coded import InteractionCoder, code_interactions
-from illmrec.data.ids import IdTable
+from illmrec.data.files import ids
+from illmrec.data.files.coded import InteractionCoder, code_interactions
+from illmrec.data.files.ids import IdTable
 from illmrec.errors import DataError
 
 

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from illmrec.columns import INTERACTIONS
-from illmrec.data.coded import CodedInteractions, code_interactions
+from illmrec.data.files.coded import CodedInteractions, code_interactions
 from illmrec.data.interactions import CoreInteractions, _find_first, _find_order, _hash_pairs, select_core
 from illmrec.errors import DataError
 

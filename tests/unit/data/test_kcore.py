@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from illmrec.data.kcore import find_core, largest_core
+from illmrec.data.splitting.kcore import find_core, largest_core
 
 PAIRS = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 9)), max_size=80)
 

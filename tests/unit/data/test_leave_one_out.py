@@ -5,7 +5,7 @@ import pytest
 
 from illmrec.columns import INTERACTIONS, ITEMS, NEGATIVES, SEQUENCES, TARGETS
 from illmrec.data.catalog import Catalog
-from illmrec.data.split import draw_negatives, draw_popular_negatives, split_leave_one_out
+from illmrec.data.splitting.leave_one_out import draw_negatives, draw_popular_negatives, split_leave_one_out
 from illmrec.errors import DataError
 
 

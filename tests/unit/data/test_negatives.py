@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from illmrec.data import negatives
 from illmrec.data.histories import Ragged, pack_rows
-from illmrec.data.negatives import sample_negatives
+from illmrec.data.splitting import negatives
+from illmrec.data.splitting.negatives import sample_negatives
 from illmrec.seeds import derive_seed_of_each
 
 MASK = 2**64 - 1

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from benchmarks import raw_files
 from benchmarks.plain_prepare import prepare_plainly, read_plainly, split_plainly, write_plainly
 from benchmarks.plain_texts import clean_plainly, remove_boilerplate_plainly
-from illmrec.config import PrepareConfig
 from illmrec.data.boilerplate import remove_boilerplate
 from illmrec.data.catalog import Catalog
 from illmrec.data.readers import read_raw
-from illmrec.data.split import draw_negatives, split_leave_one_out
+from illmrec.data.splitting.leave_one_out import draw_negatives, split_leave_one_out
 from illmrec.data.text import clean_text
+from pipelines.parameters.data import PrepareConfig
 from pipelines.stages.prepare import prepare
 
 SEED, NEGATIVES = 3, 20

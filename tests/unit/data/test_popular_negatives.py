@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from illmrec.data import popular_negatives
 from illmrec.data.histories import Ragged, pack_rows
-from illmrec.data.popular_negatives import sample_popular_negatives
+from illmrec.data.splitting import popular_negatives
+from illmrec.data.splitting.popular_negatives import sample_popular_negatives
 from illmrec.seeds import derive_seed_of_each
 
 WEIGHTS = np.array([8, 4, 4, 2, 1, 0, 1, 12], dtype=np.float64)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from illmrec.data.readers.ahead import DEPTH, read_ahead
+from illmrec.data.files.ahead import DEPTH, read_ahead
 
 
 def count_to(end: int, seen: list[int]) -> Iterator[int]:

@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 from PIL import Image
 
+from illmrec.data.files.picture_files import list_pictures
 from illmrec.data.images import MAX_FILE_BYTES, open_rgb, probe_image, probe_images
-from illmrec.data.readers.picture_files import list_pictures
 from illmrec.data.shards import PictureRow, ShardStore, parse_slice, read_index
 from illmrec.errors import DataError
 

@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 from illmrec.data.text import MAX_CHARACTERS
-from illmrec.features.summaries import LONG_WORD, ExtractiveSummarizer, count_words, cut_words, split_sentences
+from illmrec.features.summarizing.extracts import (
+    LONG_WORD,
+    ExtractiveSummarizer,
+    count_words,
+    cut_words,
+    split_sentences,
+)
 
 LAMP = "This is a lamp. It is blue. Brushed zinc holds the shade. It is a lamp."
 POT = "This is a pot. It is blue. It is a pot."
@@ -185,7 +191,7 @@ def test_only_the_beginning_of_a_text_is_looked_at() -> None:
 
 def test_summaries_do_not_depend_on_the_hash_seed() -> None:
     code = (
-        "from illmrec.features.summaries import ExtractiveSummarizer as E\n"
+        "from illmrec.features.summarizing.extracts import ExtractiveSummarizer as E\n"
         "words = [f'w{n * n % 97}' for n in range(600)]\n"
         "parts = [words[k:k + 9 + k % 40] for k in range(60)]\n"
         "texts = [' '.join(w + '. W' * (n % 5 == 0) for n, w in enumerate(part)) for part in parts]\n"

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from illmrec.errors import DataError
-from illmrec.features.summary_file import GivenSummaries, read_summaries
+from illmrec.features.summarizing.file import GivenSummaries, read_summaries
 
 ITEMS = {"007", "8", "c,d"}
 

@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from illmrec.errors import ModelError
-from illmrec.features import summary_writer
-from illmrec.features.summary_store import SummaryStore, write_missing
-from illmrec.features.summary_writer import SummaryWriter, describe_writing
+from illmrec.features.summarizing import writer as summary_writer
+from illmrec.features.summarizing.store import SummaryStore, write_missing
+from illmrec.features.summarizing.writer import SummaryWriter, describe_writing
 
 TOKENS = 20
 

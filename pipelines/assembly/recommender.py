@@ -1,0 +1,153 @@
+"""Where artifacts and parameters become objects of the library: catalog, encoders, features, recommender."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from illmrec import atomic
+from illmrec.data.catalog import Catalog
+from illmrec.errors import ModelError
+from illmrec.features.matrix import FeatureMatrix, open_matrix
+from pipelines.assembly.encoders import load_backbone, pick_device
+from pipelines.assembly.tables import load_catalog, load_summaries
+from pipelines.project.layout import Layout, require
+
+if TYPE_CHECKING:
+    from illmrec.models.prompt import PromptForm
+    from illmrec.models.recommender import Recommender
+    from illmrec.models.sasrec import SasRec
+
+MAKERS = {"image": "embed-images", "text": "embed-text", "cf": "train-cf"}
+"""Feature type -> command that makes its matrix."""
+
+
+def load_features(layout: Layout, catalog: Catalog, kinds: tuple[str, ...]) -> dict[str, FeatureMatrix]:
+    """Map the feature matrices of some types into memory."""
+    folders = {k: require(layout.features(k), f"{MAKERS[k]} --dataset {layout.dataset}") for k in kinds}
+    return {kind: open_matrix(folder, catalog.digest) for kind, folder in folders.items()}
+
+
+def load_sasrec(layout: Layout) -> tuple[SasRec, dict[str, Any]]:
+    """Open the trained SASRec; return it with what was saved beside its tensors."""
+    from illmrec.models.sasrec import SasRec
+    from illmrec.training.checkpoint import read_tensors
+
+    saved = read_tensors(require(layout.cf_model, f"train-cf --dataset {layout.dataset}"))
+    sasrec = SasRec(**saved.state["shape"])
+    sasrec.load_state_dict(dict(saved.tensors))
+    return sasrec, dict(saved.state)
+
+
+def load_recommender(layout: Layout, model: Path) -> Recommender:
+    """Put a trained recommender together from its folder, this data set's features and its backbone.
+
+    Raises:
+        ModelError: when the folder is damaged or was trained on another catalog.
+    """
+    from illmrec.training.checkpoint import read_tensors
+
+    saved = read_tensors(model)
+    catalog = load_catalog(layout)
+    if saved.state["item_digest"] != catalog.digest:
+        hint = f"Run `illmrec train --dataset {layout.dataset}`: the catalog has changed."
+        raise ModelError("the model was trained on another catalog.", path=model, hint=hint)
+    refuse_other_features(layout, saved.state)
+    recommender = build_recommender(layout, catalog, saved.state["settings"])
+    recommender.load_state(saved.tensors)
+    return recommender
+
+
+def digest_features(layout: Layout, settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return the digest of each feature matrix that a model with these settings reads."""
+    return {kind: atomic.digest_file(layout.features(kind) / "values.npy") for kind in list_feature_types(settings)}
+
+
+def refuse_other_features(layout: Layout, state: Mapping[str, Any]) -> None:
+    """Compare the features a model was trained with to those that are here; models of older versions name none.
+
+    Raises:
+        ModelError: when one is another: the model's heads read other rows.
+    """
+    for kind, needed in state.get("features", {}).items():
+        path = layout.features(kind) / "values.npy"
+        if atomic.digest_file(path) != needed:
+            hint = f"Run `illmrec train --dataset {layout.dataset}` again."
+            raise ModelError(f"are not the {kind} features that the model was trained with.", path=path, hint=hint)
+
+
+def build_recommender(
+    layout: Layout,
+    catalog: Catalog,
+    settings: Mapping[str, Any],
+    seed: Callable[[], None] | None = None,
+    device: str | None = None,
+    features: Mapping[str, FeatureMatrix] | None = None,
+) -> Recommender:
+    """Build an untrained recommender from train settings (``TrainConfig`` of the parameters as JSON values).
+
+    ``seed`` is called just before the trained parts, adapters included, draw their first values. ``features`` takes the
+    place of the data set's own matrices.
+    """
+    from illmrec.models.prompt import tokenize_prompt
+    from illmrec.models.recommender import Recommender, TrainedParts
+
+    form = read_form(settings)
+    kinds = tuple(settings["features"])
+    if features is None:
+        features = load_features(layout, catalog, list_feature_types(settings))
+    if seed is not None:
+        seed()
+    backbone = load_backbone(layout, settings, device or pick_device())
+    prompt = tokenize_prompt(
+        catalog.items,
+        features["image"].present,
+        backbone.tokenize,
+        form,
+        begin=backbone.begin_tokens,
+        end=backbone.end_tokens,
+        summaries=load_summaries(layout, catalog) if form.representation == "summary" else (),
+    )
+    if seed is not None:
+        seed()
+    parts = TrainedParts(
+        llm_width=backbone.width,
+        slot_width=sum(features[kind].header.width for kind in form.slot_kinds) or None,
+        widths={kind: features[kind].header.width for kind in kinds},
+        adaptor_hidden=settings["adaptor_hidden"],
+        shared_width=settings["shared_width"],
+        preset=settings["preset"],
+        slots=form.slots,
+        learned_weights=settings["type_weights"] == "learned",
+    )
+    return Recommender(
+        backbone,
+        parts,
+        prompt,
+        features,
+        settings["history_limit"],
+        slot_kinds=form.slot_kinds,
+        token_budget=settings["token_budget"],
+    )
+
+
+def list_feature_types(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the feature types that a model needs: for retrieval, for its slots, and to know who has a picture."""
+    return tuple(dict.fromkeys((*settings["features"], *read_form(settings).slot_kinds, "image")))
+
+
+def read_form(settings: Mapping[str, Any]) -> PromptForm:
+    """Return how train settings write a prompt."""
+    from illmrec.models.prompt import PromptForm
+
+    return PromptForm(
+        representation=settings["representation"],
+        title_tokens=settings["title_tokens"],
+        marks=settings["item_marks"] == "words",
+        description_tokens=settings["description_tokens"],
+        missing_image=settings["missing_image"],
+        slots=settings["image_tokens"],
+        instruction_first=settings["instruction"] == "before_history",
+        layout=settings["alignment_prompt"],
+    )

@@ -1,0 +1,230 @@
+"""From parameters and artifacts to a trainer, and from a trained model to its folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from illmrec import atomic
+from pipelines.parameters.training import TrainConfig
+from pipelines.project.layout import Layout, require
+
+if TYPE_CHECKING:
+    from illmrec.data.histories import Sequences
+    from illmrec.models.recommender import Recommender
+    from illmrec.training.loop import Journal, LoopSettings, Progress, Trainer
+    from illmrec.training.peers import Peers
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from illmrec.models.recommender import Recommender
+
+
+def make_trainer(
+    layout: Layout,
+    config: TrainConfig,
+    *,
+    checkpoints: Path,
+    journal: Journal | None = None,
+    peers: Peers | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Trainer:
+    """Put a trainer together from a data set's artifacts; it validates on the validation targets.
+
+    Args:
+        layout: where the artifacts lie.
+        config: the section.
+        checkpoints: folder of this run's checkpoints.
+        journal: where curves go; None for nowhere.
+        peers: processes that train together; None for one.
+        should_stop: see :class:`illmrec.training.loop.Trainer`.
+    """
+    from illmrec.training.loop import Trainer
+    from illmrec.training.peers import is_group, pick_own_device
+    from illmrec.training.seeding import seed_everything
+    from pipelines.assembly.encoders import pick_device
+    from pipelines.assembly.recommender import build_recommender
+    from pipelines.assembly.tables import load_catalog, load_sequences
+
+    catalog, sequences = load_catalog(layout), load_sequences(layout)
+    device = pick_own_device() if is_group() and pick_device() == "cuda" else pick_device()
+    settings = config.model_dump(mode="json")
+    recommender = build_recommender(layout, catalog, settings, lambda: seed_everything(config.seed), device)
+    recommender.prepare_training(centre_features=config.centre_features, dropout=config.dropout)
+    if config.shard_backbone and peers is not None and peers.size > 1:
+        recommender.backbone.shard()
+    return Trainer(
+        recommender,
+        sequences.train,
+        make_loop_settings(config),
+        validate=lambda model: score_validation(model, sequences, config),
+        checkpoints=checkpoints,
+        journal=journal or _Journal(),
+        peers=peers,
+        should_stop=should_stop,
+    )
+
+
+class _Journal:
+    """Hands curve values to the tracked run once it is open, without one nowhere; knows where training began."""
+
+    def __init__(self) -> None:
+        self.run: Any = None
+        self.start: dict[str, Any] | None = None
+
+    def log(self, step: int, values: dict[str, float]) -> None:
+        if self.run is not None:
+            self.run.log(step, values)
+
+
+def identify_run(layout: Layout, settings: dict[str, Any], start: Start | None = None) -> str:
+    """Return a digest of everything that decides a training run: settings, split, features, encoders, the start.
+
+    A checkpoint is continued only by the run it belongs to.
+    """
+    from pipelines.assembly.recommender import MAKERS, list_feature_types
+
+    files = [
+        require(layout.split / "sequences.parquet", f"split --dataset {layout.dataset}"),
+        require(layout.encoders / "encoders.json", f"encoders --dataset {layout.dataset}"),
+        require(layout.prepared / "items.parquet", f"prepare --dataset {layout.dataset}"),
+        *(
+            require(layout.features(kind) / "values.npy", f"{MAKERS[kind]} --dataset {layout.dataset}")
+            for kind in list_feature_types(settings)
+        ),
+    ]
+    if settings["representation"] == "summary":
+        files.append(require(layout.summaries / "summaries.parquet", f"summarize --dataset {layout.dataset}"))
+    facts: dict[str, Any] = {"settings": settings, "files": [atomic.digest_file(path) for path in files]}
+    if start is not None:
+        facts["start"] = [start.tensors_sha256, start.left_out]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+SAME_NAMES = (
+    *("supervision", "alignment_weight", "alignment_epochs", "image_dropout", "pass_tokens"),
+    *("learning_rate", "weight_decay", "warmup_share", "schedule", "batch_size", "epochs"),
+    *("validate_every", "patience", "checkpoint_steps", "seed"),
+)
+"""Settings of the loop that have the same name and meaning in the section."""
+
+
+def make_loop_settings(config: TrainConfig) -> LoopSettings:
+    """Turn the section into loop settings; the preset decides what the paper and the authors' code do differently."""
+    from illmrec.training.loop import LoopSettings
+    from illmrec.training.objective import RetrievalSettings
+
+    shared = config.model_dump(include=set(SAME_NAMES))
+    shared["retrieval"] = RetrievalSettings(
+        loss=config.retrieval_loss,
+        summed=config.retrieval_scores == "sum",
+        negatives=config.negatives,
+        sharing=config.negative_sharing,
+        calibration=config.gbce_calibration,
+    )
+    if config.preset == "paper":
+        return LoopSettings(window=config.window, negative_rule="unseen_shared", retrieval_weight=1.0, **shared)
+    share = 1.0 if shared["retrieval"].summed else 1.0 / len(config.features)
+    return LoopSettings(window="short", negative_rule="any_per_type", retrieval_weight=share, **shared)
+
+
+def score_validation(model: Recommender, sequences: Sequences, config: TrainConfig) -> float:
+    """Return NDCG@10 of the validation targets, full catalog, over a fixed sample of users."""
+    import numpy as np
+
+    from illmrec.data.histories import pack_rows
+    from illmrec.evaluation.metrics import ndcg
+    from illmrec.evaluation.protocol import DotScorer, rank_users
+    from illmrec.seeds import generator
+
+    users = np.arange(len(sequences))
+    if len(users) > config.validation_users:
+        users = np.sort(generator(config.seed, "validation").choice(users, config.validation_users, replace=False))
+    histories = [sequences.train[int(user)] for user in users]
+    projected = model.project_users(model.represent_users(histories, config.batch_size))
+    scorer = DotScorer(projected, model.represent_items())
+    return float(ndcg(rank_users(scorer, pack_rows(histories), sequences.valid[users])["full"], 10).mean())
+
+
+def publish_model(
+    layout: Layout, settings: dict[str, Any], trainer: Trainer, tensors: Any, start: dict[str, Any] | None = None
+) -> None:
+    """Write the model folder and the training curve; ``start`` says what training began with, if not with nothing."""
+    from illmrec.training.checkpoint import write_tensors
+    from pipelines.assembly.encoders import read_encoder
+    from pipelines.assembly.recommender import digest_features
+
+    state = {
+        "settings": settings,
+        "item_digest": trainer.recommender.features["image"].header.item_digest,
+        "backbone": read_encoder(layout, "backbone"),
+        "image_encoder": read_encoder(layout, "image"),
+        "text_encoder": read_encoder(layout, "text"),
+        "features": digest_features(layout, settings),
+        "best_step": trainer.progress.best_step,
+        "validation_ndcg@10": trainer.progress.best_score,
+        **({} if start is None else {"start": start}),
+    }
+    _write_curve(layout.curves / "train.csv", trainer.progress)
+    _write_validation(layout.curves / "validation.csv", trainer.progress)
+    write_tensors(layout.model, tensors, state)
+
+
+def _write_curve(path: Path, progress: Progress) -> None:
+    table = pl.from_dicts(progress.curve, infer_schema_length=None).with_columns(pl.col("step").cast(pl.Int64))
+    merged = table.group_by("step").agg(pl.all().drop_nulls().first()).sort("step")
+    with atomic.write_file(path) as file:
+        merged.write_csv(file)
+
+
+def _write_validation(path: Path, progress: Progress) -> None:
+    """Write the validation apart from the losses: a tool that plots files knows one column of each."""
+    rows = [(int(row["step"]), row["validation"]) for row in progress.curve if row.get("validation") is not None]
+    table = pl.DataFrame(rows, schema={"step": pl.Int64, "ndcg": pl.Float64}, orient="row")
+    with atomic.write_file(path) as file:
+        table.unique("step", keep="first").sort("step").write_csv(file)
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where training begins.
+
+    Args:
+        version: registered version the tensors are of.
+        tensors_sha256: digest of its file.
+        tensors: by name.
+        left_out: beginnings of names that are not taken over.
+    """
+
+    version: str
+    tensors_sha256: str
+    tensors: Mapping[str, Tensor]
+    left_out: tuple[str, ...]
+
+    def apply(self, recommender: Recommender) -> dict[str, Any]:
+        """Put the tensors whose name and shape fit into a model; return what was taken and what was not."""
+        import torch
+
+        from illmrec.models.centring import unfold_layers
+
+        taken, kept = [], []
+        with torch.no_grad():
+            for name, value in recommender.named_parameters().items():
+                given = self.tensors.get(name)
+                if given is None or given.shape != value.shape or name.startswith(self.left_out or ("\0",)):
+                    kept.append(name)
+                    continue
+                value.copy_(given.to(value.dtype))
+                taken.append(name)
+        unfold_layers(recommender.parts, taken)
+        about = {"version": self.version, "tensors_sha256": self.tensors_sha256}
+        return {**about, "taken": len(taken), "new": sorted(kept)}

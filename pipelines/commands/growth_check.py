@@ -1,0 +1,31 @@
+"""Command ``growth-check``."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from pipelines.commands.options import dataset_options, open_context
+from pipelines.growth.judging import EXIT_CODES
+
+
+@click.command()
+@dataset_options
+def command(dataset: str, as_json: bool) -> None:
+    r"""Compare today's data with those of the champion, and answer by exit code.
+
+    6: nothing changed. 10: new items or interactions that the next `recommend` takes up as they are. 11: a retraining
+    is due, see `reasons`, or there is no champion yet. 3: the data gate refused today's data, or so much of them is
+    missing that the feed must be broken; 4: the champion cannot be read. Runs on what `prepare` and `validate` wrote.
+
+    \b
+    Example:
+      illmrec growth-check --dataset amazon --json
+    """
+    from pipelines.growth.checking import check_growth
+
+    context = open_context(dataset, as_json)
+    growth = check_growth(context)
+    context.emit({"answer": growth.answer, "reasons": "; ".join(growth.reasons), **growth.facts})
+    sys.exit(EXIT_CODES[growth.answer])

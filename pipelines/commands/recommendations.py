@@ -1,0 +1,35 @@
+"""Job ``recommendations``: print what readers are pointed to; also an example of how to read it from outside."""
+
+from __future__ import annotations
+
+import click
+
+from pipelines.commands.options import dataset_options, open_context
+
+
+@click.command()
+@dataset_options
+@click.option("--user", "user_id", default=None, help="Print this user's rows only; reads one part.")
+def command(dataset: str, as_json: bool, user_id: str | None) -> None:
+    r"""Print the published recommendations: of one user, or of all, by part.
+
+    Follows exports/<dataset>/latest.json and compares what it reads with the digests of the night's manifest. From
+    Python the same is `illmrec.scoring.output.read_latest` and `read_user`, which need no project, only the folder.
+
+    \b
+    Example:
+      illmrec recommendations --dataset amazon --user A1B2C3
+      illmrec recommendations --dataset amazon --json > night.json
+    """
+    from pipelines.nights.published import read
+
+    context = open_context(dataset, as_json)
+    table, about = read(context, user_id)
+    if as_json:
+        context.emit(about | {"rows": table.to_dicts()})
+        return
+    click.echo(f"# night {about['date']}, model {about['model']}, run {about['run']}")
+    click.echo("\t".join(table.columns))
+    for row in table.iter_rows():
+        click.echo("\t".join("" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+                             for value in row))  # fmt: skip

@@ -1,0 +1,139 @@
+"""Command ``registry``."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipelines.commands.options import dataset_options, open_context
+from pipelines.project.lock import hold_lock
+from pipelines.registry.sweep import NEEDED_TAGS
+
+if TYPE_CHECKING:
+    from pipelines.registry.tracking import Released
+
+
+METRIC_TAG = "metric/full/ndcg_at_10"
+
+
+@click.group()
+def command() -> None:
+    r"""Look into the model registry and tidy it up.
+
+    \b
+    Example:
+      illmrec registry list --dataset amazon
+      illmrec registry log --dataset amazon
+      illmrec registry sweep --dataset amazon --yes
+    """
+
+
+@command.command("list")
+@dataset_options
+def list_command(dataset: str, as_json: bool) -> None:
+    r"""List versions, newest first: aliases, NDCG@10 with its interval, when and from which commit.
+
+    \b
+    Example:
+      illmrec registry list --dataset amazon --json
+    """
+    from pipelines.registry.tracking import Tracker, name_model
+
+    context = open_context(dataset, as_json)
+    rows = [describe_row(version) for version in Tracker(context.layout.root).list_versions(name_model(context))]
+    if as_json:
+        click.echo(json.dumps({"model": name_model(context), "versions": rows}, sort_keys=True))
+        return
+    if not rows:
+        click.echo(f"no version of {name_model(context)}; run `illmrec register --dataset {dataset}`.")
+        return
+    click.echo(f"{'version':>7}  {'aliases':<21}  {'NDCG@10':<26}  {'registered (UTC)':<16}  commit")
+    for row in rows:
+        shown = "" if row["ndcg@10"] is None else f"{row['ndcg@10']:.4f} [{row['low']:.4f}, {row['high']:.4f}]"
+        aliases = ", ".join(row["aliases"])
+        click.echo(f"{row['version']:>7}  {aliases:<21}  {shown:<26}  {row['registered'][:16]}  {row['commit'][:12]}")
+
+
+@command.command("log")
+@dataset_options
+@click.option("--accept", metavar="REASON", default=None, help="Go on with the log as it is, on a new machine.")
+def log_command(dataset: str, as_json: bool, accept: str | None) -> None:
+    r"""Show the audit log of alias moves, after checking that nobody changed it. Exit code 4 when somebody did.
+
+    \b
+    Example:
+      illmrec registry log --dataset amazon
+      illmrec registry log --dataset amazon --accept "new machine, the old log is in the backup"
+    """
+    from pipelines.registry.alias_log import HEAD_TAG, accept_log, check_head, read_log
+    from pipelines.registry.tracking import CHAMPION, Tracker, name_model
+
+    context = open_context(dataset, as_json)
+    path, tracker = context.layout.alias_log, Tracker(context.layout.root)
+    if accept is not None:
+        with hold_lock(context.layout.lock("registry")):
+            accept_log(path, tracker, name_model(context), CHAMPION, accept)
+    entries = read_log(path)
+    check_head(path, entries, tracker.read_model_tag(name_model(context), HEAD_TAG))
+    if as_json:
+        click.echo(json.dumps([asdict(entry) for entry in entries], sort_keys=True))
+        return
+    for entry in entries:
+        moved = f"{entry.alias}: {entry.from_version or 'none'} -> {entry.to_version}"
+        click.echo(f"{entry.time}  {entry.action:<8}  {moved:<24}  {entry.who}  {entry.why}")
+
+
+@command.command("sweep")
+@dataset_options
+@click.option("--yes", is_flag=True, help="Do it; without this it is only said.")
+@click.option(
+    "--older-than",
+    "hours",
+    type=click.FloatRange(0.0),
+    default=None,
+    help="Close open runs of other machines too when they are older than this many hours.",
+)
+def sweep_command(dataset: str, as_json: bool, yes: bool, hours: float | None) -> None:
+    r"""Close what crashes left open: runs whose process is gone, versions that never got all their tags.
+
+    A run is left alone while a job of this data set holds its lock, and when another machine opened it. Versions with
+    an alias, and versions with all their tags, are never touched. A `train` that was killed can still be continued
+    after its run was closed.
+
+    \b
+    Example:
+      illmrec registry sweep --dataset amazon
+      illmrec registry sweep --dataset amazon --yes
+    """
+    from pipelines.registry.sweep import sweep
+
+    context = open_context(dataset, as_json)
+    with hold_lock(context.layout.lock("registry")):
+        facts = sweep(context, really=yes, hours=hours)
+    context.emit(facts)
+
+
+def describe_row(version: Released) -> dict[str, Any]:
+    """Return what a list shows of a version."""
+    return {
+        "version": version.version,
+        "aliases": sorted(version.aliases),
+        "ndcg@10": _number(version, METRIC_TAG),
+        "low": _number(version, f"{METRIC_TAG}.low"),
+        "high": _number(version, f"{METRIC_TAG}.high"),
+        "registered": datetime.datetime.fromtimestamp(version.created, datetime.UTC).isoformat(timespec="seconds"),
+        "commit": version.tags.get("git_commit", ""),
+        "started_from": version.tags.get("started_from", ""),
+        "complete": not any(tag not in version.tags for tag in NEEDED_TAGS),
+    }
+
+
+def _number(version: Released, tag: str) -> float | None:
+    try:
+        return float(version.tags[tag])
+    except (KeyError, ValueError):
+        return None

@@ -1,0 +1,39 @@
+"""Job ``report``: the HTML report of one data set."""
+
+from __future__ import annotations
+
+import datetime
+
+import click
+
+from pipelines.commands.options import dataset_options, open_context
+from pipelines.project.lock import hold_lock
+
+
+@click.command()
+@dataset_options
+@click.option(
+    "--night", type=click.DateTime(["%Y-%m-%d"]), default=None, help="The page of this night in place of the report."
+)
+def command(dataset: str, as_json: bool, night: datetime.datetime | None) -> None:
+    r"""Build the HTML report: one file that loads nothing and runs no script.
+
+    Shows the data funnel, the quality gate, training curves, results with intervals, the export check, and users'
+    histories beside their nightly recommendations. Only `prepare` must have run; the report names the command behind
+    each section it leaves out.
+
+    With --night it is the page of one night instead: the audit, what changed since the night before, how fresh what it
+    was made from is, coverage, reasons, and some users' lists of both nights.
+
+    \b
+    Example:
+      illmrec report --dataset amazon
+      illmrec report --dataset amazon --night 2026-01-31
+    """
+    from pipelines.report.writing import write_night_report, write_report
+
+    context = open_context(dataset, as_json)
+    with hold_lock(context.layout.lock("report")):
+        now = datetime.datetime.now(datetime.UTC)
+        facts = write_report(context, now) if night is None else write_night_report(context, night.date(), now)
+    context.emit(facts)

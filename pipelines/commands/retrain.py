@@ -1,0 +1,61 @@
+"""Command ``retrain``."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable
+
+import click
+
+from illmrec import atomic
+from illmrec.errors import IllmrecError
+from pipelines.commands.options import dataset_options, open_context
+from pipelines.parameters.operation import RetrainConfig
+from pipelines.project.lock import hold_lock
+
+
+@click.command()
+@dataset_options
+@click.option(
+    "--start", type=click.Choice(["scratch", "warm", "compare"]), default=None, help="Overrides retrain.start."
+)
+@click.option(
+    "--no-promote", is_flag=True, help="Stop when the challenger is registered; `promote` is another's to run."
+)
+def command(dataset: str, as_json: bool, start: str | None, no_promote: bool) -> None:
+    r"""Run the gate, all stages, training, evaluation, export, registration and promotion, as far as they are due.
+
+    A killed run goes on where it was: a step whose settings and files are what they were is passed over, and training
+    continues from its checkpoint. Encoders are kept. Training begins from nothing, from the champion's tensors, or both
+    ways (`compare`), of which the one that ranks the validation targets better is kept. Exit code 3 when the gate
+    refuses the data, 4 when the challenger is refused: in both cases champion and last night stay. 6 when all was done.
+
+    \b
+    Example:
+      illmrec retrain --dataset amazon
+      illmrec retrain --dataset amazon --start compare --no-promote --json
+    """
+    from pipelines.growth.retraining import retrain
+
+    context = open_context(dataset, as_json)
+    chosen = start or context.section(RetrainConfig).start
+    with hold_lock(context.layout.lock("retrain")):
+        atomic.sweep_partial(context.layout.retraining)
+        facts = retrain(context, chosen, promotes=not no_promote, run_stage=make_runner(dataset))
+    context.emit(facts)
+
+
+def make_runner(dataset: str) -> Callable[[str], None]:
+    """Return a function that runs a stage's command in this process; what it prints goes to stderr."""
+    root = click.get_current_context().find_root()
+
+    def run(stage: str) -> None:
+        group = root.command
+        found = group.get_command(root, stage) if isinstance(group, click.Group) else None
+        if found is None:
+            raise IllmrecError(f"there is no command {stage!r}.")
+        with contextlib.redirect_stdout(sys.stderr):
+            found.main(["--dataset", dataset], prog_name=stage, parent=root, standalone_mode=False)
+
+    return run

@@ -1,0 +1,32 @@
+"""Command ``rollback``."""
+
+from __future__ import annotations
+
+import click
+
+from pipelines.commands.options import dataset_options, open_context
+from pipelines.project.lock import hold_lock
+
+
+@click.command()
+@dataset_options
+@click.option("--to", "wanted", metavar="VERSION", default=None, help="An earlier champion; default: the last one.")
+@click.option("--why", default="no reason given", show_default=True, help="Reason, for the audit log.")
+def command(dataset: str, as_json: bool, wanted: str | None, why: str) -> None:
+    r"""Make the champion before this one champion again.
+
+    Which one that is stands in the audit log. Its files are compared with their digests first; nothing is computed.
+    The next night is written by it; run `illmrec recommend` to write tonight's again. Going back twice goes back
+    further. Exit code 6 when there is no champion to go back to.
+
+    \b
+    Example:
+      illmrec rollback --dataset amazon --why "complaints since Tuesday"
+      illmrec rollback --dataset amazon --to 3
+    """
+    from pipelines.registry.rollback import roll_back
+
+    context = open_context(dataset, as_json)
+    with hold_lock(context.layout.lock("registry")):
+        facts = roll_back(context, wanted, why)
+    context.emit(facts)

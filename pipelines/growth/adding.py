@@ -1,0 +1,99 @@
+"""Job ``catalog``: new items into the catalog, without a training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from illmrec.columns import ITEM_ID
+from illmrec.errors import DataError, ModelError, NothingToDoError
+from pipelines.parameters.data import PrepareConfig, ValidateConfig
+from pipelines.parameters.operation import RegisterConfig
+from pipelines.project.artifacts import read_table
+from pipelines.project.context import Context
+from pipelines.project.layout import Layout, require
+from pipelines.project.receipts import write_receipt
+
+if TYPE_CHECKING:
+    from pipelines.registry.version import Release
+
+
+def add_items(context: Context, source: Path) -> dict[str, Any]:
+    """Judge, publish and encode new items; return what was added.
+
+    Raises:
+        DataError: when the data set is of a publisher's layout, or the batch is refused.
+        NothingToDoError: when the catalog has all of them.
+        MissingArtifactError: when a stage has not run.
+    """
+    from pipelines.growth.grown_catalog import open_serving
+    from pipelines.growth.new_items import judge_new_items, read_new_items, write_batch
+
+    layout, config = context.layout, context.section(PrepareConfig)
+    if config.format != "own":
+        hint = "Turn it into a catalog of your own (docs/your-catalog.md), or add to the publisher's files."
+        raise DataError(f"data set {layout.dataset} is of format {config.format!r}, expected 'own'.", hint=hint)
+    raw = layout.root / config.folder
+    require(layout.encoders / "encoders.json", f"encoders --dataset {layout.dataset}")
+    judged = judge_new_items(read_new_items(source), find_known(layout, raw), config, context.section(ValidateConfig))
+    batch = write_batch(raw, judged) if judged.items.height else None
+    serving = open_serving(context)  # also where a killed run stopped after publishing
+    if batch is None:
+        raise NothingToDoError(f"all {judged.counts['known']} items are in the catalog already.")
+    facts = {**judged.counts, "batch": batch, **project_new_items(context, serving)}
+    write_receipt(layout.receipts, "catalog-add", facts | {"source": str(source)})
+    return facts
+
+
+def find_known(layout: Layout, raw: Path) -> set[str]:
+    """Return the ids of the prepared catalog and of all batches."""
+    from illmrec.data.readers.added import read_batches
+
+    path, command = layout.prepared / "items.parquet", f"prepare --dataset {layout.dataset}"
+    return {*read_table(path, command, {ITEM_ID: pl.String})[ITEM_ID], *read_batches(raw)[0][ITEM_ID]}
+
+
+def project_new_items(context: Context, serving: Layout) -> dict[str, Any]:
+    """Put the items that the champion does not know through its head, to see that tonight can.
+
+    Returns:
+        How many there are, and how far the champion could project them.
+
+    Raises:
+        ModelError: when a projected number is not finite.
+    """
+    from pipelines.registry.tracking import CHAMPION, Tracker
+    from pipelines.registry.version import fetch_release
+
+    tracker = Tracker(context.layout.root)
+    champion = tracker.find(context.section(RegisterConfig).name_prefix + context.layout.dataset, CHAMPION)
+    if champion is None:
+        return {"champion": None, "unknown_to_champion": None}
+    unknown = _project(serving, fetch_release(context.layout, tracker, champion))
+    return {"champion": champion.version, "unknown_to_champion": unknown}
+
+
+def _project(serving: Layout, release: Release) -> int:
+    import numpy as np
+
+    from illmrec.scoring.head import Head
+    from pipelines.assembly.recommender import load_features
+    from pipelines.assembly.tables import load_catalog
+    from pipelines.registry.trained_items import CF, read_trained_items
+
+    head = Head(release.folder / "head.onnx", release.released.tags["onnx_sha256"])
+    catalog = load_catalog(serving)
+    trained = set(read_trained_items(release, release.released.tags["item_digest"]).item_ids)
+    new = np.array([place for place, item in enumerate(catalog.item_ids) if item not in trained], dtype=np.int64)
+    if not len(new):
+        return 0
+    matrices = load_features(serving, catalog, tuple(kind for kind in head.kinds if kind != CF))
+    features = {kind: matrix.values[new] for kind, matrix in matrices.items()}
+    if CF in head.kinds:
+        features[CF] = np.zeros((len(new), head.widths[CF]), dtype=np.float16)
+    if not np.isfinite(head.project_items(features)).all():
+        hint = "Look at the features: `illmrec validate-features`."
+        raise ModelError("a projected new item is not a finite number.", hint=hint)
+    return len(new)

@@ -1,0 +1,120 @@
+"""Job ``growth-check``: has the catalog outgrown the champion?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from illmrec.columns import IMAGE_OK, INTERACTIONS, ITEM_ID, ITEMS, USER_ID
+from illmrec.errors import DataError, ModelError
+from pipelines.growth.judging import Counted, Growth, judge_growth
+from pipelines.parameters.data import DriftConfig, GrowthConfig
+from pipelines.parameters.operation import RegisterConfig
+from pipelines.project.artifacts import read_object, read_table
+from pipelines.project.context import Context
+from pipelines.project.layout import Layout, require
+from pipelines.registry.version import Release
+
+
+def check_growth(context: Context) -> Growth:
+    """Return what changed since the champion was trained.
+
+    Raises:
+        DataError: when the gate refused today's data, or more of them is gone than ``drift.max_loss`` allows.
+        ModelError: when the champion's files do not verify, or it does not say what it was trained on.
+        MissingArtifactError: when a stage has not run.
+    """
+    from pipelines.growth.grown_catalog import open_serving
+    from pipelines.registry.tracking import CHAMPION, Tracker
+    from pipelines.registry.version import fetch_release
+
+    layout = context.layout
+    refuse_refused_data(layout)
+    tracker = Tracker(layout.root)
+    champion = tracker.find(context.section(RegisterConfig).name_prefix + layout.dataset, CHAMPION)
+    if champion is None:
+        return Growth("retrain", ("there is no champion yet",), {"champion": ""})
+    release = fetch_release(layout, tracker, champion)
+    drifted = find_drift(context, release)
+    then, now = count_then(release), count_now(layout, open_serving(context))
+    growth = judge_growth(then, now, drifted, context.section(GrowthConfig))
+    return Growth(growth.answer, growth.reasons, {"champion": champion.version, **growth.facts})
+
+
+def refuse_refused_data(layout: Layout) -> None:
+    """Stop when today's data did not pass the gate.
+
+    Raises:
+        DataError: when they did not.
+    """
+    path = layout.quality / "gate.json"
+    gate = read_object(path, f"validate --dataset {layout.dataset}", ("passed",))
+    if not gate["passed"]:
+        hint = "The champion and the last night stay. Mend the feed, then run `illmrec prepare` and `illmrec validate`."
+        raise DataError("the quality gate refused today's data.", path=path, hint=hint)
+
+
+def find_drift(context: Context, release: Release) -> list[str]:
+    """Return fields that drifted past a critical bound.
+
+    Raises:
+        DataError: when the drift is a loss of users, items or interactions: growth does not make data fewer.
+    """
+    from pipelines.growth.drifting import PROFILE_FILE
+    from pipelines.quality.drift import compare_profiles
+    from pipelines.quality.profile import read_profile
+
+    layout = context.layout
+    new = read_profile(require(layout.quality / PROFILE_FILE, f"validate --dataset {layout.dataset}"))
+    old = _read_registered_profile(release)
+    found = [field for field in compare_profiles(old, new, context.section(DriftConfig)) if field.level == "critical"]
+    losses = [f"{field.field} {field.largest}" for field in found if field.measure == "loss"]
+    if losses:
+        hint = "The champion and the last night stay. Look for a feed that is cut short; drift.max_loss is the bound."
+        raise DataError(f"today's data are far fewer than the champion's: {'; '.join(losses)}.", hint=hint)
+    return [f"{field.field} ({field.measure} {field.value:.3f})" for field in found]
+
+
+def _read_registered_profile(release: Release) -> dict[str, Any]:
+    from pipelines.growth.drifting import PROFILE_FILE
+    from pipelines.quality.profile import read_profile
+
+    path = release.find(PROFILE_FILE)
+    if path is None:
+        hint = "Register and promote a version made by this release."
+        raise ModelError(f"version {release.released.version} was registered without a data profile.", hint=hint)
+    return read_profile(path)
+
+
+def count_then(release: Release) -> Counted:
+    """Return what the champion was trained on."""
+    from pipelines.registry.ranks import RANKS_FILE, USER_KEY, read_ranks
+    from pipelines.registry.trained_items import read_trained_items
+
+    profile = _read_registered_profile(release)
+    trained = read_trained_items(release, release.released.tags["item_digest"])
+    ranks = release.find(RANKS_FILE)
+    users = frozenset(read_ranks(ranks)[USER_KEY]) if ranks else frozenset()
+    pictures = profile["names"]["picture_status"]
+    return Counted(
+        items=frozenset(trained.item_ids),
+        users=users,
+        interactions=int(profile["counts"]["interactions"]),
+        missing_images=1.0 - float(pictures.get(IMAGE_OK, 0.0)),
+        last=int(profile["time"]["last"]),
+    )
+
+
+def count_now(layout: Layout, serving: Layout) -> Counted:
+    """Return what there is today: users and interactions of the core, items of the grown catalog."""
+    from pipelines.registry.ranks import key_user
+
+    command = f"prepare --dataset {layout.dataset}"
+    interactions = read_table(layout.prepared / "interactions.parquet", command, INTERACTIONS)
+    items = read_table(serving.prepared / "items.parquet", command, ITEMS)
+    return Counted(
+        items=frozenset(items[ITEM_ID]),
+        users=frozenset(key_user(user) for user in interactions[USER_ID].unique().to_list()),
+        interactions=interactions.height,
+        missing_images=float((items["image_status"] != IMAGE_OK).mean() or 0.0),
+        last=int(interactions["timestamp"].max() or 0),  # type: ignore[call-overload]
+    )

@@ -1,0 +1,61 @@
+"""Job ``drift``: the data at hand beside the data of the champion."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from illmrec.errors import DataError, ModelError
+from pipelines.parameters.data import DriftConfig
+from pipelines.parameters.operation import RegisterConfig
+from pipelines.project.context import Context
+from pipelines.project.layout import require
+from pipelines.quality.profile import PROFILE_TAG, read_profile
+
+if TYPE_CHECKING:
+    from pipelines.quality.drift import FieldDrift
+
+PROFILE_FILE = "profile.json"
+
+
+def measure_drift(context: Context, against: Path | None) -> tuple[list[FieldDrift], str]:
+    """Return the drift of every field, and a name for what was compared with.
+
+    Raises:
+        MissingArtifactError: when ``validate`` has not run.
+        ModelError: when there is no champion, or its version has no profile.
+        DataError: when a profile is damaged or of another form.
+    """
+    from pipelines.quality.drift import compare_profiles
+
+    layout = context.layout
+    here = require(layout.quality / PROFILE_FILE, f"validate --dataset {layout.dataset}")
+    new = read_profile(here)
+    old, beside = (read_profile(against), str(against)) if against else fetch_champion_profile(context)
+    try:
+        return compare_profiles(old, new, context.section(DriftConfig)), beside
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        hint = f"Write it again: `illmrec validate --dataset {layout.dataset}`, and register a new version."
+        raise DataError(f"the profiles cannot be compared ({error!r}).", path=against or here, hint=hint) from None
+
+
+def fetch_champion_profile(context: Context) -> tuple[dict[str, Any], str]:
+    """Return the profile registered with the champion, checked against its tag, and the version's name."""
+    from illmrec.atomic import digest_file
+    from pipelines.registry.tracking import CHAMPION, Tracker
+
+    dataset = context.layout.dataset
+    tracker = Tracker(context.layout.root)
+    champion = tracker.resolve(context.section(RegisterConfig).name_prefix + dataset, CHAMPION)
+    named = f"version {champion.version} of {champion.name}"
+    if PROFILE_TAG not in champion.tags:
+        hint = "Give a profile with --against, or register and promote a version made by this release."
+        raise ModelError(f"{named} was registered without a data profile.", hint=hint)
+    with tempfile.TemporaryDirectory(prefix="illmrec-drift-") as folder:
+        path = tracker.download_file(champion, f"extra_files/{PROFILE_FILE}", Path(folder))
+        found, expected = digest_file(path), champion.tags[PROFILE_TAG]
+        if found != expected:
+            hint = "The registry's files were changed: register again."
+            raise ModelError(f"sha256 of its profile is {found}, the tag {PROFILE_TAG} says {expected}.", hint=hint)
+        return read_profile(path), f"{champion.name} version {champion.version}"

@@ -1,1 +1,0 @@
-"""Commands with side effects and receipts: register, promote, recommend, report."""

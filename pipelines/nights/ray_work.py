@@ -1,0 +1,37 @@
+"""Reading users in Ray actors: each loads the model once and reads whatever users it is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from illmrec.features.encode import Engine
+from pipelines.project.layout import Layout
+from pipelines.registry.version import Release
+
+
+@dataclass(frozen=True)
+class ReadingWork:
+    """What an actor needs to read users."""
+
+    layout: Layout
+    """The project; catalog and features are found through it."""
+    release: Release
+    """The model's files."""
+    precision: str
+    """Number format of the language model."""
+    pass_tokens: int
+    """Tokens of a pass, as the driver decided."""
+
+    def start(self) -> Engine[list[int]]:
+        """Load the model."""
+        from illmrec.models.passes import UserReader
+        from pipelines.assembly.tables import load_catalog
+        from pipelines.nights.material import load_serving
+        from pipelines.nights.precision import convert
+        from pipelines.nights.reading import read_here
+
+        catalog = load_catalog(self.layout)
+        model = load_serving(self.layout, self.release, catalog).recommender
+        if self.precision != "trained":
+            model = convert(self.layout, self.release, catalog, model, self.precision)
+        return read_here(UserReader(model, self.pass_tokens))

@@ -1,0 +1,1 @@
+"""The ground floor: where files lie, who makes them, locks, receipts, lineage."""

@@ -1,0 +1,1 @@
+"""The model registry: versions, aliases, the log of their moves."""

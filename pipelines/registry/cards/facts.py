@@ -1,0 +1,92 @@
+"""What cards are written from, and the three lines that describe a version.
+
+Everything is read from the artifacts that were registered; a figure that an artifact does not hold is left out with a
+word, never filled in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines.project.layout import Layout
+from pipelines.registry.serving_cost import ServingCost
+
+OURS, RIVALS = "illmrec", ("sasrec", "popularity")
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """What cards are written from.
+
+    Args:
+        layout: the data set.
+        model: registered model's name.
+        tags: of the version.
+        metrics: of the evaluation.
+        state: of the trained model.
+        gates: results of the two quality gates.
+        summary: of ``prepare``.
+        profile: of ``validate``.
+        cost: what serving costs; None where it was not measured.
+        confidence: coverage of the intervals.
+        synthetic: whether the data set says that it was made up.
+    """
+
+    layout: Layout
+    model: str
+    tags: Mapping[str, str]
+    metrics: Mapping[str, float]
+    state: Mapping[str, Any]
+    gates: Mapping[str, Mapping[str, Any]]
+    summary: Mapping[str, Any]
+    profile: Mapping[str, Any]
+    cost: ServingCost | None
+    confidence: float
+    synthetic: bool
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Return the settings of training."""
+        settings: Mapping[str, Any] = self.state["settings"]
+        return settings
+
+
+def describe_version(facts: CardFacts) -> str:
+    """Return three lines: what it is, how good it is, what the gates said."""
+    settings = facts.settings
+    made = "synthetic data" if facts.synthetic else "data"
+    what = (
+        f"{facts.state['backbone']['name']}, items as {settings['representation']}, retrieval by "
+        f"{' + '.join(settings['features'])}; {made} `{facts.layout.dataset}`, "
+        f"{facts.profile['counts']['users']:,} users, {facts.profile['counts']['items']:,} items"
+    )
+    gate = "; ".join(
+        f"{name} gate passed with {gate['warnings']} warnings" for name, gate in facts.gates.items() if gate["passed"]
+    )
+    return f"{what}  \n{_describe_quality(facts)}  \n{gate}"
+
+
+def _describe_quality(facts: CardFacts) -> str:
+    parts = []
+    for name in (OURS, *RIVALS):
+        key = f"{name}/full/ndcg@10"
+        if key in facts.metrics:
+            ends = f" [{facts.metrics[f'{key}.low']:.4f}, {facts.metrics[f'{key}.high']:.4f}]" if name == OURS else ""
+            parts.append(f"{'this model' if name == OURS else name} {facts.metrics[key]:.4f}{ends}")
+    return f"NDCG@10, full catalog: {', '.join(parts) or 'not evaluated'}"
+
+
+def describe_contest(facts: CardFacts) -> list[str]:
+    """Return how many targets were ranked among what."""
+    metrics = facts.metrics
+    users, targets = metrics.get("cases/users"), metrics.get("cases/targets")
+    if users is None or targets is None:
+        return ["Test targets are ranked among the full catalog; items of the history are no candidates."]
+    items = metrics.get("cases/items")
+    return [
+        f"{int(targets):,} test targets of {int(users):,} users, ranked among "
+        + (f"{int(items):,} items" if items is not None else "the full catalog")
+        + "; items of the history are no candidates."
+    ]

@@ -1,0 +1,118 @@
+"""Versions side by side: registered ranks, or the champion's on today's test targets when data moved on.
+
+Its trained parts are put on today's catalog (:mod:`pipelines.registry.carried`) and rank the very targets that the
+challenger was ranked on, among the same items. Items that came after its training have no CF row for it, which is how
+it would serve them tonight.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipelines.parameters.training import EvaluateConfig
+from pipelines.project.context import Context
+from pipelines.registry.version import Release
+
+if TYPE_CHECKING:
+    import polars as pl
+from typing import TYPE_CHECKING
+
+from illmrec.errors import IllmrecError, ModelError
+from pipelines.parameters.operation import PromoteConfig
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from pipelines.registry.tracking import Released, Tracker
+    from pipelines.registry.verdicts import Comparison, Verdict
+    from pipelines.registry.version import Release
+
+
+def rank_release(context: Context, release: Release) -> pl.DataFrame:
+    """Return a version's ranks of today's test targets, rows of :data:`pipelines.registry.ranks.SCHEMA`.
+
+    Raises:
+        ModelError: when its files do not allow it: another encoder, another form, damage.
+        MissingArtifactError: when a stage has not run.
+    """
+    from illmrec.evaluation.protocol import DotScorer, rank_cases
+    from pipelines.assembly.contest import load_material
+    from pipelines.registry.carried import load_recommender_on_catalog
+    from pipelines.registry.ranks import tabulate
+
+    layout, config = context.layout, context.section(EvaluateConfig)
+    material = load_material(layout)
+    carried = load_recommender_on_catalog(layout, release, material.catalog)
+    model = carried.recommender
+    users = model.project_users(model.represent_users(material.histories, config.batch_size))
+    scorer = DotScorer(users, carried.represent_items())
+    ranks = rank_cases(scorer, material.cases, allowed=material.allowed).ranks["full"]
+    cases = material.cases
+    return tabulate(layout, cases.users[cases.owners], cases.targets.values, ranks)
+
+
+def judge_versions(context: Context, tracker: Tracker, release: Release, champion: Released | None) -> list[Verdict]:
+    """Return every verdict on a challenger.
+
+    Args:
+        context: the data set.
+        tracker: the store.
+        release: the challenger's files.
+        champion: the version it would replace; None for the first.
+    """
+    from pipelines.registry.ranks import RANKS_FILE, read_ranks
+    from pipelines.registry.verdicts import judge, read_figures
+
+    path = release.find(RANKS_FILE)
+    ranks = read_ranks(path) if path else None
+    return judge(
+        context.section(PromoteConfig),
+        read_figures(release.released.tags),
+        read_figures(champion.tags) if champion else None,
+        ranks,
+        lambda: "no champion" if champion is None else compare_ranks(context, tracker, release, ranks, champion),
+    )
+
+
+def compare_ranks(
+    context: Context, tracker: Tracker, release: Release, ranks: pl.DataFrame | None, champion: Released
+) -> Comparison | str:
+    """Return both versions' ranks, paired if there is any way, or why there are none.
+
+    Registered ranks are paired when both were won in the same contest: same histories, targets and items. Otherwise
+    the champion ranks today's targets, if they are the challenger's. Failing that, two groups of users are compared.
+    """
+    from pipelines.registry.ranks import RANKS_FILE, read_ranks
+    from pipelines.registry.verdicts import Comparison, share_of_pairs
+    from pipelines.registry.version import fetch_release
+
+    config = context.section(PromoteConfig)
+    if ranks is None:
+        return "the challenger was registered without ranks"
+    try:
+        old = fetch_release(context.layout, tracker, champion)
+    except ModelError as error:
+        return f"the champion's files do not verify: {error}"
+    path = old.find(RANKS_FILE)
+    before = read_ranks(path) if path else None
+    same = release.released.tags.get("split_sha256", "") == champion.tags.get("split_sha256", "none")
+    if before is not None and same and share_of_pairs(ranks, before) >= config.min_shared:
+        return Comparison(ranks, before, "paired")
+    today, note = _rank_today(context, release, old)
+    if today is not None:
+        shared = share_of_pairs(ranks, today)
+        if shared >= config.min_shared:
+            return Comparison(ranks, today, "re-evaluated", "the test targets are others than the champion's")
+        note = f"the champion could rank {shared:.0%} of the challenger's targets"
+    return note if before is None else Comparison(ranks, before, "unpaired", note)
+
+
+def _rank_today(context: Context, release: Release, champion: Release) -> tuple[pl.DataFrame | None, str]:
+    from pipelines.registry.ranks import digest_split
+
+    try:
+        if digest_split(context.layout) != release.released.tags.get("split_sha256"):
+            return None, "today's split is not the one the challenger was ranked on"
+        return rank_release(context, champion), ""
+    except IllmrecError as error:
+        return None, f"the champion cannot be ranked on today's split: {error}"

@@ -1,0 +1,248 @@
+"""What a version is made of: files, tags, description."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from illmrec import atomic
+from illmrec.errors import ModelError
+from pipelines.parameters.data import PrepareConfig
+from pipelines.parameters.operation import PromoteConfig, RegisterConfig
+from pipelines.parameters.training import EvaluateConfig
+from pipelines.project.artifacts import read_object
+from pipelines.project.context import Context
+from pipelines.project.layout import Layout, require
+from pipelines.project.lineage import describe_lineage
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from pipelines.registry.cards.facts import CardFacts
+    from pipelines.registry.serving_cost import ServingCost
+
+
+MODEL_FILES = ("tensors.safetensors", "state.json")
+"""What is saved of a trained recommender; see :mod:`illmrec.training.checkpoint`."""
+
+
+KEPT_METRICS = ("full/hit@10", "full/ndcg@10", "full/mrr", "lists/coverage@10")
+"""Figures that a version carries as tags; all others are in its metrics.json."""
+
+
+WITH_INTERVAL = ("full/ndcg@10",)
+"""Those with the ends of their interval: the registry's page shows every tag of every version, line by line."""
+
+
+@dataclass(frozen=True)
+class Package:
+    """What a version is made of, beside the head.
+
+    Args:
+        files: copied into the version.
+        tags: its tags.
+        description: three lines.
+    """
+
+    files: list[Path]
+    tags: dict[str, str]
+    description: str
+
+
+def gather_package(context: Context, name: str, about: dict[str, Any], workspace: Path) -> Package:
+    """Write the version's own files into ``workspace`` and return everything it consists of."""
+    from pipelines.registry.cards.data_card import DATA_CARD, write_data_card
+    from pipelines.registry.cards.facts import describe_version
+    from pipelines.registry.cards.model_card import MODEL_CARD, write_model_card
+    from pipelines.registry.ranks import RANKS_FILE, RANKS_TAG, build_ranks, digest_split
+    from pipelines.registry.trained_items import TRAINED_ITEMS_FILE, TRAINED_ITEMS_TAG, build_trained_items
+
+    layout, dataset = context.layout, context.layout.dataset
+    model_files = [require(layout.model / file, f"train --dataset {dataset}") for file in MODEL_FILES]
+    state = read_object(layout.model / "state.json", f"train --dataset {dataset}", ("state",), ModelError)["state"]
+    tags = describe_lineage(layout.root, context.params, dataset) | _describe_version(context, about, state)
+    _refuse_other_model(layout, about, state)
+    ranks = build_ranks(layout)
+    _refuse_other_ranks(ranks, _read_metrics(context), layout)
+    atomic.write_parquet(workspace / RANKS_FILE, ranks)
+    (workspace / TRAINED_ITEMS_FILE).write_bytes(build_trained_items(layout, state))
+    tags |= {
+        RANKS_TAG: atomic.digest_file(workspace / RANKS_FILE),
+        TRAINED_ITEMS_TAG: atomic.digest_file(workspace / TRAINED_ITEMS_FILE),
+        "split_sha256": digest_split(layout),
+    }
+    cost = _measure_cost(context)
+    tags |= cost.as_tags() if cost else {}
+    facts = _gather_card_facts(context, name, state, tags, cost)
+    (workspace / MODEL_CARD).write_text(write_model_card(facts), encoding="utf-8")
+    (workspace / DATA_CARD).write_text(write_data_card(facts), encoding="utf-8")
+    own = [workspace / file for file in (RANKS_FILE, TRAINED_ITEMS_FILE, MODEL_CARD, DATA_CARD)]
+    made = [layout.head / "head.json", layout.quality / "profile.json", layout.evaluation / "metrics.json"]
+    return Package([*made, *model_files, *own], tags, describe_version(facts))
+
+
+def _measure_cost(context: Context) -> ServingCost | None:
+    from pipelines.registry.serving_cost import probe_serving
+
+    users = context.section(RegisterConfig).probe_users
+    return probe_serving(context.layout, users) if users else None
+
+
+def _gather_card_facts(
+    context: Context, name: str, state: dict[str, Any], tags: dict[str, str], cost: ServingCost | None
+) -> CardFacts:
+    from illmrec.samples.notice import is_synthetic
+    from pipelines.registry.cards.facts import CardFacts
+
+    layout, dataset = context.layout, context.layout.dataset
+    return CardFacts(
+        layout=layout,
+        model=name,
+        tags=tags,
+        metrics=_read_metrics(context),
+        state=state,
+        gates={
+            "data": _read_gate(layout.quality, f"validate --dataset {dataset}"),
+            "feature": _read_gate(layout.feature_quality, f"validate-features --dataset {dataset}"),
+        },
+        summary=read_object(layout.prepared / "summary.json", f"prepare --dataset {dataset}"),
+        profile=read_object(layout.quality / "profile.json", f"validate --dataset {dataset}"),
+        cost=cost,
+        confidence=context.section(EvaluateConfig).confidence,
+        synthetic=is_synthetic(layout.root / context.section(PrepareConfig).folder),
+    )
+
+
+def _refuse_other_model(layout: Layout, about: dict[str, Any], state: dict[str, Any]) -> None:
+    """Refuse a head or ranks of another training than the model's, which a stage that was left out would leave.
+
+    Raises:
+        ModelError: when head or ranks are of another model, or the features are not those it was trained with.
+    """
+    import polars as pl
+
+    from pipelines.assembly.contest import RANKED_MODEL
+    from pipelines.assembly.recommender import refuse_other_features
+
+    tensors = atomic.digest_file(layout.model / "tensors.safetensors")
+    ranks = require(layout.evaluation / "ranks.parquet", f"evaluate --dataset {layout.dataset}")
+    made = {
+        "export": (layout.head, "the ONNX head is", about["tensors_sha256"]),
+        "evaluate": (ranks, "the ranks are", pl.read_parquet_metadata(ranks).get(RANKED_MODEL)),
+    }
+    for command, (path, what, found) in made.items():
+        if found != tensors:
+            hint = f"Run `illmrec {command} --dataset {layout.dataset}` again."
+            raise ModelError(f"{what} of another training than the model.", path=path, hint=hint)
+    refuse_other_features(layout, state)
+
+
+def _refuse_other_ranks(ranks: pl.DataFrame, metrics: dict[str, float], layout: Layout) -> None:
+    """Refuse ranks that are not those behind the figures: promotion compares the one and people read the other.
+
+    Raises:
+        ModelError: when they differ.
+    """
+    from pipelines.registry.verdicts import average_by_key
+
+    key = "illmrec/full/mrr"
+    claimed, found = metrics.get(key), float(average_by_key(ranks, "full/mrr").mean())
+    if claimed is None or abs(claimed - found) > TOLERANCE:
+        hint = f"Run `illmrec evaluate --dataset {layout.dataset}` again."
+        raise ModelError(f"{key} is {claimed}, but the ranks give {found:.6f}.", path=layout.evaluation, hint=hint)
+
+
+TOLERANCE = 1e-6
+
+
+def pick_metrics(metrics: dict[str, float]) -> dict[str, float]:
+    """Return the figures that a run shows; each would be a chart of its own."""
+    return {
+        f"{model}/{name}": float(metrics[f"{model}/{name}"])
+        for model in ("illmrec", "sasrec", "popularity")
+        for name in KEPT_METRICS
+        if f"{model}/{name}" in metrics
+    }
+
+
+def _describe_version(context: Context, about: dict[str, Any], state: dict[str, Any]) -> dict[str, str]:
+    """Return the tags that later decisions read: metrics with intervals, gates, data profile, parity, encoders."""
+    from pipelines.registry.tracking import metric_tag
+
+    layout, dataset = context.layout, context.layout.dataset
+    gate = _read_gate(layout.quality, f"validate --dataset {dataset}")
+    features = _read_gate(layout.feature_quality, f"validate-features --dataset {dataset}")
+    profile = require(layout.quality / "profile.json", f"validate --dataset {dataset}")
+    metrics = _read_metrics(context)
+    names = dict.fromkeys((*KEPT_METRICS, context.section(PromoteConfig).metric))
+    kept = {
+        metric_tag(f"{name}{end}"): f"{metrics[f'illmrec/{name}{end}']:.6f}"
+        for name in names
+        for end in (("", ".low", ".high") if name in WITH_INTERVAL else ("",))
+        if f"illmrec/{name}{end}" in metrics
+    }
+    parity = about["parity"]
+    return kept | {
+        "quality_gate": "passed",
+        "quality_gate_warnings": str(gate["warnings"]),
+        "feature_gate": "passed",
+        "feature_gate_warnings": str(features["warnings"]),
+        "feature_gate_not_checked": str(len(features["not_checked"])),
+        "profile_sha256": atomic.digest_file(profile),
+        "onnx_sha256": about["onnx_sha256"],
+        "tensors_sha256": atomic.digest_file(layout.model / "tensors.safetensors"),
+        "state_sha256": atomic.digest_file(layout.model / "state.json"),
+        "onnx_max_difference": f"{max(parity['max_user_difference'], parity['max_item_difference']):.3g}",
+        "onnx_same_top10_share": f"{parity['same_top10_share']:.6f}",
+        "item_digest": state["item_digest"],
+        **tag_knockouts(metrics),
+        "started_from": f"version {state['start']['version']}" if state.get("start") else "scratch",
+        **{f"{role}": f"{state[role]['name']} {state[role]['revision']}" for role in ENCODER_ROLES},
+    }
+
+
+def tag_knockouts(metrics: dict[str, float]) -> dict[str, str]:
+    """Return by how much wrong pictures change NDCG@10, as one tag: MLflow's page has a line for every tag.
+
+    Returns:
+        ``knockouts``: JSON, such as ``shuffled in prompt`` -> difference and the ends of its interval; nothing where
+        there were none.
+    """
+    form = re.compile(r"illmrec\[images (\w+ in \w+)\]-illmrec\[intact\]/full/ndcg@10")
+    found = {key: form.fullmatch(key) for key in metrics}
+    gaps = {
+        match[1]: [round(metrics[f"{key}{end}"], 6) for end in ("", ".low", ".high")]
+        for key, match in found.items()
+        if match
+    }
+    return {KNOCKOUTS_TAG: json.dumps(gaps, sort_keys=True)} if gaps else {}
+
+
+KNOCKOUTS_TAG = "knockouts"
+
+
+def _read_gate(folder: Path, command: str) -> dict[str, Any]:
+    """Return what a gate said of the data or the features.
+
+    Raises:
+        ModelError: when it refused them.
+    """
+    gate = read_object(folder / "gate.json", command, ("passed",))
+    if not gate["passed"]:
+        raise ModelError("the quality gate refused this data.", path=folder, hint=f"Run `illmrec {command}`.")
+    return gate
+
+
+def _read_metrics(context: Context) -> dict[str, float]:
+    command = f"evaluate --dataset {context.layout.dataset}"
+    return read_object(context.layout.evaluation / "metrics.json", command, refusal=ModelError)
+
+
+HEAD_KEYS = ("onnx_sha256", "parity", "tensors_sha256")
+"""What the export says of itself and a version needs."""
+
+
+ENCODER_ROLES = ("backbone", "image_encoder", "text_encoder")

@@ -1,0 +1,73 @@
+"""Job ``promote``: the challenger becomes champion, if it can be shown not to be worse."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from illmrec.errors import ModelError, NothingToDoError
+from pipelines.parameters.operation import PromoteConfig, RegisterConfig
+from pipelines.project.context import Context
+from pipelines.project.receipts import write_receipt
+from pipelines.registry.comparing import judge_versions
+
+if TYPE_CHECKING:
+    from pipelines.registry.tracking import Released
+    from pipelines.registry.verdicts import Verdict
+
+
+def promote(context: Context, force: str | None = None) -> dict[str, Any]:
+    """Judge, move the alias, write the audit log and a receipt; return what was done.
+
+    Args:
+        context: the data set.
+        force: reason to promote a challenger that is refused; None to let a refusal stand.
+
+    Raises:
+        NothingToDoError: when the challenger is the champion.
+        ModelError: when the challenger is refused, or its files are damaged.
+    """
+    from pipelines.registry.alias_log import list_rolled_back, move_alias, read_log
+    from pipelines.registry.tracking import CHALLENGER, CHAMPION, Tracker
+    from pipelines.registry.verdicts import list_reasons
+    from pipelines.registry.version import fetch_release
+
+    layout, config = context.layout, context.section(PromoteConfig)
+    name = context.section(RegisterConfig).name_prefix + layout.dataset
+    tracker = Tracker(layout.root)
+    challenger, champion = tracker.resolve(name, CHALLENGER), tracker.find(name, CHAMPION)
+    if champion is not None and champion.version == challenger.version:
+        hint = "Nothing is needed. A new training is put up with `illmrec register`."
+        raise NothingToDoError(f"version {champion.version} of {name} is champion already.", hint=hint)
+    release = fetch_release(layout, tracker, challenger)  # nothing is promoted whose files do not verify
+    verdicts = judge_versions(context, tracker, release, champion)
+    reasons = list_reasons(verdicts, config.required)
+    if challenger.version in list_rolled_back(read_log(layout.alias_log), CHAMPION):
+        reasons.append("rollback: this version was champion and was rolled back from")
+    facts = _describe(challenger, champion, verdicts, reasons)
+    if reasons and force is None:
+        write_receipt(layout.receipts, "promote", facts | {"promoted": False})
+        hint = "The champion stays. See docs/runbook.md, `Promotion`, for each reason."
+        found = "".join(f"\n  {reason}" for reason in reasons)
+        raise ModelError(f"version {challenger.version} of {name} is refused:{found}", hint=hint)
+    why = "; ".join(verdict.describe() for verdict in verdicts)
+    if reasons:
+        why = f"forced: {force}; refused because: {'; '.join(reasons)}"
+    move_alias(layout.alias_log, tracker, challenger, CHAMPION, action="force" if reasons else "promote", why=why)
+    write_receipt(layout.receipts, "promote", facts | {"promoted": True, "forced": force if reasons else None})
+    return facts | {"alias": CHAMPION, "forced": bool(reasons)}
+
+
+def _describe(
+    challenger: Released, champion: Released | None, verdicts: list[Verdict], reasons: list[str]
+) -> dict[str, Any]:
+    return {
+        "model": challenger.name,
+        "version": challenger.version,
+        "replaces": champion.version if champion else None,
+        **{f"check_{verdict.check}": f"{verdict.outcome}; {verdict.found}" for verdict in verdicts},
+        "not_checked": ", ".join(verdict.check for verdict in verdicts if verdict.outcome == "not checked")
+        or "nothing",
+        "verdicts": [asdict(verdict) for verdict in verdicts],
+        "refused_because": reasons,
+    }

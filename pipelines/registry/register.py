@@ -1,0 +1,74 @@
+"""Job ``register``: the exported head becomes a version in the model registry."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from illmrec.errors import ModelError
+from pipelines.parameters.operation import RegisterConfig
+from pipelines.project.artifacts import read_object
+from pipelines.project.context import Context
+from pipelines.project.receipts import write_receipt
+from pipelines.registry.package import HEAD_KEYS, _read_metrics, gather_package, pick_metrics
+
+
+def register(context: Context) -> dict[str, Any]:
+    """Create the version, write a receipt, return what was registered.
+
+    Raises:
+        MissingArtifactError: when a stage has not run.
+        ModelError: when a gate refused the data, or artifacts do not belong together.
+    """
+    import onnx
+
+    from illmrec.scoring.head import Head
+    from pipelines.registry.alias_log import move_alias
+    from pipelines.registry.tracking import CHALLENGER, EXPERIMENT, Tracker, infer_head_signature, name_metric
+
+    layout, name = context.layout, context.section(RegisterConfig).name_prefix + context.layout.dataset
+    about = read_object(layout.head / "head.json", f"export --dataset {layout.dataset}", HEAD_KEYS, ModelError)
+    head = Head(layout.head / "head.onnx", about["onnx_sha256"])
+    example, signature = infer_head_signature(head.llm_width, head.widths)
+    with tempfile.TemporaryDirectory(prefix="illmrec-register-") as workspace:
+        package = gather_package(context, name, about, Path(workspace))
+        tracker = Tracker(layout.root)
+        made_by = tracker.find_run(EXPERIMENT, package.tags["tensors_sha256"])
+        run = tracker.start_run(EXPERIMENT, layout.dataset, run_id=made_by)
+        run.log(0, {name_metric(key): value for key, value in pick_metrics(_read_metrics(context)).items()})
+        released = tracker.register(
+            run.run_id,
+            name,
+            onnx.load(layout.head / "head.onnx", load_external_data=False),
+            signature=signature,
+            example=example,
+            extra_files=package.files,
+            tags=package.tags,
+            description=package.description,
+        )
+        for path in package.files:
+            if path.suffix in SHOWN_ON_THE_RUN:
+                run.attach(path, "cards")
+        for path in sorted(layout.evaluation.glob("*.csv")):
+            run.attach(path, "evaluation")
+        run.note(f"Version {released.version} of {name}.\n\n{package.description}")
+    tracker.describe_model(name, describe_model(layout.dataset))
+    move_alias(layout.alias_log, tracker, released, CHALLENGER, action="register", why="registered")
+    run.finish()
+    receipt = {"model": released.name, "version": released.version, "alias": CHALLENGER, "mlflow_run": run.run_id}
+    write_receipt(layout.receipts, "register", receipt | {"tags": package.tags})
+    return receipt
+
+
+SHOWN_ON_THE_RUN = (".md",)
+
+
+def describe_model(dataset: str) -> str:
+    """Return what the registered model's page says, whatever the version."""
+    return (
+        f"Recommendations for the data set `{dataset}`. `champion` is what `illmrec recommend` uses every night; "
+        f"`challenger` waits for `illmrec promote --dataset {dataset}`. Back to the champion before: "
+        f"`illmrec rollback --dataset {dataset}`. Do not move aliases by hand: moves made by the commands are written "
+        "to an audit log."
+    )

@@ -1,0 +1,105 @@
+"""Job ``registry``: what is in the model registry, what was moved in it, and what crashes left behind."""
+
+from __future__ import annotations
+
+import platform
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from illmrec.errors import LockedError
+from pipelines.project.context import Context
+from pipelines.project.lock import hold_lock
+from pipelines.project.receipts import write_receipt
+from pipelines.registry.tracking import name_model
+from pipelines.registry.version import DIGEST_TAGS
+
+if TYPE_CHECKING:
+    from pipelines.registry.tracking import OpenRun, Released, Tracker
+
+HOLDERS = ("train", "registry", "retrain")
+"""Locks of the jobs that keep a run open."""
+NEEDED_TAGS = (*DIGEST_TAGS.values(), "git_commit", "quality_gate")
+"""A version without one of them never came to be."""
+
+
+def sweep(context: Context, *, really: bool, hours: float | None = None) -> dict[str, Any]:
+    """Find orphans, close them where asked to, and return what was found.
+
+    Args:
+        context: the data set; its registry lock is held.
+        really: close them; otherwise only say so.
+        hours: close open runs of other machines when they are older.
+    """
+    from pipelines.registry.tracking import EXPERIMENT, Tracker
+
+    tracker = Tracker(context.layout.root)
+    runs = [run for run in tracker.list_open_runs(EXPERIMENT) if run.dataset == context.layout.dataset]
+    closed, kept = judge_runs(runs, is_busy(context), hours)
+    versions = [version for version in tracker.list_versions(name_model(context)) if is_orphan(version)]
+    alive = {run.run_id for run, _ in kept}
+    half = [m for m, run in tracker.list_half_models(EXPERIMENT, context.layout.dataset).items() if run not in alive]
+    if really:
+        _close(tracker, closed, half, versions)
+    facts = {
+        "swept": really,
+        "open_runs": [run.run_id for run in closed],
+        "open_runs_left_alone": [f"{run.run_id} ({reason})" for run, reason in kept],
+        "half_written_models": half,
+        "versions": [version.version for version in versions],
+    }
+    if really:
+        write_receipt(context.layout.receipts, "registry-sweep", facts)
+    return facts
+
+
+def _close(tracker: Tracker, runs: list[OpenRun], models: list[str], versions: list[Released]) -> None:
+    for model in models:
+        tracker.fail_model(model)
+    for run in runs:
+        tracker.close_run(run.run_id)
+    for version in versions:
+        tracker.delete_version(version)
+
+
+def is_orphan(version: Released) -> bool:
+    """Return whether a version is one that ``register`` did not finish."""
+    return not version.aliases and any(tag not in version.tags for tag in NEEDED_TAGS)
+
+
+def judge_runs(
+    runs: list[OpenRun], busy: str | None, hours: float | None, now: float | None = None
+) -> tuple[list[OpenRun], list[tuple[OpenRun, str]]]:
+    """Return the runs whose process is gone, and the others with the reason why they may be alive.
+
+    Args:
+        runs: open runs.
+        busy: job of this machine that holds a lock; None when there is none.
+        hours: age at which runs of other machines count as gone; None for never.
+        now: seconds since 1970; None for now.
+    """
+    now = time.time() if now is None else now
+    gone, alive = [], []
+    for run in runs:
+        old = hours is not None and now - run.started > hours * 3600.0
+        if run.host not in ("", platform.node()) and not old:
+            alive.append((run, f"opened by {run.host}"))
+        elif run.host in ("", platform.node()) and busy:
+            alive.append((run, f"{busy} is running"))
+        else:
+            gone.append(run)
+    return gone, alive
+
+
+def is_busy(context: Context) -> str | None:
+    """Return the name of a job that holds its lock now; the registry's own lock is the caller's."""
+    for name in HOLDERS:
+        path: Path = context.layout.lock(name)
+        if name == "registry" or not path.is_file():
+            continue
+        try:
+            with hold_lock(path):
+                pass
+        except LockedError:
+            return name
+    return None

@@ -1,0 +1,66 @@
+"""Training that begins with the champion's tensors instead of random ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from pipelines.assembly.trainer import Start
+from pipelines.parameters.operation import RegisterConfig
+from pipelines.project.context import Context
+from pipelines.project.layout import Layout
+from pipelines.registry.version import Release
+
+CF_HEAD, ADAPTOR = "heads.item.cf.", "adaptor."
+
+
+def find_start(context: Context) -> Start:
+    """Return the champion's tensors.
+
+    What reads CF rows is left out when the rows are others than the champion's: SASRec trained anew puts items
+    elsewhere, and a head or an adaptor for the old places would begin worse than a random one.
+
+    Raises:
+        ModelError: when there is no champion, or its files do not verify.
+    """
+    from illmrec.training.checkpoint import read_tensors
+    from pipelines.registry.tracking import CHAMPION, Tracker
+    from pipelines.registry.version import DIGEST_TAGS, fetch_release
+
+    layout = context.layout
+    tracker = Tracker(layout.root)
+    champion = tracker.resolve(context.section(RegisterConfig).name_prefix + layout.dataset, CHAMPION)
+    release = fetch_release(layout, tracker, champion)
+    saved = read_tensors(release.folder)
+    left_out = () if has_same_cf(layout, release, saved.state) else list_cf_readers(saved.state)
+    return Start(champion.version, champion.tags[DIGEST_TAGS["tensors.safetensors"]], saved.tensors, left_out)
+
+
+def list_cf_readers(state: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the beginnings of the names of all tensors that read CF rows."""
+    from pipelines.assembly.recommender import read_form
+    from pipelines.registry.trained_items import CF
+
+    return (CF_HEAD, ADAPTOR) if CF in read_form(state["settings"]).slot_kinds else (CF_HEAD,)
+
+
+def has_same_cf(layout: Layout, release: Release, state: Mapping[str, Any]) -> bool:
+    """Return whether today's CF rows of the items a version knows are the ones it was trained with."""
+    import polars as pl
+
+    from pipelines.assembly.recommender import list_feature_types, load_features
+    from pipelines.assembly.tables import load_catalog
+    from pipelines.registry.trained_items import CF, TRAINED_ITEMS_FILE, read_trained_items
+
+    if CF not in list_feature_types(state["settings"]) or release.find(TRAINED_ITEMS_FILE) is None:
+        return False
+    known = read_trained_items(release, state["item_digest"])
+    catalog = load_catalog(layout)
+    today = load_features(layout, catalog, (CF,))[CF]
+    places = catalog.index_items(pl.Series(known.item_ids, dtype=pl.String))
+    there = places >= 0
+    if known.cf is None or not there.any() or known.cf.header.width != today.header.width:
+        return False
+    return bool(np.array_equal(today.values[places[there]], known.cf.values[there]))
