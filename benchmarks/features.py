@@ -33,6 +33,7 @@ import numpy as np
 import polars as pl
 
 from benchmarks import measure
+from pipelines.project.shelf import Shelf
 
 ARCHITECTURE = "resnet18"
 SIDE = 64
@@ -150,7 +151,7 @@ def _measure_encoding(project: Project) -> tuple[measure.Row, measure.Row, float
     from illmrec.features.encode import encode_missing, encode_pictures
     from pipelines.assembly.encoders import load_image_encoder
 
-    encoder, record = load_image_encoder(project.layout)
+    encoder, record = load_image_encoder(Shelf(project.layout))
     limits = DecodeLimits(1_000_000)
     start = time.perf_counter()
     with (
@@ -196,7 +197,6 @@ def _measure_encoding(project: Project) -> tuple[measure.Row, measure.Row, float
 def _measure_no_change(project: Project) -> measure.Row:
     """Time the stage when every picture is in the cache."""
     from illmrec.features.matrix import open_matrix
-    from pipelines.assembly.tables import load_catalog
 
     def ours() -> None:
         facts = _run_stage(project)
@@ -210,7 +210,7 @@ def _measure_no_change(project: Project) -> measure.Row:
 
     peaks = (measure.measure_peak_mb(reference), measure.measure_peak_mb(ours))
     times = [(_seconds(reference), _seconds(ours)) for _ in range(PAIRS)]
-    matrix = open_matrix(project.layout.features("image"), load_catalog(project.layout).digest)
+    matrix = open_matrix(project.layout.features("image"), Shelf(project.layout).catalog.digest)
     difference = float(np.abs(matrix.values.astype(np.float32) - plain[0].astype(np.float32)).max())
     return measure.make_row("nothing changed, whole stage", times, peaks, difference)
 

@@ -1,4 +1,4 @@
-"""``python -m pipelines``: the command line, for launchers that start modules (``accelerate launch -m pipelines ...``)."""
+"""``python -m pipelines``: the command line, for launchers that start modules, such as ``accelerate launch``."""
 
 from pipelines.cli import main
 

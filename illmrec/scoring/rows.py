@@ -218,4 +218,4 @@ def _mark_rows(table: pl.DataFrame, marks: Marks) -> pl.DataFrame:
         else pl.Series(marks.new_item).gather(table["item_index"]).alias("new_item"),
         pl.lit(marks.version).alias("model_version"),
     )
-    return marked.select(list(RECOMMENDATIONS)).cast(RECOMMENDATIONS).sort(USER_ID, "rank")
+    return marked.select(list(RECOMMENDATIONS)).cast(pl.Schema(RECOMMENDATIONS)).sort(USER_ID, "rank")

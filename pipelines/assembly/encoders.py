@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 from illmrec.errors import ModelError
 from illmrec.features.encode import hash_text
 from illmrec.features.sources import ModelSource, locate_model
-from pipelines.project.artifacts import read_object
-from pipelines.project.layout import Layout
+from pipelines.project.shelf import Shelf
 
 if TYPE_CHECKING:
     from illmrec.features.image_encoders import ImageEncoder
@@ -18,26 +17,11 @@ if TYPE_CHECKING:
     from illmrec.models.backbone import Backbone
 
 
-ENCODERS_FILE = "encoders.json"
-
-
 def pick_device() -> str:
     """Return ``cuda`` where torch sees one, else ``cpu``."""
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def read_encoder(layout: Layout, role: str) -> dict[str, Any]:
-    """Return what ``encoders`` recorded of one role: image, text or backbone."""
-    path, command = layout.encoders / ENCODERS_FILE, f"encoders --dataset {layout.dataset}"
-    record = read_object(path, command, (role,), ModelError)[role]
-    lacking = [key for key in ("name", "revision", "folder") if key not in (record or {})]
-    if record is not None and lacking:
-        hint = f"Run `illmrec {command}` again."
-        raise ModelError(f"the record of the {role} encoder lacks {', '.join(lacking)}.", path=path, hint=hint)
-    found: dict[str, Any] = record
-    return found
 
 
 def name_image_cache(record: Mapping[str, Any]) -> tuple[str, str]:
@@ -51,7 +35,7 @@ def key_tower_text(text: str) -> str:
     return f"text {hash_text(text)}"
 
 
-def find_encoder(layout: Layout, record: Mapping[str, Any]) -> ModelSource:
+def find_encoder(shelf: Shelf, record: Mapping[str, Any]) -> ModelSource:
     """Return where a recorded encoder is.
 
     Raises:
@@ -59,37 +43,37 @@ def find_encoder(layout: Layout, record: Mapping[str, Any]) -> ModelSource:
     """
     revision = record["revision"]
     if record["folder"]:
-        source = locate_model(str(layout.encoders / record["folder"]), None, root=layout.root)
+        source = locate_model(str(shelf.layout.encoders / record["folder"]), None, root=shelf.layout.root)
     else:
         commit = revision.removeprefix("commit:") if revision.startswith("commit:") else None
-        source = locate_model(record["name"], commit, root=layout.root)
+        source = locate_model(record["name"], commit, root=shelf.layout.root)
     if source.revision != revision:
-        hint = f"Run `illmrec encoders --dataset {layout.dataset}`, then the stages after it."
+        hint = f"Run `illmrec encoders --dataset {shelf.layout.dataset}`, then the stages after it."
         raise ModelError(f"weights are {source.revision}, expected {revision}.", path=source.path, hint=hint)
     return source
 
 
-def load_image_encoder(layout: Layout) -> tuple[ImageEncoder, dict[str, Any]]:
+def load_image_encoder(shelf: Shelf) -> tuple[ImageEncoder, dict[str, Any]]:
     """Load the picture encoder; return it with its record."""
     from illmrec.features.image_encoders import OpenClipEncoder, TimmEncoder
 
-    record = read_encoder(layout, "image")
-    path = find_encoder(layout, record).path
+    record = shelf.read_encoder("image")
+    path = find_encoder(shelf, record).path
     if record["source"] == "open_clip":
         return OpenClipEncoder(path, pick_device()), record
     settings = {key: record[key] for key in ("image_size", "mean", "std", "arguments")}
     return TimmEncoder(record["architecture"], path, device=pick_device(), **settings), record
 
 
-def load_text_encoder(layout: Layout) -> tuple[SentenceEncoder, dict[str, Any]]:
+def load_text_encoder(shelf: Shelf) -> tuple[SentenceEncoder, dict[str, Any]]:
     """Load the text encoder; return it with its record."""
     from illmrec.features.text_encoders import SentenceEncoder
 
-    record = read_encoder(layout, "text")
-    return SentenceEncoder(find_encoder(layout, record).path, pick_device()), record
+    record = shelf.read_encoder("text")
+    return SentenceEncoder(find_encoder(shelf, record).path, pick_device()), record
 
 
-def load_backbone(layout: Layout, settings: Mapping[str, Any], device: str) -> Backbone:
+def load_backbone(shelf: Shelf, settings: Mapping[str, Any], device: str) -> Backbone:
     """Load the language model, with what train settings let learn inside it."""
     import torch
 
@@ -99,7 +83,7 @@ def load_backbone(layout: Layout, settings: Mapping[str, Any], device: str) -> B
     lora = dict(settings["lora"])
     adapters = Lora(lora["rank"], lora["alpha"], lora["dropout"], tuple(lora["modules"])) if lora["rank"] else None
     return Backbone(
-        find_encoder(layout, read_encoder(layout, "backbone")).path,
+        find_encoder(shelf, shelf.read_encoder("backbone")).path,
         dtype,
         device,
         lora=adapters,

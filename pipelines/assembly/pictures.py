@@ -11,11 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from illmrec.columns import IMAGE_OK, IMAGES, ITEM_ID
+from illmrec.columns import IMAGE_OK, ITEM_ID
 from illmrec.data.catalog import Catalog
 from illmrec.seeds import derive_seed_of_each
-from pipelines.project.artifacts import read_object, read_table
-from pipelines.project.layout import Layout
+from pipelines.project.shelf import Shelf
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -57,16 +56,15 @@ class ReadablePictures:
         return len(self.references)
 
 
-def read_readable_pictures(layout: Layout, catalog: Catalog) -> ReadablePictures:
+def read_readable_pictures(shelf: Shelf, catalog: Catalog) -> ReadablePictures:
     """Read which pictures are readable, without an object for each: catalogs have hundreds of thousands."""
-    folder, command = layout.prepared, f"prepare --dataset {layout.dataset}"
-    source = read_object(folder / "source.json", command, ("folder", "max_pixels"))
-    images = read_table(folder / "images.parquet", command, IMAGES).filter(pl.col("status") == IMAGE_OK)
+    source = shelf.read_object(shelf.layout.prepared / "source.json", "folder", "max_pixels")
+    images = shelf.images.filter(pl.col("status") == IMAGE_OK)
     indices = catalog.index_items(images[ITEM_ID])
     order = np.argsort(indices, kind="stable")
     images = images[order]
     return ReadablePictures(
-        raw=layout.root / source["folder"],
+        raw=shelf.layout.root / source["folder"],
         max_pixels=int(source["max_pixels"]),
         references=images["image_ref"].to_list(),
         digests=images["sha256"].to_list(),
@@ -93,8 +91,8 @@ def hide_pictures(pictures: ReadablePictures, item_ids: Sequence[str], share: fl
     )
 
 
-def list_readable_pictures(layout: Layout, catalog: Catalog) -> list[Picture]:
+def list_readable_pictures(shelf: Shelf, catalog: Catalog) -> list[Picture]:
     """Return every picture that decoded in full when the catalog was prepared, by item and position."""
-    readable = read_readable_pictures(layout, catalog)
+    readable = read_readable_pictures(shelf, catalog)
     rows = zip(readable.references, readable.digests, readable.item_indices.tolist(), strict=True)
     return [Picture(readable.raw / reference, digest, index, readable.max_pixels) for reference, digest, index in rows]

@@ -53,13 +53,14 @@ def estimate(
     """
     from illmrec.training.cost import count_scoring, count_training, estimate_memory, probe_scoring, probe_training
     from pipelines.assembly.encoders import pick_device
-    from pipelines.assembly.tables import load_catalog, load_sequences
     from pipelines.assembly.trainer import make_trainer
 
     layout = context.layout
-    trainer = make_trainer(layout, context.section(TrainConfig), checkpoints=layout.checkpoints / "never-written")
+    trainer = make_trainer(
+        context.shelf, context.section(TrainConfig), checkpoints=layout.checkpoints / "never-written"
+    )
     model = trainer.recommender
-    sequences = load_sequences(layout)
+    sequences = context.shelf.sequences
     histories = sequences.histories("test")
     rows = [histories[user] for user in range(len(sequences))]
     training, scoring = count_training(trainer), count_scoring(model, rows)
@@ -96,7 +97,7 @@ def estimate(
             None,
             took,
             memory,
-            _measure_row(sequences.user_ids, load_catalog(layout).item_ids, k) * k * size.users,
+            _measure_row(sequences.user_ids, context.shelf.catalog.item_ids, k) * k * size.users,
         ),
     }
     facts = {
@@ -137,7 +138,7 @@ def _measure_row(user_ids: Sequence[str], item_ids: Sequence[str], k: int) -> fl
         new_item=pl.lit(value=False),
     )
     file = io.BytesIO()
-    table.select(list(RECOMMENDATIONS)).cast(RECOMMENDATIONS).write_parquet(
+    table.select(list(RECOMMENDATIONS)).cast(pl.Schema(RECOMMENDATIONS)).write_parquet(
         file, compression="zstd", compression_level=PARQUET_LEVEL
     )
     return file.tell() / table.height

@@ -6,41 +6,30 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from illmrec import atomic
 from illmrec.data.catalog import Catalog
 from illmrec.errors import ModelError
-from illmrec.features.matrix import FeatureMatrix, open_matrix
+from illmrec.features.matrix import FeatureMatrix
 from pipelines.assembly.encoders import load_backbone, pick_device
-from pipelines.assembly.tables import load_catalog, load_summaries
-from pipelines.project.layout import Layout, require
+from pipelines.project.shelf import Shelf
 
 if TYPE_CHECKING:
     from illmrec.models.prompt import PromptForm
     from illmrec.models.recommender import Recommender
     from illmrec.models.sasrec import SasRec
 
-MAKERS = {"image": "embed-images", "text": "embed-text", "cf": "train-cf"}
-"""Feature type -> command that makes its matrix."""
 
-
-def load_features(layout: Layout, catalog: Catalog, kinds: tuple[str, ...]) -> dict[str, FeatureMatrix]:
-    """Map the feature matrices of some types into memory."""
-    folders = {k: require(layout.features(k), f"{MAKERS[k]} --dataset {layout.dataset}") for k in kinds}
-    return {kind: open_matrix(folder, catalog.digest) for kind, folder in folders.items()}
-
-
-def load_sasrec(layout: Layout) -> tuple[SasRec, dict[str, Any]]:
+def load_sasrec(shelf: Shelf) -> tuple[SasRec, dict[str, Any]]:
     """Open the trained SASRec; return it with what was saved beside its tensors."""
     from illmrec.models.sasrec import SasRec
     from illmrec.training.checkpoint import read_tensors
 
-    saved = read_tensors(require(layout.cf_model, f"train-cf --dataset {layout.dataset}"))
+    saved = read_tensors(shelf.require(shelf.layout.cf_model))
     sasrec = SasRec(**saved.state["shape"])
     sasrec.load_state_dict(dict(saved.tensors))
     return sasrec, dict(saved.state)
 
 
-def load_recommender(layout: Layout, model: Path) -> Recommender:
+def load_recommender(shelf: Shelf, model: Path) -> Recommender:
     """Put a trained recommender together from its folder, this data set's features and its backbone.
 
     Raises:
@@ -49,36 +38,35 @@ def load_recommender(layout: Layout, model: Path) -> Recommender:
     from illmrec.training.checkpoint import read_tensors
 
     saved = read_tensors(model)
-    catalog = load_catalog(layout)
-    if saved.state["item_digest"] != catalog.digest:
-        hint = f"Run `illmrec train --dataset {layout.dataset}`: the catalog has changed."
+    if saved.state["item_digest"] != shelf.catalog.digest:
+        hint = f"Run `illmrec train --dataset {shelf.layout.dataset}`: the catalog has changed."
         raise ModelError("the model was trained on another catalog.", path=model, hint=hint)
-    refuse_other_features(layout, saved.state)
-    recommender = build_recommender(layout, catalog, saved.state["settings"])
+    refuse_other_features(shelf, saved.state)
+    recommender = build_recommender(shelf, shelf.catalog, saved.state["settings"])
     recommender.load_state(saved.tensors)
     return recommender
 
 
-def digest_features(layout: Layout, settings: Mapping[str, Any]) -> dict[str, str]:
+def digest_features(shelf: Shelf, settings: Mapping[str, Any]) -> dict[str, str]:
     """Return the digest of each feature matrix that a model with these settings reads."""
-    return {kind: atomic.digest_file(layout.features(kind) / "values.npy") for kind in list_feature_types(settings)}
+    return {kind: shelf.digest(shelf.layout.features(kind) / "values.npy") for kind in list_feature_types(settings)}
 
 
-def refuse_other_features(layout: Layout, state: Mapping[str, Any]) -> None:
+def refuse_other_features(shelf: Shelf, state: Mapping[str, Any]) -> None:
     """Compare the features a model was trained with to those that are here; models of older versions name none.
 
     Raises:
         ModelError: when one is another: the model's heads read other rows.
     """
     for kind, needed in state.get("features", {}).items():
-        path = layout.features(kind) / "values.npy"
-        if atomic.digest_file(path) != needed:
-            hint = f"Run `illmrec train --dataset {layout.dataset}` again."
+        path = shelf.layout.features(kind) / "values.npy"
+        if shelf.digest(path) != needed:
+            hint = f"Run `illmrec train --dataset {shelf.layout.dataset}` again."
             raise ModelError(f"are not the {kind} features that the model was trained with.", path=path, hint=hint)
 
 
 def build_recommender(
-    layout: Layout,
+    shelf: Shelf,
     catalog: Catalog,
     settings: Mapping[str, Any],
     seed: Callable[[], None] | None = None,
@@ -96,10 +84,10 @@ def build_recommender(
     form = read_form(settings)
     kinds = tuple(settings["features"])
     if features is None:
-        features = load_features(layout, catalog, list_feature_types(settings))
+        features = shelf.open_features(*list_feature_types(settings))
     if seed is not None:
         seed()
-    backbone = load_backbone(layout, settings, device or pick_device())
+    backbone = load_backbone(shelf, settings, device or pick_device())
     prompt = tokenize_prompt(
         catalog.items,
         features["image"].present,
@@ -107,7 +95,7 @@ def build_recommender(
         form,
         begin=backbone.begin_tokens,
         end=backbone.end_tokens,
-        summaries=load_summaries(layout, catalog) if form.representation == "summary" else (),
+        summaries=shelf.summaries if form.representation == "summary" else (),
     )
     if seed is not None:
         seed()

@@ -12,7 +12,7 @@ import polars as pl
 
 from illmrec import atomic
 from pipelines.parameters.training import TrainConfig
-from pipelines.project.layout import Layout, require
+from pipelines.project.shelf import Shelf
 
 if TYPE_CHECKING:
     from illmrec.data.histories import Sequences
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def make_trainer(
-    layout: Layout,
+    shelf: Shelf,
     config: TrainConfig,
     *,
     checkpoints: Path,
@@ -41,7 +41,7 @@ def make_trainer(
     """Put a trainer together from a data set's artifacts; it validates on the validation targets.
 
     Args:
-        layout: where the artifacts lie.
+        shelf: where the artifacts lie.
         config: the section.
         checkpoints: folder of this run's checkpoints.
         journal: where curves go; None for nowhere.
@@ -53,12 +53,11 @@ def make_trainer(
     from illmrec.training.seeding import seed_everything
     from pipelines.assembly.encoders import pick_device
     from pipelines.assembly.recommender import build_recommender
-    from pipelines.assembly.tables import load_catalog, load_sequences
 
-    catalog, sequences = load_catalog(layout), load_sequences(layout)
+    catalog, sequences = shelf.catalog, shelf.sequences
     device = pick_own_device() if is_group() and pick_device() == "cuda" else pick_device()
     settings = config.model_dump(mode="json")
-    recommender = build_recommender(layout, catalog, settings, lambda: seed_everything(config.seed), device)
+    recommender = build_recommender(shelf, catalog, settings, lambda: seed_everything(config.seed), device)
     recommender.prepare_training(centre_features=config.centre_features, dropout=config.dropout)
     if config.shard_backbone and peers is not None and peers.size > 1:
         recommender.backbone.shard()
@@ -86,25 +85,22 @@ class _Journal:
             self.run.log(step, values)
 
 
-def identify_run(layout: Layout, settings: dict[str, Any], start: Start | None = None) -> str:
+def identify_run(shelf: Shelf, settings: dict[str, Any], start: Start | None = None) -> str:
     """Return a digest of everything that decides a training run: settings, split, features, encoders, the start.
 
     A checkpoint is continued only by the run it belongs to.
     """
-    from pipelines.assembly.recommender import MAKERS, list_feature_types
+    from pipelines.assembly.recommender import list_feature_types
 
     files = [
-        require(layout.split / "sequences.parquet", f"split --dataset {layout.dataset}"),
-        require(layout.encoders / "encoders.json", f"encoders --dataset {layout.dataset}"),
-        require(layout.prepared / "items.parquet", f"prepare --dataset {layout.dataset}"),
-        *(
-            require(layout.features(kind) / "values.npy", f"{MAKERS[kind]} --dataset {layout.dataset}")
-            for kind in list_feature_types(settings)
-        ),
+        shelf.layout.split / "sequences.parquet",
+        shelf.layout.encoders / "encoders.json",
+        shelf.layout.prepared / "items.parquet",
+        *(shelf.layout.features(kind) / "values.npy" for kind in list_feature_types(settings)),
     ]
     if settings["representation"] == "summary":
-        files.append(require(layout.summaries / "summaries.parquet", f"summarize --dataset {layout.dataset}"))
-    facts: dict[str, Any] = {"settings": settings, "files": [atomic.digest_file(path) for path in files]}
+        files.append(shelf.layout.summaries / "summaries.parquet")
+    facts: dict[str, Any] = {"settings": settings, "files": [shelf.digest(path) for path in files]}
     if start is not None:
         facts["start"] = [start.tensors_sha256, start.left_out]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
@@ -156,27 +152,26 @@ def score_validation(model: Recommender, sequences: Sequences, config: TrainConf
 
 
 def publish_model(
-    layout: Layout, settings: dict[str, Any], trainer: Trainer, tensors: Any, start: dict[str, Any] | None = None
+    shelf: Shelf, settings: dict[str, Any], trainer: Trainer, tensors: Any, start: dict[str, Any] | None = None
 ) -> None:
     """Write the model folder and the training curve; ``start`` says what training began with, if not with nothing."""
     from illmrec.training.checkpoint import write_tensors
-    from pipelines.assembly.encoders import read_encoder
     from pipelines.assembly.recommender import digest_features
 
     state = {
         "settings": settings,
         "item_digest": trainer.recommender.features["image"].header.item_digest,
-        "backbone": read_encoder(layout, "backbone"),
-        "image_encoder": read_encoder(layout, "image"),
-        "text_encoder": read_encoder(layout, "text"),
-        "features": digest_features(layout, settings),
+        "backbone": shelf.read_encoder("backbone"),
+        "image_encoder": shelf.read_encoder("image"),
+        "text_encoder": shelf.read_encoder("text"),
+        "features": digest_features(shelf, settings),
         "best_step": trainer.progress.best_step,
         "validation_ndcg@10": trainer.progress.best_score,
         **({} if start is None else {"start": start}),
     }
-    _write_curve(layout.curves / "train.csv", trainer.progress)
-    _write_validation(layout.curves / "validation.csv", trainer.progress)
-    write_tensors(layout.model, tensors, state)
+    _write_curve(shelf.layout.curves / "train.csv", trainer.progress)
+    _write_validation(shelf.layout.curves / "validation.csv", trainer.progress)
+    write_tensors(shelf.layout.model, tensors, state)
 
 
 def _write_curve(path: Path, progress: Progress) -> None:

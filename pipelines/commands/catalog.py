@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from pipelines.commands.options import dataset_options, open_context
-from pipelines.project.lock import hold_lock
+from pipelines.commands.options import about_dataset
+from pipelines.project.context import Context
 
 
 @click.group()
@@ -21,9 +22,9 @@ def command() -> None:
 
 
 @command.command("add")
-@dataset_options
+@about_dataset
 @click.argument("source", type=click.Path(path_type=Path, exists=True))
-def add_command(dataset: str, as_json: bool, source: Path) -> None:
+def add_command(context: Context, source: Path) -> dict[str, Any]:
     r"""Add the items of SOURCE: a table with item_id, title, brand, category, description, image, or a folder with one.
 
     Pictures are decoded in full, the batch is judged by the bounds of section `validate`, and then published by one
@@ -38,7 +39,4 @@ def add_command(dataset: str, as_json: bool, source: Path) -> None:
     """
     from pipelines.growth.adding import add_items
 
-    context = open_context(dataset, as_json)
-    with hold_lock(context.layout.lock("catalog")):
-        facts = add_items(context, source)
-    context.emit(facts)
+    return add_items(context, source)

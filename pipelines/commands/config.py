@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from pipelines.commands.options import dataset_options, open_context
+from pipelines.commands.options import about_dataset, wants_json
 from pipelines.parameters.reading import SECTIONS, Params, flatten
+from pipelines.project.context import Context
 
 
 @click.group()
@@ -23,11 +24,11 @@ def command() -> None:
 
 
 @command.command()
-@dataset_options
+@about_dataset
 @click.option("--section", "wanted", multiple=True, metavar="SECTION", type=click.Choice(list(SECTIONS)),
               help="Only this section of params.yaml; repeatable.")  # fmt: skip
 @click.option("--origin", is_flag=True, help="Say where each value comes from.")
-def show(dataset: str, as_json: bool, wanted: tuple[str, ...], origin: bool) -> None:
+def show(context: Context, wanted: tuple[str, ...], origin: bool) -> None:
     r"""Print every parameter of a data set with its value.
 
     An origin is `default` (the code), `shared` (the file's section), or `data set` (the data set's own section, which
@@ -37,11 +38,11 @@ def show(dataset: str, as_json: bool, wanted: tuple[str, ...], origin: bool) -> 
     Example:
       illmrec config show --dataset amazon --section train --origin
     """
-    context = open_context(dataset, as_json)
+    dataset = context.layout.dataset
     values = flatten(context.params, dataset)
     chosen = {key: value for key, value in values.items() if not wanted or key.split(".")[0] in wanted}
     origins = {key: find_origin(context.params, dataset, key) for key in chosen}
-    if as_json:
+    if wants_json():
         click.echo(json.dumps({key: {"value": json.loads(chosen[key]), "origin": origins[key]} for key in chosen}))
         return
     width = max(len(key) for key in chosen)

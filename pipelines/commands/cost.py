@@ -7,20 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipelines.commands.options import dataset_options, open_context
+from pipelines.commands.options import about_dataset, print_facts, wants_json
+from pipelines.project.context import Context
 
 if TYPE_CHECKING:
     from pipelines.assembly.pricing import Price
 
 
 @click.command()
-@dataset_options
+@about_dataset
 @click.option(
     "--seconds", default=10.0, show_default=True, type=click.FloatRange(0.1, 600.0), help="Length of the probe."
 )
 @click.option("--users", type=click.IntRange(min=1), help="Price so many users; default: those of the data set.")
 @click.option("--items", type=click.IntRange(min=1), help="Price so large a catalog; default: the data set's.")
-def command(dataset: str, as_json: bool, seconds: float, users: int | None, items: int | None) -> None:
+def command(context: Context, seconds: float, users: int | None, items: int | None) -> None:
     r"""Say what training, evaluation and a night will take, before any of it is done.
 
     Prompt tokens are counted, not guessed. Speed is measured with this data set's own prompts on this machine, in a
@@ -39,11 +40,10 @@ def command(dataset: str, as_json: bool, seconds: float, users: int | None, item
     """
     from pipelines.assembly.pricing import estimate
 
-    context = open_context(dataset, as_json)
     prices, facts = estimate(context, seconds, users=users, items=items)
-    if as_json:
+    if wants_json():
         flat = {f"{name}/{key}": value for name, price in prices.items() for key, value in asdict(price).items()}
-        context.emit(flat | facts)
+        print_facts(flat | facts)
         return
     _show(prices, facts)
 

@@ -16,8 +16,8 @@ from typing import Literal
 import click
 
 from illmrec.errors import IllmrecError
+from pipelines.commands.options import json_option, print_facts, wants_json
 from pipelines.parameters.reading import Params, read_params
-from pipelines.project.context import print_facts
 from pipelines.project.layout import Layout
 
 State = Literal["ok", "note", "problem"]
@@ -44,9 +44,9 @@ class Finding:
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@json_option
 @click.pass_context
-def command(ctx: click.Context, as_json: bool) -> None:
+def command(ctx: click.Context) -> None:
     r"""Look at Python, libraries, processor and GPU, memory and disk, parameters, data, artifacts and the registry.
 
     Nothing is changed and nothing is reached over a network. The exit code is 1 where there is a problem, which the
@@ -60,8 +60,8 @@ def command(ctx: click.Context, as_json: bool) -> None:
     root, params_path = ctx.find_root().obj
     findings = list(examine(root, params_path))
     problems = sum(finding.state == "problem" for finding in findings)
-    if as_json:
-        print_facts({"problems": problems, "findings": [asdict(finding) for finding in findings]}, as_json=True)
+    if wants_json():
+        print_facts({"problems": problems, "findings": [asdict(finding) for finding in findings]})
     else:
         for finding in findings:
             click.echo(f"{MARKS[finding.state]} {finding.topic}: {finding.found}")

@@ -9,21 +9,22 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from illmrec.errors import DataError
-from pipelines.commands.options import dataset_options, open_context
+from pipelines.commands.options import about_dataset, print_facts, wants_json
+from pipelines.project.context import Context
 
 if TYPE_CHECKING:
     from pipelines.quality.drift import FieldDrift
 
 
 @click.command()
-@dataset_options
+@about_dataset
 @click.option(
     "--against",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     default=None,
     help="A profile.json to compare with; default: the one registered with the champion.",
 )
-def command(dataset: str, as_json: bool, against: Path | None) -> None:
+def command(context: Context, against: Path | None) -> None:
     r"""Compare the data's profile, as `validate` wrote it, with the champion's.
 
     Prints one line per field with what moved most. Past a critical bound of the section `drift` the exit code is 3;
@@ -36,7 +37,6 @@ def command(dataset: str, as_json: bool, against: Path | None) -> None:
     """
     from pipelines.growth.drifting import measure_drift
 
-    context = open_context(dataset, as_json)
     found, beside = measure_drift(context, against)
     levels = [field.level for field in found]
     facts: dict[str, Any] = {
@@ -45,11 +45,11 @@ def command(dataset: str, as_json: bool, against: Path | None) -> None:
         "warnings": levels.count("warning"),
         "critical": levels.count("critical"),
     }
-    if as_json:
-        context.emit(facts | {"drift": [asdict(field) for field in found]})
+    if wants_json():
+        print_facts(facts | {"drift": [asdict(field) for field in found]})
     else:
-        context.emit(facts | {field.field: _describe(field) for field in found})
-    refuse_drift(found, beside, dataset)
+        print_facts(facts | {field.field: _describe(field) for field in found})
+    refuse_drift(found, beside, context.layout.dataset)
 
 
 def refuse_drift(found: list[FieldDrift], beside: str, dataset: str) -> None:

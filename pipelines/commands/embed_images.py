@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from illmrec import atomic
-from pipelines.commands.options import dataset_options, engine_option, open_context
-from pipelines.parameters.features import EmbedImagesConfig
-from pipelines.project.lock import hold_lock
+from pipelines.commands.options import about_dataset, engine_option
+from pipelines.parameters.section import EngineName
+from pipelines.project.context import Context
 
 
 @click.command()
-@dataset_options
+@about_dataset
 @engine_option
-def command(dataset: str, as_json: bool, engine: str | None) -> None:
+def command(context: Context, engine: EngineName | None) -> dict[str, Any]:
     r"""Encode the catalog's pictures into one matrix, a row per item.
 
     A picture whose bytes were encoded before, under whatever name, is taken from the feature cache. Features of several
@@ -26,13 +27,6 @@ def command(dataset: str, as_json: bool, engine: str | None) -> None:
       illmrec embed-images --dataset amazon --json
       illmrec embed-images --dataset amazon --engine ray
     """
-    from pipelines.stages.embed_images import embed_images
+    from pipelines.stages.embed_images import run
 
-    context = open_context(dataset, as_json)
-    config, layout = context.section(EmbedImagesConfig), context.layout
-    if engine is not None:
-        config = config.model_copy(update={"engine": engine})
-    with hold_lock(layout.lock("embed-images")):
-        atomic.sweep_partial(layout.features("image").parent, "image")
-        facts = embed_images(layout, config)
-    context.emit(facts)
+    return run(context, engine)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from illmrec import atomic
-from pipelines.commands.options import dataset_options, engine_option, open_context
-from pipelines.parameters.features import EmbedTextConfig
-from pipelines.project.lock import hold_lock
+from pipelines.commands.options import about_dataset, engine_option
+from pipelines.parameters.section import EngineName
+from pipelines.project.context import Context
 
 
 @click.command()
-@dataset_options
+@about_dataset
 @engine_option
-def command(dataset: str, as_json: bool, engine: str | None) -> None:
+def command(context: Context, engine: EngineName | None) -> dict[str, Any]:
     r"""Encode the catalog's descriptions into one matrix, a row per item.
 
     An item without a description is encoded by its title, else by its categories; an item without any text gets the
@@ -23,13 +24,6 @@ def command(dataset: str, as_json: bool, engine: str | None) -> None:
     Example:
       illmrec embed-text --dataset amazon
     """
-    from pipelines.stages.embed_text import embed_text
+    from pipelines.stages.embed_text import run
 
-    context = open_context(dataset, as_json)
-    config, layout = context.section(EmbedTextConfig), context.layout
-    if engine is not None:
-        config = config.model_copy(update={"engine": engine})
-    with hold_lock(layout.lock("embed-text")):
-        atomic.sweep_partial(layout.features("text").parent, "text")
-        facts = embed_text(layout, config)
-    context.emit(facts)
+    return run(context, engine)

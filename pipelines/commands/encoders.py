@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import click
 
-from illmrec import atomic
-from pipelines.commands.options import dataset_options, open_context
+from pipelines.commands.options import about_dataset
 from pipelines.parameters.features import EncodersConfig
-from pipelines.project.lock import hold_lock
+from pipelines.project.context import Context
 
 
 @click.command()
-@dataset_options
-def command(dataset: str, as_json: bool) -> None:
+@about_dataset
+def command(context: Context) -> dict[str, Any]:
     r"""Resolve the image, text and language models that later stages load.
 
     With `source: train` a small model is trained on this catalog's own pictures and texts; it stands in where no
@@ -25,13 +25,8 @@ def command(dataset: str, as_json: bool) -> None:
     Example:
       illmrec encoders --dataset amazon
     """
-    from pipelines.stages.encoders import make_encoders
+    from pipelines.stages.encoders import run
 
-    context = open_context(dataset, as_json)
-    config, layout = context.section(EncodersConfig), context.layout
-    if config.allow_network:
+    if context.section(EncodersConfig).allow_network:
         os.environ["HF_HUB_OFFLINE"] = "0"
-    with hold_lock(layout.lock("encoders")):
-        atomic.sweep_partial(layout.artifacts, layout.encoders.name)
-        records = make_encoders(layout, config)
-    context.emit({role: f"{record['name']} ({record['revision'][:19]})" for role, record in records.items()})
+    return {role: f"{record['name']} ({record['revision'][:19]})" for role, record in run(context).items()}

@@ -7,15 +7,13 @@ from typing import Any
 
 import click
 
-from illmrec import atomic
-from pipelines.commands.options import dataset_options, open_context
-from pipelines.parameters.training import EvaluateConfig
-from pipelines.project.lock import hold_lock
+from pipelines.commands.options import about_dataset, wants_json
+from pipelines.project.context import Context
 
 
 @click.command()
-@dataset_options
-def command(dataset: str, as_json: bool) -> None:
+@about_dataset
+def command(context: Context) -> dict[str, Any]:
     r"""Rank each user's test targets among the full catalog and among stored candidates, and see what lists are like.
 
     Items the user has already interacted with are no candidates. Tied scores share the average of their ranks. Every
@@ -27,14 +25,10 @@ def command(dataset: str, as_json: bool) -> None:
     Example:
       illmrec evaluate --dataset amazon --json
     """
-    from pipelines.stages.evaluate import evaluate
+    from pipelines.stages.evaluate import run
 
-    context = open_context(dataset, as_json)
-    config, layout = context.section(EvaluateConfig), context.layout
-    with hold_lock(layout.lock("evaluate")):
-        atomic.sweep_partial(layout.artifacts, layout.evaluation.name)
-        metrics = evaluate(layout, config)
-    context.emit(metrics if as_json else pick_main(metrics))
+    metrics = run(context)
+    return metrics if wants_json() else pick_main(metrics)
 
 
 def pick_main(metrics: Mapping[str, Any]) -> dict[str, Any]:

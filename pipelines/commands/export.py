@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from illmrec import atomic
-from pipelines.commands.options import dataset_options, open_context
-from pipelines.parameters.training import ExportConfig
-from pipelines.project.lock import hold_lock
+from pipelines.commands.options import about_dataset
+from pipelines.project.context import Context
 
 
 @click.command()
-@dataset_options
-def command(dataset: str, as_json: bool) -> None:
+@about_dataset
+def command(context: Context) -> dict[str, Any]:
     r"""Export the projection heads to a single ONNX file and compare it with the trained model.
 
     Items and export.compared_users users are projected both ways. A larger difference than export.max_difference, or
@@ -23,12 +23,6 @@ def command(dataset: str, as_json: bool) -> None:
     Example:
       illmrec export --dataset amazon
     """
-    from pipelines.stages.export import export_head
+    from pipelines.stages.export import run
 
-    context = open_context(dataset, as_json)
-    config, layout = context.section(ExportConfig), context.layout
-    with hold_lock(layout.lock("export")):
-        atomic.sweep_partial(layout.artifacts, layout.head.name)
-        with atomic.write_folder(layout.head) as folder:
-            facts = export_head(layout, folder, config)
-    context.emit(facts)
+    return run(context)

@@ -11,8 +11,8 @@ import click
 
 from illmrec.errors import NothingToDoError, ParameterError
 from pipelines.commands.fetch_images import images
-from pipelines.commands.network import NetworkOptions, hold_folder, json_option, network_options
-from pipelines.project.context import print_facts
+from pipelines.commands.network import NetworkOptions, hold_folder, network_options
+from pipelines.commands.options import json_option, print_facts
 
 if TYPE_CHECKING:
     from illmrec.fetching.client import Client
@@ -47,7 +47,7 @@ def command() -> None:
 @digest_option
 @network_options
 @json_option
-def amazon(category: str, folder: Path | None, digests: tuple[str, ...], as_json: bool, **network: Any) -> None:
+def amazon(category: str, folder: Path | None, digests: tuple[str, ...], **network: Any) -> None:
     r"""Fetch reviews (5-core) and metadata of one category of Amazon Reviews 2018.
 
     \b
@@ -58,7 +58,7 @@ def amazon(category: str, folder: Path | None, digests: tuple[str, ...], as_json
 
     files = list_amazon_files(category, network["mirror"])
     name = category.lower().replace("_", "-")
-    fetch_files(files, folder or Path("data") / name, read_digests(digests), NetworkOptions(**network), as_json)
+    fetch_files(files, folder or Path("data") / name, read_digests(digests), NetworkOptions(**network))
 
 
 @command.command()
@@ -66,7 +66,7 @@ def amazon(category: str, folder: Path | None, digests: tuple[str, ...], as_json
 @digest_option
 @network_options
 @json_option
-def goodbooks(folder: Path | None, digests: tuple[str, ...], as_json: bool, **network: Any) -> None:
+def goodbooks(folder: Path | None, digests: tuple[str, ...], **network: Any) -> None:
     r"""Fetch the tables of Goodbooks-10k.
 
     \b
@@ -76,7 +76,7 @@ def goodbooks(folder: Path | None, digests: tuple[str, ...], as_json: bool, **ne
     from illmrec.fetching.publishers import list_goodbooks_files
 
     files = list_goodbooks_files(network["mirror"])
-    fetch_files(files, folder or Path("data/goodbooks"), read_digests(digests), NetworkOptions(**network), as_json)
+    fetch_files(files, folder or Path("data/goodbooks"), read_digests(digests), NetworkOptions(**network))
 
 
 @command.command()
@@ -86,9 +86,7 @@ def goodbooks(folder: Path | None, digests: tuple[str, ...], as_json: bool, **ne
 @digest_option
 @network_options
 @json_option
-def microlens(
-    variant: str, frames: bool, folder: Path | None, digests: tuple[str, ...], as_json: bool, **network: Any
-) -> None:
+def microlens(variant: str, frames: bool, folder: Path | None, digests: tuple[str, ...], **network: Any) -> None:
     r"""Fetch pairs, titles and covers of MicroLens.
 
     \b
@@ -99,7 +97,7 @@ def microlens(
 
     files = list_microlens_files(variant, network["mirror"], frames=frames)
     target = folder or Path("data") / f"microlens-{variant}"
-    fetch_files(files, target, read_digests(digests), NetworkOptions(**network), as_json)
+    fetch_files(files, target, read_digests(digests), NetworkOptions(**network))
 
 
 @command.command()
@@ -112,7 +110,7 @@ def microlens(
 @digest_option
 @network_options
 @json_option
-def hm(archive: Path | None, folder: Path | None, digests: tuple[str, ...], as_json: bool, **network: Any) -> None:
+def hm(archive: Path | None, folder: Path | None, digests: tuple[str, ...], **network: Any) -> None:
     r"""Fetch H&M's catalog from Kaggle with your own account, or unpack the archive you have.
 
     The files may be used only by those who accepted the competition's rules, with their own account, at
@@ -135,7 +133,7 @@ def hm(archive: Path | None, folder: Path | None, digests: tuple[str, ...], as_j
         done = extract_archive(source, target)
         if archive is None:
             source.unlink()
-    print_facts({"folder": str(target), "files": done.files, "bytes": done.bytes}, as_json)
+    print_facts({"folder": str(target), "files": done.files, "bytes": done.bytes})
 
 
 def download_hm(root: Path, digests: dict[str, str], options: NetworkOptions) -> Path:
@@ -170,9 +168,7 @@ def download_hm(root: Path, digests: dict[str, str], options: NetworkOptions) ->
     return found.path
 
 
-def fetch_files(
-    files: list[RemoteFile], folder: Path, digests: dict[str, str], options: NetworkOptions, as_json: bool
-) -> None:
+def fetch_files(files: list[RemoteFile], folder: Path, digests: dict[str, str], options: NetworkOptions) -> None:
     """Fetch what a raw folder lacks, unpack archives, and print what was done.
 
     Raises:
@@ -191,7 +187,7 @@ def fetch_files(
             fetch_one(client, file, target, digests.get(file.name, ""), facts)
     if not facts["fetched"]:
         raise NothingToDoError(f"holds all {len(files)} files already.", path=target)
-    print_facts(facts, as_json)
+    print_facts(facts)
 
 
 def fetch_one(client: Client, file: RemoteFile, folder: Path, sha256: str, facts: dict[str, Any]) -> None:

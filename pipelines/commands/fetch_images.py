@@ -11,8 +11,9 @@ import click
 from illmrec.columns import ITEM_ID
 from illmrec.errors import NothingToDoError, ParameterError
 from pipelines.commands.network import NetworkOptions, hold_folder, network_options
-from pipelines.commands.options import dataset_options, open_context
+from pipelines.commands.options import about_dataset, print_facts
 from pipelines.parameters.data import PrepareConfig
+from pipelines.project.context import Context
 from pipelines.project.layout import Layout, require
 
 log = logging.getLogger(__name__)
@@ -31,10 +32,9 @@ PICTURE_SECONDS = 60.0
 @click.option("--placeholder-sha256", type=click.Path(path_type=Path, exists=True), help="File of digests, one a line.")
 @click.option("--max-items", type=click.IntRange(1), default=100, show_default=True, help="Items one picture may show.")
 @network_options
-@dataset_options
+@about_dataset
 def images(
-    dataset: str,
-    as_json: bool,
+    context: Context,
     all_items: bool,
     per_item: int,
     connections: int,
@@ -61,7 +61,6 @@ def images(
     from illmrec.fetching.pictures import PictureRules, fetch_pictures, select_missing
     from illmrec.progress import track_items
 
-    context = open_context(dataset, as_json)
     config = context.section(PrepareConfig)
     raw = context.layout.root / config.folder
     chosen = None if all_items else read_prepared_items(context.layout)
@@ -90,7 +89,7 @@ def images(
         store.close()
     if counts.get("failed") or counts.get("postponed"):
         log.warning("Some pictures failed in passing; run the same command again for these.")
-    context.emit({"offered": len(offered), "asked_for": len(missing)} | counts | totals(store.count_statuses()))
+    print_facts({"offered": len(offered), "asked_for": len(missing)} | counts | totals(store.count_statuses()))
 
 
 def totals(statuses: dict[str, int]) -> dict[str, int]:

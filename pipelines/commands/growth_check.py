@@ -6,13 +6,14 @@ import sys
 
 import click
 
-from pipelines.commands.options import dataset_options, open_context
+from pipelines.commands.options import about_dataset, print_facts
 from pipelines.growth.judging import EXIT_CODES
+from pipelines.project.context import Context
 
 
 @click.command()
-@dataset_options
-def command(dataset: str, as_json: bool) -> None:
+@about_dataset
+def command(context: Context) -> None:
     r"""Compare today's data with those of the champion, and answer by exit code.
 
     6: nothing changed. 10: new items or interactions that the next `recommend` takes up as they are. 11: a retraining
@@ -25,7 +26,6 @@ def command(dataset: str, as_json: bool) -> None:
     """
     from pipelines.growth.checking import check_growth
 
-    context = open_context(dataset, as_json)
     growth = check_growth(context)
-    context.emit({"answer": growth.answer, "reasons": "; ".join(growth.reasons), **growth.facts})
+    print_facts({"answer": growth.answer, "reasons": "; ".join(growth.reasons), **growth.facts})
     sys.exit(EXIT_CODES[growth.answer])

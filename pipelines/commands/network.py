@@ -68,9 +68,6 @@ class NetworkOptions:
             client.close()
 
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
-
-
 def network_options(function: Function) -> Function:
     """Add the options of :class:`NetworkOptions`."""
     options = [

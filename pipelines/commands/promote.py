@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from pipelines.commands.options import dataset_options, open_context
-from pipelines.project.lock import hold_lock
+from pipelines.commands.options import about_dataset, wants_json
+from pipelines.project.context import Context
 
 
 @click.command()
-@dataset_options
+@about_dataset
 @click.option("--force", metavar="REASON", default=None, help="Promote in spite of a refusal; REASON is written down.")
-def command(dataset: str, as_json: bool, force: str | None) -> None:
+def command(context: Context, force: str | None) -> dict[str, Any]:
     r"""Make the challenger champion, if it can be shown to lose less than a margin.
 
     Both versions' ranks of the same test targets are compared user by user: the interval of the difference must lie
@@ -28,8 +30,6 @@ def command(dataset: str, as_json: bool, force: str | None) -> None:
 
     if force is not None and not force.strip():
         raise click.UsageError("--force needs a reason in words.")
-    context = open_context(dataset, as_json)
-    with hold_lock(context.layout.lock("registry")):
-        facts = promote(context, force)
+    facts = promote(context, force)
     # The lines `check_...` say the same for people.
-    context.emit(facts if as_json else {key: value for key, value in facts.items() if key != "verdicts"})
+    return facts if wants_json() else {key: value for key, value in facts.items() if key != "verdicts"}

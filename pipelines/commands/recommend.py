@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import datetime
+from typing import Any
 
 import click
 
 from illmrec.errors import ParameterError
-from pipelines.commands.options import dataset_options, engine_option, open_context
-from pipelines.project.lock import hold_lock
+from pipelines.commands.options import about_dataset, engine_option
+from pipelines.project.context import Context
 from pipelines.project.termination import notice_sigterm
 
 
 @click.command()
-@dataset_options
+@about_dataset
 @click.option("--date", "day", type=click.DateTime(["%Y-%m-%d"]), required=True, help="Night to write, YYYY-MM-DD.")
 @click.option("--full", is_flag=True, help="Read every user again instead of only those who changed; equal rows.")
 @click.option(
@@ -23,8 +24,8 @@ from pipelines.project.termination import notice_sigterm
 )
 @engine_option
 def command(
-    dataset: str, as_json: bool, day: datetime.datetime, full: bool, publish: bool | None, engine: str | None
-) -> None:
+    context: Context, day: datetime.datetime, full: bool, publish: bool | None, engine: str | None
+) -> dict[str, Any]:
     r"""Write recommendations for every known user and publish them whole.
 
     Takes the registry's champion, checks its digests, uses interactions before the given day (UTC), reads the users who
@@ -40,12 +41,10 @@ def command(
     """
     from pipelines.nights.night import Order, recommend
 
-    context = open_context(dataset, as_json)
     refuse_future(day.date())
     order = Order(day.date(), full, publish)
-    with hold_lock(context.layout.lock("recommend")), notice_sigterm() as stop:
-        facts = recommend(context, order, stop, engine)
-    context.emit(facts)
+    with notice_sigterm() as stop:
+        return recommend(context, order, stop, engine)
 
 
 def refuse_future(day: datetime.date) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import click
 
-from pipelines.commands.options import dataset_options, open_context
+from pipelines.commands.options import about_dataset, print_facts, wants_json
+from pipelines.project.context import Context
 
 
 @click.command()
-@dataset_options
+@about_dataset
 @click.option("--user", "user_id", default=None, help="Print this user's rows only; reads one part.")
-def command(dataset: str, as_json: bool, user_id: str | None) -> None:
+def command(context: Context, user_id: str | None) -> None:
     r"""Print the published recommendations: of one user, or of all, by part.
 
     Follows exports/<dataset>/latest.json and compares what it reads with the digests of the night's manifest. From
@@ -23,10 +24,9 @@ def command(dataset: str, as_json: bool, user_id: str | None) -> None:
     """
     from pipelines.nights.published import read
 
-    context = open_context(dataset, as_json)
     table, about = read(context, user_id)
-    if as_json:
-        context.emit(about | {"rows": table.to_dicts()})
+    if wants_json():
+        print_facts(about | {"rows": table.to_dicts()})
         return
     click.echo(f"# night {about['date']}, model {about['model']}, run {about['run']}")
     click.echo("\t".join(table.columns))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from pipelines.commands.options import dataset_options, open_context
-from pipelines.project.lock import hold_lock
+from pipelines.commands.options import about_dataset
+from pipelines.project.context import Context
 
 
 @click.command()
-@dataset_options
-def command(dataset: str, as_json: bool) -> None:
+@about_dataset
+def command(context: Context) -> dict[str, Any]:
     r"""Register the exported head in MLflow, with its lineage as tags, under the alias `challenger`.
 
     The version holds the ONNX head, the small trained parts that turn histories into user vectors, the ranks of its
@@ -23,7 +25,4 @@ def command(dataset: str, as_json: bool) -> None:
     """
     from pipelines.registry.register import register
 
-    context = open_context(dataset, as_json)
-    with hold_lock(context.layout.lock("registry")):
-        facts = register(context)
-    context.emit(facts)
+    return register(context)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipelines.commands.options import dataset_options, open_context
+from pipelines.commands.options import about_dataset, wants_json
+from pipelines.project.context import Context
 from pipelines.project.lock import hold_lock
 from pipelines.registry.sweep import NEEDED_TAGS
 
@@ -33,8 +34,8 @@ def command() -> None:
 
 
 @command.command("list")
-@dataset_options
-def list_command(dataset: str, as_json: bool) -> None:
+@about_dataset
+def list_command(context: Context) -> None:
     r"""List versions, newest first: aliases, NDCG@10 with its interval, when and from which commit.
 
     \b
@@ -43,13 +44,12 @@ def list_command(dataset: str, as_json: bool) -> None:
     """
     from pipelines.registry.tracking import Tracker, name_model
 
-    context = open_context(dataset, as_json)
     rows = [describe_row(version) for version in Tracker(context.layout.root).list_versions(name_model(context))]
-    if as_json:
+    if wants_json():
         click.echo(json.dumps({"model": name_model(context), "versions": rows}, sort_keys=True))
         return
     if not rows:
-        click.echo(f"no version of {name_model(context)}; run `illmrec register --dataset {dataset}`.")
+        click.echo(f"no version of {name_model(context)}; run `illmrec register --dataset {context.layout.dataset}`.")
         return
     click.echo(f"{'version':>7}  {'aliases':<21}  {'NDCG@10':<26}  {'registered (UTC)':<16}  commit")
     for row in rows:
@@ -59,9 +59,9 @@ def list_command(dataset: str, as_json: bool) -> None:
 
 
 @command.command("log")
-@dataset_options
+@about_dataset
 @click.option("--accept", metavar="REASON", default=None, help="Go on with the log as it is, on a new machine.")
-def log_command(dataset: str, as_json: bool, accept: str | None) -> None:
+def log_command(context: Context, accept: str | None) -> None:
     r"""Show the audit log of alias moves, after checking that nobody changed it. Exit code 4 when somebody did.
 
     \b
@@ -72,14 +72,13 @@ def log_command(dataset: str, as_json: bool, accept: str | None) -> None:
     from pipelines.registry.alias_log import HEAD_TAG, accept_log, check_head, read_log
     from pipelines.registry.tracking import CHAMPION, Tracker, name_model
 
-    context = open_context(dataset, as_json)
     path, tracker = context.layout.alias_log, Tracker(context.layout.root)
     if accept is not None:
         with hold_lock(context.layout.lock("registry")):
             accept_log(path, tracker, name_model(context), CHAMPION, accept)
     entries = read_log(path)
     check_head(path, entries, tracker.read_model_tag(name_model(context), HEAD_TAG))
-    if as_json:
+    if wants_json():
         click.echo(json.dumps([asdict(entry) for entry in entries], sort_keys=True))
         return
     for entry in entries:
@@ -88,7 +87,7 @@ def log_command(dataset: str, as_json: bool, accept: str | None) -> None:
 
 
 @command.command("sweep")
-@dataset_options
+@about_dataset
 @click.option("--yes", is_flag=True, help="Do it; without this it is only said.")
 @click.option(
     "--older-than",
@@ -97,7 +96,7 @@ def log_command(dataset: str, as_json: bool, accept: str | None) -> None:
     default=None,
     help="Close open runs of other machines too when they are older than this many hours.",
 )
-def sweep_command(dataset: str, as_json: bool, yes: bool, hours: float | None) -> None:
+def sweep_command(context: Context, yes: bool, hours: float | None) -> dict[str, Any]:
     r"""Close what crashes left open: runs whose process is gone, versions that never got all their tags.
 
     A run is left alone while a job of this data set holds its lock, and when another machine opened it. Versions with
@@ -111,10 +110,7 @@ def sweep_command(dataset: str, as_json: bool, yes: bool, hours: float | None) -
     """
     from pipelines.registry.sweep import sweep
 
-    context = open_context(dataset, as_json)
-    with hold_lock(context.layout.lock("registry")):
-        facts = sweep(context, really=yes, hours=hours)
-    context.emit(facts)
+    return sweep(context, really=yes, hours=hours)
 
 
 def describe_row(version: Released) -> dict[str, Any]:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import datetime
+from typing import Any
 
 import click
 
-from pipelines.commands.options import dataset_options, open_context
-from pipelines.project.lock import hold_lock
+from pipelines.commands.options import about_dataset
+from pipelines.project.context import Context
 
 
 @click.command()
-@dataset_options
+@about_dataset
 @click.option(
     "--night", type=click.DateTime(["%Y-%m-%d"]), default=None, help="The page of this night in place of the report."
 )
-def command(dataset: str, as_json: bool, night: datetime.datetime | None) -> None:
+def command(context: Context, night: datetime.datetime | None) -> dict[str, Any]:
     r"""Build the HTML report: one file that loads nothing and runs no script.
 
     Shows the data funnel, the quality gate, training curves, results with intervals, the export check, and users'
@@ -32,8 +33,5 @@ def command(dataset: str, as_json: bool, night: datetime.datetime | None) -> Non
     """
     from pipelines.report.writing import write_night_report, write_report
 
-    context = open_context(dataset, as_json)
-    with hold_lock(context.layout.lock("report")):
-        now = datetime.datetime.now(datetime.UTC)
-        facts = write_report(context, now) if night is None else write_night_report(context, night.date(), now)
-    context.emit(facts)
+    now = datetime.datetime.now(datetime.UTC)
+    return write_report(context, now) if night is None else write_night_report(context, night.date(), now)

@@ -9,18 +9,18 @@ import click
 
 from illmrec import atomic
 from illmrec.errors import ParameterError
+from pipelines.commands.options import json_option, print_facts, wants_json
 from pipelines.parameters.reading import read_params
 from pipelines.parameters.training import EvaluateConfig
-from pipelines.project.context import print_facts
 from pipelines.project.layout import Layout
 from pipelines.project.lock import hold_lock
 
 
 @click.command()
 @click.option("--dataset", "wanted", multiple=True, help="Only this data set; may be repeated. Default: all.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@json_option
 @click.pass_context
-def command(ctx: click.Context, wanted: tuple[str, ...], as_json: bool) -> None:
+def command(ctx: click.Context, wanted: tuple[str, ...]) -> None:
     r"""Build the results page: tables with intervals and a picture of each study, from their files alone.
 
     Where the studies `overall` and `rivals` have run, a table has all their models side by side, paired by user.
@@ -53,6 +53,6 @@ def command(ctx: click.Context, wanted: tuple[str, ...], as_json: bool) -> None:
             file.write(page)
     studies = sum(len(chapter.tables) for chapter in chapters)
     facts: dict[str, Any] = {"page": str(place), "bytes": len(page), "datasets": len(chapters), "studies": studies}
-    if as_json:
+    if wants_json():
         facts["models"] = {chapter.dataset: chapter.models for chapter in chapters}
-    print_facts(facts, as_json)
+    print_facts(facts)

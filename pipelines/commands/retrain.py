@@ -5,25 +5,25 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import click
 
-from illmrec import atomic
 from illmrec.errors import IllmrecError
-from pipelines.commands.options import dataset_options, open_context
+from pipelines.commands.options import about_dataset
 from pipelines.parameters.operation import RetrainConfig
-from pipelines.project.lock import hold_lock
+from pipelines.project.context import Context
 
 
 @click.command()
-@dataset_options
+@about_dataset
 @click.option(
     "--start", type=click.Choice(["scratch", "warm", "compare"]), default=None, help="Overrides retrain.start."
 )
 @click.option(
     "--no-promote", is_flag=True, help="Stop when the challenger is registered; `promote` is another's to run."
 )
-def command(dataset: str, as_json: bool, start: str | None, no_promote: bool) -> None:
+def command(context: Context, start: str | None, no_promote: bool) -> dict[str, Any]:
     r"""Run the gate, all stages, training, evaluation, export, registration and promotion, as far as they are due.
 
     A killed run goes on where it was: a step whose settings and files are what they were is passed over, and training
@@ -38,12 +38,8 @@ def command(dataset: str, as_json: bool, start: str | None, no_promote: bool) ->
     """
     from pipelines.growth.retraining import retrain
 
-    context = open_context(dataset, as_json)
     chosen = start or context.section(RetrainConfig).start
-    with hold_lock(context.layout.lock("retrain")):
-        atomic.sweep_partial(context.layout.retraining)
-        facts = retrain(context, chosen, promotes=not no_promote, run_stage=make_runner(dataset))
-    context.emit(facts)
+    return retrain(context, chosen, promotes=not no_promote, run_stage=make_runner(context.layout.dataset))
 
 
 def make_runner(dataset: str) -> Callable[[str], None]:

@@ -9,18 +9,19 @@ import click
 import polars as pl
 
 from illmrec.errors import ParameterError
-from pipelines.commands.options import dataset_options, open_context
+from pipelines.commands.options import about_dataset, print_facts, wants_json
 from pipelines.parameters.reading import validate_section
 from pipelines.parameters.studies import RivalName, RivalsConfig
 from pipelines.parameters.training import EvaluateConfig
+from pipelines.project.context import Context
 
 
 @click.command()
-@dataset_options
+@about_dataset
 @click.option("--models", "names", metavar="NAME,NAME", help="Rivals to compare; default: `rivals.models`.")
 @click.option("--trials", type=click.IntRange(min=0), help="Trainings to find a rival's parameters; 0 for no tuning.")
 @click.option("--seeds", type=click.IntRange(min=1), help="Final trainings per rival.")
-def command(dataset: str, as_json: bool, names: str | None, trials: int | None, seeds: int | None) -> None:
+def command(context: Context, names: str | None, trials: int | None, seeds: int | None) -> None:
     r"""Tune rivals on validation targets, train each with several seeds, and rank the test targets by them.
 
     All learn from the same training interactions and are ranked among the full catalog. Stage split must have run, and
@@ -35,11 +36,10 @@ def command(dataset: str, as_json: bool, names: str | None, trials: int | None, 
     """
     from pipelines.studies.rivals.comparison import FOLDER, compare_rivals
 
-    context = open_context(dataset, as_json)
     config = _override(context.section(RivalsConfig), names, trials, seeds)
     facts = compare_rivals(context.layout, config, context.section(EvaluateConfig))
-    if as_json:
-        context.emit(facts)
+    if wants_json():
+        print_facts(facts)
         return
     _show(facts["summary"])
     if facts["published"]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from pipelines.commands.options import dataset_options, open_context
-from pipelines.project.lock import hold_lock
+from pipelines.commands.options import about_dataset
+from pipelines.project.context import Context
 
 
 @click.command()
-@dataset_options
+@about_dataset
 @click.option("--to", "wanted", metavar="VERSION", default=None, help="An earlier champion; default: the last one.")
 @click.option("--why", default="no reason given", show_default=True, help="Reason, for the audit log.")
-def command(dataset: str, as_json: bool, wanted: str | None, why: str) -> None:
+def command(context: Context, wanted: str | None, why: str) -> dict[str, Any]:
     r"""Make the champion before this one champion again.
 
     Which one that is stands in the audit log. Its files are compared with their digests first; nothing is computed.
@@ -26,7 +28,4 @@ def command(dataset: str, as_json: bool, wanted: str | None, why: str) -> None:
     """
     from pipelines.registry.rollback import roll_back
 
-    context = open_context(dataset, as_json)
-    with hold_lock(context.layout.lock("registry")):
-        facts = roll_back(context, wanted, why)
-    context.emit(facts)
+    return roll_back(context, wanted, why)

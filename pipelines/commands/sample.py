@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import click
 
-from pipelines.project.context import print_facts
+from pipelines.commands.options import json_option, print_facts
 from pipelines.project.layout import Layout
 from pipelines.project.lock import hold_lock
 
 
 @click.command(epilog="\b\nExample:\n  illmrec sample --seed 0")
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same bytes.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
-def command(seed: int, as_json: bool) -> None:
+@json_option
+def command(seed: int) -> None:
     """Write data/amazon, data/hm and data/microlens: synthetic, in their publishers' layouts.
 
     A folder that another program or person filled is never replaced. No parameters file is needed.
@@ -34,4 +34,4 @@ def command(seed: int, as_json: bool) -> None:
             with write_folder(data / name) as folder:
                 written = write_catalog(folder, seed)
             facts |= {f"{name}_{what}": count for what, count in written.items()}
-    print_facts(facts, as_json)
+    print_facts(facts)

@@ -10,7 +10,8 @@ import yaml
 
 from illmrec import atomic
 from illmrec.errors import ParameterError
-from pipelines.commands.options import dataset_options, open_context
+from pipelines.commands.options import about_dataset, print_facts, wants_json
+from pipelines.project.context import Context
 from pipelines.project.lock import hold_lock
 from pipelines.studies.catalogue import STUDIES, load_study
 from pipelines.studies.study import Row, Study
@@ -18,13 +19,13 @@ from pipelines.studies.study import Row, Study
 
 @click.command(epilog=f"Studies: {', '.join(STUDIES)}.")
 @click.argument("name", metavar="STUDY", type=click.Choice(list(STUDIES)))
-@dataset_options
+@about_dataset
 @click.option("--only", metavar="REGEX", default="", help="Cases whose name matches from its beginning.")
 @click.option(
     "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Key of section train to change in all cases."
 )
 @click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Trainings of every case.")
-def command(name: str, dataset: str, as_json: bool, only: str, changes: tuple[str, ...], seeds: int) -> None:
+def command(context: Context, name: str, only: str, changes: tuple[str, ...], seeds: int) -> None:
     r"""Compare variants of a data set: each is trained and ranked on the full catalog, with intervals over users.
 
     Stages up to train-cf must have run. Every case is kept and shared between studies, so a study that was stopped goes
@@ -44,7 +45,6 @@ def command(name: str, dataset: str, as_json: bool, only: str, changes: tuple[st
     from pipelines.studies.study import Bench, find_twins
     from pipelines.studies.tables import write_rows
 
-    context = open_context(dataset, as_json)
     extra = dict(_read_change(change) for change in changes)
     study, folder = load_study(name), context.layout.study(name)
     if seeds > 1 and not study.seeded:
@@ -58,7 +58,8 @@ def command(name: str, dataset: str, as_json: bool, only: str, changes: tuple[st
         rows = study.measure(Bench(context, extra, only, seeds))
         twins = find_twins(rows)
         facts = {"study": name, "title": study.title, "question": study.question, "paper": study.paper,
-                 "dataset": dataset, "set": extra, "only": only, "seeds": seeds, "shown": list(study.shown),
+                 "dataset": context.layout.dataset,
+                 "set": extra, "only": only, "seeds": seeds, "shown": list(study.shown),
                  "twins": twins, "rows": rows}  # fmt: skip
         with atomic.write_folder(folder) as partial:
             atomic.write_json(partial / "results.json", facts)
@@ -67,8 +68,8 @@ def command(name: str, dataset: str, as_json: bool, only: str, changes: tuple[st
                 file.write(render_svg(study.draw(rows)))
     for names in twins:
         click.echo(f"{name}: the same training with these parameters: {', '.join(names)}", err=True)
-    if as_json:
-        context.emit(facts)
+    if wants_json():
+        print_facts(facts)
         return
     _show(study, rows)
     click.echo(f"{folder / 'results.csv'}")

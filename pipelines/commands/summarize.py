@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from illmrec import atomic
-from pipelines.commands.options import dataset_options, open_context
-from pipelines.parameters.features import SummarizeConfig
-from pipelines.project.lock import hold_lock
+from pipelines.commands.options import about_dataset
+from pipelines.project.context import Context
 
 
 @click.command()
-@dataset_options
-def command(dataset: str, as_json: bool) -> None:
+@about_dataset
+def command(context: Context) -> dict[str, Any]:
     r"""Shorten the catalog's descriptions, a row per item.
 
     With `source: extractive`, the default, a summary is an extract: the sentences of the description that say most
@@ -23,11 +23,6 @@ def command(dataset: str, as_json: bool) -> None:
     Example:
       illmrec summarize --dataset amazon
     """
-    from pipelines.stages.summarize import summarize
+    from pipelines.stages.summarize import run
 
-    context = open_context(dataset, as_json)
-    config, layout = context.section(SummarizeConfig), context.layout
-    with hold_lock(layout.lock("summarize")):
-        atomic.sweep_partial(layout.artifacts, layout.summaries.name)
-        facts = summarize(layout, config)
-    context.emit(facts)
+    return run(context)

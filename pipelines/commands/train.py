@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from illmrec import atomic
-from pipelines.commands.options import dataset_options, open_context
-from pipelines.project.lock import hold_lock
+from pipelines.commands.options import about_dataset
+from pipelines.project.context import Context
 
 
 @click.command()
-@dataset_options
-def command(dataset: str, as_json: bool) -> None:
+@about_dataset
+def command(context: Context) -> dict[str, Any] | None:
     r"""Train the adaptor, the [REC] vector and the projection heads around the frozen language model.
 
     A killed run continues from its last checkpoint when the command is given again with the same data and parameters,
@@ -25,14 +26,6 @@ def command(dataset: str, as_json: bool) -> None:
       illmrec train --dataset amazon
       accelerate launch --num_processes 2 -m illmrec train --dataset amazon
     """
-    from illmrec.training.peers import find_rank
-    from pipelines.stages.train import train
+    from pipelines.stages.train import run
 
-    context = open_context(dataset, as_json)
-    if find_rank():
-        train(context)
-        return
-    with hold_lock(context.layout.lock("train")):
-        atomic.sweep_partial(context.layout.artifacts, context.layout.model.name)
-        facts = train(context)
-    context.emit(facts)
+    return run(context) or None

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from illmrec import atomic
-from pipelines.commands.options import dataset_options, open_context
-from pipelines.parameters.training import TrainCfConfig
-from pipelines.project.lock import hold_lock
+from pipelines.commands.options import about_dataset
+from pipelines.project.context import Context
 
 
 @click.command()
-@dataset_options
-def command(dataset: str, as_json: bool) -> None:
+@about_dataset
+def command(context: Context) -> dict[str, Any]:
     r"""Train SASRec on the training interactions only.
 
     Its item embeddings become the CF features, and it is the baseline that `evaluate` compares with. An item without a
@@ -22,11 +22,6 @@ def command(dataset: str, as_json: bool) -> None:
     Example:
       illmrec train-cf --dataset amazon
     """
-    from pipelines.stages.train_cf import train_cf
+    from pipelines.stages.train_cf import run
 
-    context = open_context(dataset, as_json)
-    config, layout = context.section(TrainCfConfig), context.layout
-    with hold_lock(layout.lock("train-cf")):
-        atomic.sweep_partial(layout.artifacts, layout.cf_model.name)
-        facts = train_cf(layout, config)
-    context.emit(facts)
+    return run(context)

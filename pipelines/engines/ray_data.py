@@ -21,6 +21,7 @@ from illmrec.features.encode import EncodedBatch, Engine, encode_pictures, encod
 from pipelines.engines.ray_cluster import connect_ray
 from pipelines.engines.ray_errors import raise_written, write_error
 from pipelines.project.layout import Layout
+from pipelines.project.shelf import Shelf
 
 BATCHES_PER_CALL = 8
 """Batches an actor gets at a time, so that it decodes one while it encodes another."""
@@ -40,7 +41,7 @@ class TextWork:
         """Load the encoder."""
         from pipelines.assembly.encoders import load_text_encoder
 
-        return encode_texts_here(load_text_encoder(self.layout)[0].encode_texts)
+        return encode_texts_here(load_text_encoder(Shelf(self.layout))[0].encode_texts)
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class TowerTextWork:
         """Load the encoder."""
         from pipelines.assembly.encoders import load_image_encoder
 
-        return encode_texts_here(load_image_encoder(self.layout)[0].encode_texts)
+        return encode_texts_here(load_image_encoder(Shelf(self.layout))[0].encode_texts)
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class PictureWork:
         """Load the encoder and start one decoder process, which ends with the actor."""
         from pipelines.assembly.encoders import load_image_encoder
 
-        encoder = load_image_encoder(self.layout)[0]
+        encoder = load_image_encoder(Shelf(self.layout))[0]
         pool = DecodingPool(encoder.preparation, self.limits, batch_size=self.batch_size, workers=1)
 
         def run(batches: Sequence[Sequence[Any]]) -> Iterator[EncodedBatch]:

@@ -14,12 +14,15 @@ from pipelines.parameters.operation import RegisterConfig
 from pipelines.project.artifacts import read_table
 from pipelines.project.context import Context
 from pipelines.project.layout import Layout, require
+from pipelines.project.lock import locked
 from pipelines.project.receipts import write_receipt
+from pipelines.project.shelf import Shelf
 
 if TYPE_CHECKING:
     from pipelines.registry.version import Release
 
 
+@locked("catalog")
 def add_items(context: Context, source: Path) -> dict[str, Any]:
     """Judge, publish and encode new items; return what was added.
 
@@ -79,17 +82,15 @@ def _project(serving: Layout, release: Release) -> int:
     import numpy as np
 
     from illmrec.scoring.head import Head
-    from pipelines.assembly.recommender import load_features
-    from pipelines.assembly.tables import load_catalog
     from pipelines.registry.trained_items import CF, read_trained_items
 
     head = Head(release.folder / "head.onnx", release.released.tags["onnx_sha256"])
-    catalog = load_catalog(serving)
+    catalog = Shelf(serving).catalog
     trained = set(read_trained_items(release, release.released.tags["item_digest"]).item_ids)
     new = np.array([place for place, item in enumerate(catalog.item_ids) if item not in trained], dtype=np.int64)
     if not len(new):
         return 0
-    matrices = load_features(serving, catalog, tuple(kind for kind in head.kinds if kind != CF))
+    matrices = Shelf(serving).open_features(*tuple(kind for kind in head.kinds if kind != CF))
     features = {kind: matrix.values[new] for kind, matrix in matrices.items()}
     if CF in head.kinds:
         features[CF] = np.zeros((len(new), head.widths[CF]), dtype=np.float16)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import polars as pl
+
 from illmrec.columns import IMAGE_OK, INTERACTIONS, ITEM_ID, ITEMS, USER_ID
 from illmrec.errors import DataError, ModelError
 from pipelines.growth.judging import Counted, Growth, judge_growth
@@ -115,6 +117,6 @@ def count_now(layout: Layout, serving: Layout) -> Counted:
         items=frozenset(items[ITEM_ID]),
         users=frozenset(key_user(user) for user in interactions[USER_ID].unique().to_list()),
         interactions=interactions.height,
-        missing_images=float((items["image_status"] != IMAGE_OK).mean() or 0.0),
-        last=int(interactions["timestamp"].max() or 0),  # type: ignore[call-overload]
+        missing_images=items.filter(pl.col("image_status") != IMAGE_OK).height / max(items.height, 1),
+        last=max(interactions["timestamp"].to_numpy(), default=0),
     )

@@ -26,6 +26,7 @@ from pipelines.project.artifacts import read_object, read_table
 from pipelines.project.context import Context
 from pipelines.project.layout import Layout, ServingLayout, require
 from pipelines.project.lock import hold_lock
+from pipelines.project.shelf import Shelf
 
 SOURCE_FILE = "serving.json"
 LINKED = ("interactions", "interactions_below_core", "users")
@@ -65,12 +66,11 @@ def has_features(layout: Layout, config: EmbedImagesConfig) -> bool:
     from illmrec.features.encode import key_texts
     from illmrec.features.matrix import digest_sources
     from pipelines.assembly.pictures import read_readable_pictures
-    from pipelines.assembly.tables import load_catalog
     from pipelines.stages.embed_images import digest_image_sources
 
-    catalog = load_catalog(layout)
+    catalog = Shelf(layout).catalog
     today = {
-        "image": digest_image_sources(read_readable_pictures(layout, catalog), catalog, config),
+        "image": digest_image_sources(read_readable_pictures(Shelf(layout), catalog), catalog, config),
         "text": digest_sources(*key_texts(catalog.describe_items())),
     }
     for kind, sources in today.items():
@@ -91,8 +91,8 @@ def build_serving(context: Context, serving: ServingLayout, raw: Path) -> dict[s
     (serving.serving / SOURCE_FILE).unlink(missing_ok=True)  # what is there is not whole until this is back
     atomic.sweep_partial(serving.serving)
     _write_tables(context, serving, raw)
-    images = embed_images(serving, context.section(EmbedImagesConfig))
-    texts = embed_text(serving, context.section(EmbedTextConfig))
+    images = embed_images(Shelf(serving), context.section(EmbedImagesConfig))
+    texts = embed_text(Shelf(serving), context.section(EmbedTextConfig))
     return {
         "items": images["items"],
         "pictures_encoded": images["encoded"],

@@ -22,7 +22,7 @@ from pipelines.parameters.operation import PromoteConfig, RegisterConfig
 from pipelines.parameters.reading import STAGES
 from pipelines.project.context import Context
 from pipelines.project.layout import Layout
-from pipelines.project.lock import hold_lock
+from pipelines.project.lock import hold_lock, locked
 from pipelines.project.receipts import write_receipt
 
 Start = Literal["scratch", "warm"]
@@ -53,6 +53,7 @@ class Step:
     run: Callable[[], dict[str, Any]]
 
 
+@locked("retrain")
 def retrain(context: Context, start: str, *, promotes: bool, run_stage: Callable[[str], None]) -> dict[str, Any]:
     """Run the steps that are due; return what was done.
 
@@ -231,12 +232,11 @@ def register_once(context: Context) -> dict[str, Any]:
     from pipelines.registry.tracking import CHALLENGER, Tracker
 
     layout = context.layout
-    with hold_lock(layout.lock("registry")):
-        tracker = Tracker(layout.root)
-        waiting = tracker.find(context.section(RegisterConfig).name_prefix + layout.dataset, CHALLENGER)
-        if waiting is not None and _is_this_model(layout, dict(waiting.tags)):
-            return {"model": waiting.name, "version": waiting.version}
-        facts = register(context)
+    tracker = Tracker(layout.root)
+    waiting = tracker.find(context.section(RegisterConfig).name_prefix + layout.dataset, CHALLENGER)
+    if waiting is not None and _is_this_model(layout, dict(waiting.tags)):
+        return {"model": waiting.name, "version": waiting.version}
+    facts = register(context)
     return {"model": facts["model"], "version": facts["version"]}
 
 
@@ -258,13 +258,12 @@ def promote_or_refuse(context: Context) -> dict[str, Any]:
     """Promote; a refusal is a result and not a failure of the step."""
     from pipelines.registry.promote import promote
 
-    with hold_lock(context.layout.lock("registry")):
-        try:
-            facts = promote(context)
-        except NothingToDoError:
-            return {"promoted": True, "refused": None}
-        except ModelError as refusal:
-            return {"promoted": False, "refused": str(refusal)}
+    try:
+        facts = promote(context)
+    except NothingToDoError:
+        return {"promoted": True, "refused": None}
+    except ModelError as refusal:
+        return {"promoted": False, "refused": str(refusal)}
     return {"promoted": True, "refused": None, "replaces": facts["replaces"], "quality": facts.get("check_quality")}
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from illmrec.errors import ModelError
 from pipelines.project.layout import Layout
+from pipelines.project.shelf import Shelf
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,7 +67,7 @@ def _load_sasrec(layout: Layout, catalog: Catalog) -> SasRec:
     from illmrec.data.catalog import Catalog
     from pipelines.assembly.recommender import load_sasrec
 
-    sasrec, about = load_sasrec(layout)
+    sasrec, about = load_sasrec(Shelf(layout))
     n_known = about["shape"]["n_items"]
     if Catalog(catalog.items.head(n_known)).digest != about["item_digest"]:
         hint = f"Run `illmrec train-cf --dataset {layout.dataset}`, or set recommend.candidates to popularity or all."

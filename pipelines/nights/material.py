@@ -15,6 +15,7 @@ from illmrec.features.matrix import FeatureMatrix
 from pipelines.nights.audience import Audience
 from pipelines.parameters.operation import RecommendConfig
 from pipelines.project.layout import Layout
+from pipelines.project.shelf import Shelf
 from pipelines.registry.version import Release
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def load_serving(layout: Layout, release: Release, catalog: Catalog) -> Serving:
     state = json.loads((release.folder / "state.json").read_text(encoding="utf-8"))["state"]
     if release.find(TRAINED_ITEMS_FILE) is None and state["item_digest"] == catalog.digest:
         # Such a version knows the features of its training alone, which lie where the data set's own do.
-        return Serving(load_recommender(Layout(layout.root, layout.dataset), release.folder), None)
+        return Serving(load_recommender(Shelf(Layout(layout.root, layout.dataset)), release.folder), None)
     carried = load_recommender_on_catalog(layout, release, catalog)
     return Serving(carried.recommender, carried)
 
@@ -95,13 +96,11 @@ def identify_night(
     day: datetime.date,
 ) -> str:
     """Return an id that is a function of all inputs, so that the same night gives the same run."""
-    from pipelines.assembly.encoders import read_encoder
-
     settings = config.model_dump(mode="json")
     features = {kind: layout.features(kind) for kind in ("image", "cf", "text")}
     facts: dict[str, Any] = {
         "model": [release.released.name, release.released.version, dict(release.released.tags)],
-        "backbone": read_encoder(layout, "backbone")["revision"],
+        "backbone": Shelf(layout).read_encoder("backbone")["revision"],
         "settings": {name: settings[name] for name in ROWS_DEPEND_ON},
         "items": hashlib.sha256(catalog.items.write_ndjson().encode()).hexdigest(),
         "features": {kind: atomic.digest_folder(path) for kind, path in features.items() if path.is_dir()},

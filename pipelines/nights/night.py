@@ -20,7 +20,9 @@ from pipelines.nights.material import Serving, identify_night, load_serving
 from pipelines.parameters.operation import RecommendConfig, RegisterConfig
 from pipelines.project.context import Context
 from pipelines.project.layout import Layout
+from pipelines.project.lock import locked
 from pipelines.project.receipts import write_receipt
+from pipelines.project.shelf import Shelf
 from pipelines.registry.version import Release, fetch_release
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ class Order:
     publish: bool | None = None
 
 
+@locked("recommend")
 def recommend(
     context: Context, order: Order, stop: threading.Event | None = None, engine: str | None = None
 ) -> dict[str, Any]:
@@ -62,7 +65,6 @@ def recommend(
         ModelError: when the night fails its audit; the published one stays.
         InterruptedRunError: when ``stop`` was set before everything was written.
     """
-    from pipelines.assembly.tables import load_catalog
     from pipelines.growth.grown_catalog import open_serving
     from pipelines.registry.tracking import CHAMPION, Tracker
 
@@ -72,7 +74,7 @@ def recommend(
     name = context.section(RegisterConfig).name_prefix + context.layout.dataset
     release = fetch_release(context.layout, tracker, tracker.resolve(name, CHAMPION))
     layout = open_serving(context)
-    catalog = load_catalog(layout)
+    catalog = Shelf(layout).catalog
     interactions = read_interactions(layout, order.day)
     audience = gather_audience(layout, catalog, interactions)
     offer = open_offer(layout, config, catalog)
@@ -194,13 +196,12 @@ class NightWork:
         return represent_audience(reader, rows, self.order.day, facts, keeping, engine, self.stop), loss
 
     def _describe_way(self) -> dict[str, Any]:
-        from pipelines.assembly.encoders import read_encoder
 
         tags = self.release.released.tags
         return {
             "tensors": tags["tensors_sha256"],
             "state": tags["state_sha256"],
-            "backbone": read_encoder(self.layout, "backbone")["revision"],
+            "backbone": Shelf(self.layout).read_encoder("backbone")["revision"],
             "precision": self.config.backbone_precision,
         }
 

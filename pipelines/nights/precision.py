@@ -10,6 +10,7 @@ import numpy as np
 
 from illmrec.data.histories import Indices, Ragged
 from illmrec.errors import ParameterError
+from pipelines.project.shelf import Shelf
 
 if TYPE_CHECKING:
     from illmrec.data.catalog import Catalog
@@ -45,7 +46,7 @@ def convert(layout: Layout, release: Release, catalog: Catalog, trained: Recomme
         raise ParameterError("int8 works on a processor only, and this machine has a GPU.", hint=hint)
     warn_if_slow(precision, trained.backbone.device.type)
     settings = dict(saved.state["settings"]) | {"precision": "fp32" if precision == "int8" else precision}
-    model = build_recommender(layout, catalog, settings, features=trained.features)
+    model = build_recommender(Shelf(layout), catalog, settings, features=trained.features)
     model.load_state(saved.tensors)
     if precision == "int8":
         quantise_linears(model)

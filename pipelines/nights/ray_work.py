@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from illmrec.features.encode import Engine
 from pipelines.project.layout import Layout
+from pipelines.project.shelf import Shelf
 from pipelines.registry.version import Release
 
 
@@ -25,12 +26,11 @@ class ReadingWork:
     def start(self) -> Engine[list[int]]:
         """Load the model."""
         from illmrec.models.passes import UserReader
-        from pipelines.assembly.tables import load_catalog
         from pipelines.nights.material import load_serving
         from pipelines.nights.precision import convert
         from pipelines.nights.reading import read_here
 
-        catalog = load_catalog(self.layout)
+        catalog = Shelf(self.layout).catalog
         model = load_serving(self.layout, self.release, catalog).recommender
         if self.precision != "trained":
             model = convert(self.layout, self.release, catalog, model, self.precision)

@@ -19,6 +19,7 @@ from illmrec.scoring.offer import Offer
 from illmrec.scoring.rows import FloatArray, Marks, Part, PartScorer, Propose, SearchSettings
 from pipelines.parameters.operation import RecommendConfig
 from pipelines.project.layout import Layout
+from pipelines.project.shelf import Shelf
 from pipelines.registry.version import Release
 
 if TYPE_CHECKING:
@@ -56,14 +57,13 @@ class ScoringWork:
         """
         from illmrec.scoring.head import Head
         from illmrec.scoring.item_side import read_items
-        from pipelines.assembly.tables import load_catalog
 
         head = Head(self.release.folder / "head.onnx", self.release.released.tags["onnx_sha256"])
         items = read_items(self.layout.representations, self.items_key)
         if items is None:
             hint = "Every machine of the cluster must see the project under the same path; or use engine: local."
             raise ModelError("the projected catalog is not there.", path=self.layout.representations, hint=hint)
-        scorer = self.prepare(head, items, load_catalog(self.layout))
+        scorer = self.prepare(head, items, Shelf(self.layout).catalog)
         return lambda part: write_table(scorer.score(read_part(part)))
 
     def prepare(self, head: Head, items: FloatArray, catalog: Catalog) -> PartScorer:

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import Any, Protocol, TextIO, TypeVar, cast
 
 from illmrec.errors import LockedError
+from pipelines.project.layout import Layout
+
+
+class HasLayout(Protocol):
+    """What a verb is about: something that knows where a data set lies."""
+
+    @property
+    def layout(self) -> Layout:
+        """Return where it lies."""
+        ...
+
+
+Verb = TypeVar("Verb", bound=Callable[..., Any])
+"""A function whose first argument has a layout."""
 
 
 @contextlib.contextmanager
@@ -46,3 +61,25 @@ def _acquire(file: TextIO, path: Path, deadline: float) -> None:
             hint = "Wait for it to end, or stop it."
             raise LockedError(f"held by process {holder}.", path=path, hint=hint) from None
         return
+
+
+def locked(name: str, wait_seconds: float = 0.0) -> Callable[[Verb], Verb]:
+    """Let a verb hold the lock of its data set while it runs, whoever calls it; a verb calls no other of the same lock.
+
+    Args:
+        name: of the lock; see :meth:`pipelines.project.layout.Layout.lock`.
+        wait_seconds: how long to wait for another holder before giving up.
+
+    Raises:
+        LockedError: when another process holds it.
+    """
+
+    def decorate(verb: Verb) -> Verb:
+        @functools.wraps(verb)
+        def run(context: HasLayout, *arguments: Any, **options: Any) -> Any:
+            with hold_lock(context.layout.lock(name), wait_seconds):
+                return verb(context, *arguments, **options)
+
+        return cast("Verb", run)
+
+    return decorate

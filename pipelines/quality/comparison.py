@@ -6,7 +6,7 @@ import functools
 from typing import TYPE_CHECKING
 
 from pipelines.parameters.features import ValidateFeaturesConfig
-from pipelines.project.layout import Layout
+from pipelines.project.shelf import Shelf
 
 if TYPE_CHECKING:
     from illmrec.data.catalog import Catalog
@@ -17,13 +17,11 @@ if TYPE_CHECKING:
 class PictureTextComparison:
     """Pictures beside texts. After :meth:`run` either ``pairs`` or ``reason`` is set."""
 
-    def __init__(self, layout: Layout, bounds: ValidateFeaturesConfig, catalog: Catalog, images: FeatureMatrix) -> None:
+    def __init__(self, shelf: Shelf, bounds: ValidateFeaturesConfig, catalog: Catalog, images: FeatureMatrix) -> None:
         import numpy as np
 
-        from pipelines.assembly.encoders import read_encoder
-
-        self.layout, self.bounds, self.images = layout, bounds, images
-        self.record = read_encoder(layout, "image")
+        self.shelf, self.bounds, self.images = shelf, bounds, images
+        self.record = shelf.read_encoder("image")
         described = catalog.describe_items()
         self.items = np.array([item for item in np.flatnonzero(images.present).tolist() if described[item]], np.int64)
         self.texts = [described[item] for item in self.items.tolist()]
@@ -47,10 +45,10 @@ class PictureTextComparison:
 
         name, revision = name_image_cache(self.record)
         # Loaded only if something must be encoded.
-        load = functools.cache(lambda: load_image_encoder(self.layout)[0])
-        width = find_width(self.layout.feature_cache, name, revision) or load().width
+        load = functools.cache(lambda: load_image_encoder(self.shelf)[0])
+        width = find_width(self.shelf.layout.feature_cache, name, revision) or load().width
         keys = [key_tower_text(text) for text in self.texts]
-        with FeatureCache(self.layout.feature_cache, name, revision, width) as cache:
+        with FeatureCache(self.shelf.layout.feature_cache, name, revision, width) as cache:
             encode_missing(
                 cache,
                 keys,

@@ -85,6 +85,7 @@ def _run_checkpoint(context: AbstractDataContext, checks: list[Check], workspace
 
 def _open_context(project: Path | None) -> AbstractDataContext:
     """Open a new project, silent and without analytics; without a folder it lives in memory, which is faster."""
+    context: AbstractDataContext
     if project is None:
         context = gx.get_context(mode="ephemeral")
     else:

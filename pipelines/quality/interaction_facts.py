@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import numpy as np
 import polars as pl
 
 from illmrec.columns import ITEM_ID, TIMESTAMP, USER_ID
@@ -71,7 +72,7 @@ def describe_users(users: pl.DataFrame, interactions: pl.DataFrame, bounds: Vali
 
 def flag_dominating(counts: pl.Series, total: int, share: float) -> pl.Series:
     """Return whether each count is above ``share`` of ``total`` and outsized beside the median."""
-    middle = counts.median() or 0.0
+    middle = float(np.median(counts.to_numpy())) if len(counts) else 0.0
     return (counts > share * total) & (counts > OUTSIZED * middle)
 
 

@@ -25,6 +25,7 @@ from illmrec.data.catalog import Catalog
 from illmrec.errors import ModelError
 from illmrec.features.matrix import FeatureMatrix
 from pipelines.project.layout import Layout
+from pipelines.project.shelf import Shelf
 from pipelines.registry.trained_items import CF, TrainedItems, _describe_cf, _find_filled, read_trained_items
 from pipelines.registry.version import Release
 
@@ -88,14 +89,14 @@ def load_recommender_on_catalog(layout: Layout, release: Release, catalog: Catal
             summaries, or a feature matrix is missing or of another catalog.
     """
     from illmrec.training.checkpoint import read_tensors
-    from pipelines.assembly.recommender import build_recommender, list_feature_types, load_features
+    from pipelines.assembly.recommender import build_recommender, list_feature_types
 
     saved = read_tensors(release.folder)
     settings = saved.state["settings"]
     refuse_other_encoders(layout, saved.state, release)
     known = read_trained_items(release, saved.state["item_digest"])
     kinds = list_feature_types(settings)
-    features = load_features(layout, catalog, tuple(kind for kind in kinds if kind != CF))
+    features = Shelf(layout).open_features(*tuple(kind for kind in kinds if kind != CF))
     places = _find_places(known.item_ids, catalog)
     features = {kind: _refill(matrix, catalog, known) for kind, matrix in features.items()}
     if CF in kinds:
@@ -103,7 +104,7 @@ def load_recommender_on_catalog(layout: Layout, release: Release, catalog: Catal
     if settings["representation"] == "summary" and len(known.item_ids) != len(catalog):
         hint = f"Run `illmrec retrain --dataset {layout.dataset}`."
         raise ModelError("a model that reads summaries serves only the catalog it was trained on.", hint=hint)
-    recommender = build_recommender(layout, catalog, settings, features=features)
+    recommender = build_recommender(Shelf(layout), catalog, settings, features=features)
     recommender.load_state(saved.tensors)
     trained = places[places >= 0]
     new = np.setdiff1d(np.arange(len(catalog)), trained)
@@ -116,12 +117,10 @@ def refuse_other_encoders(layout: Layout, state: Mapping[str, Any], release: Rel
     Raises:
         ModelError: when one is another: its features mean something else.
     """
-    from pipelines.assembly.encoders import read_encoder
-
     for name, role in ENCODER_ROLES.items():
         if name not in state:
             continue
-        here, needed = read_encoder(layout, role)["revision"], state[name]["revision"]
+        here, needed = Shelf(layout).read_encoder(role)["revision"], state[name]["revision"]
         if here != needed:
             version = f"version {release.released.version} of {release.released.name}"
             hint = f"Bring the encoders of that version back, or run `illmrec retrain --dataset {layout.dataset}`."

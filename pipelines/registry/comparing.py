@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from illmrec.errors import IllmrecError, ModelError
 from pipelines.parameters.operation import PromoteConfig
+from pipelines.project.shelf import Shelf
 
 if TYPE_CHECKING:
     import polars as pl
@@ -41,7 +42,7 @@ def rank_release(context: Context, release: Release) -> pl.DataFrame:
     from pipelines.registry.ranks import tabulate
 
     layout, config = context.layout, context.section(EvaluateConfig)
-    material = load_material(layout)
+    material = load_material(Shelf(layout))
     carried = load_recommender_on_catalog(layout, release, material.catalog)
     model = carried.recommender
     users = model.project_users(model.represent_users(material.histories, config.batch_size))

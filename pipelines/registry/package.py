@@ -17,6 +17,7 @@ from pipelines.project.artifacts import read_object
 from pipelines.project.context import Context
 from pipelines.project.layout import Layout, require
 from pipelines.project.lineage import describe_lineage
+from pipelines.project.shelf import Shelf
 
 if TYPE_CHECKING:
     import polars as pl
@@ -137,7 +138,7 @@ def _refuse_other_model(layout: Layout, about: dict[str, Any], state: dict[str, 
         if found != tensors:
             hint = f"Run `illmrec {command} --dataset {layout.dataset}` again."
             raise ModelError(f"{what} of another training than the model.", path=path, hint=hint)
-    refuse_other_features(layout, state)
+    refuse_other_features(Shelf(layout), state)
 
 
 def _refuse_other_ranks(ranks: pl.DataFrame, metrics: dict[str, float], layout: Layout) -> None:

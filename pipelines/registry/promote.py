@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from illmrec.errors import ModelError, NothingToDoError
 from pipelines.parameters.operation import PromoteConfig, RegisterConfig
 from pipelines.project.context import Context
+from pipelines.project.lock import locked
 from pipelines.project.receipts import write_receipt
 from pipelines.registry.comparing import judge_versions
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from pipelines.registry.verdicts import Verdict
 
 
+@locked("registry")
 def promote(context: Context, force: str | None = None) -> dict[str, Any]:
     """Judge, move the alias, write the audit log and a receipt; return what was done.
 

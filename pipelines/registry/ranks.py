@@ -19,6 +19,7 @@ from illmrec.columns import ITEM_ID, ITEM_INDEX, USER_INDEX
 from illmrec.errors import ModelError
 from pipelines.project.artifacts import read_table
 from pipelines.project.layout import Layout, require
+from pipelines.project.shelf import Shelf
 
 RANKS_FILE, RANKS_TAG = "ranks.parquet", "ranks_sha256"
 OURS, POPULAR = "illmrec_full", "popularity_full"
@@ -65,9 +66,7 @@ def tabulate(
         ranks: ``float64 [c]``.
         popular: ``float64 [c]``: the same of popularity; None where it was not asked.
     """
-    from pipelines.assembly.tables import load_catalog, load_sequences
-
-    catalog, sequences = load_catalog(layout), load_sequences(layout)
+    catalog, sequences = Shelf(layout).catalog, Shelf(layout).sequences
     seen = np.bincount(sequences.train.values, minlength=len(catalog)) > 0
     ids = sequences.user_ids
     table = pl.DataFrame(
@@ -108,9 +107,7 @@ def read_ranks(path: Path) -> pl.DataFrame:
 
 def digest_split(layout: Layout) -> str:
     """Return a digest of histories, test targets and catalog: ranks under the same one were won in the same contest."""
-    from pipelines.assembly.tables import load_catalog
-
     remedy = f"split --dataset {layout.dataset}"
     files = [require(layout.split / f"{name}.parquet", remedy) for name in ("sequences", "targets")]
-    parts = [load_catalog(layout).digest, *(digest_file(path) for path in files)]
+    parts = [Shelf(layout).catalog.digest, *(digest_file(path) for path in files)]
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()

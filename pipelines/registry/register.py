@@ -10,10 +10,12 @@ from illmrec.errors import ModelError
 from pipelines.parameters.operation import RegisterConfig
 from pipelines.project.artifacts import read_object
 from pipelines.project.context import Context
+from pipelines.project.lock import locked
 from pipelines.project.receipts import write_receipt
 from pipelines.registry.package import HEAD_KEYS, _read_metrics, gather_package, pick_metrics
 
 
+@locked("registry")
 def register(context: Context) -> dict[str, Any]:
     """Create the version, write a receipt, return what was registered.
 

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 from illmrec.errors import ModelError, NothingToDoError
 from pipelines.parameters.operation import RegisterConfig
 from pipelines.project.context import Context
+from pipelines.project.lock import locked
 from pipelines.project.receipts import write_receipt
 
 if TYPE_CHECKING:
     from pipelines.registry.tracking import Released, Tracker
 
 
+@locked("registry")
 def roll_back(context: Context, wanted: str | None, why: str) -> dict[str, Any]:
     """Move the alias back, write the audit log and a receipt; return what was done.
 
@@ -40,7 +42,12 @@ def roll_back(context: Context, wanted: str | None, why: str) -> dict[str, Any]:
     target = find_version(tracker, current, choose_version(line, current.version, wanted))
     fetch_release(layout, tracker, target)
     move_alias(layout.alias_log, tracker, target, CHAMPION, action="rollback", why=why)
-    facts = {"model": current.name, "version": target.version, "replaces": current.version, "alias": CHAMPION}
+    facts: dict[str, Any] = {
+        "model": current.name,
+        "version": target.version,
+        "replaces": current.version,
+        "alias": CHAMPION,
+    }
     facts |= {"why": why, "seconds": round(time.monotonic() - started, 3)}
     write_receipt(layout.receipts, "rollback", facts)
     return facts

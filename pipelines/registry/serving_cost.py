@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipelines.project.layout import Layout
+from pipelines.project.shelf import Shelf
 
 if TYPE_CHECKING:
     from illmrec.models.recommender import Recommender
@@ -67,11 +68,10 @@ def probe_serving(layout: Layout, users: int) -> ServingCost:
     from illmrec.scoring.topk import ExactSearch
     from pipelines.assembly.encoders import pick_device
     from pipelines.assembly.recommender import load_recommender
-    from pipelines.assembly.tables import load_sequences
 
-    model = load_recommender(layout, layout.model)
+    model = load_recommender(Shelf(layout), layout.model)
     head = Head(layout.head / "head.onnx")
-    seen = load_sequences(layout).histories("test").take(np.arange(min(users, len(load_sequences(layout)))))
+    seen = Shelf(layout).sequences.histories("test").take(np.arange(min(users, len(Shelf(layout).sequences))))
     histories = [seen[user] for user in range(len(seen))]
     items = head.project_items({kind: model.features[kind].values for kind in head.kinds})
     search = ExactSearch(items)

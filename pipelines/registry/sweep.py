@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from illmrec.errors import LockedError
 from pipelines.project.context import Context
-from pipelines.project.lock import hold_lock
+from pipelines.project.lock import hold_lock, locked
 from pipelines.project.receipts import write_receipt
 from pipelines.registry.tracking import name_model
 from pipelines.registry.version import DIGEST_TAGS
@@ -23,6 +23,7 @@ NEEDED_TAGS = (*DIGEST_TAGS.values(), "git_commit", "quality_gate")
 """A version without one of them never came to be."""
 
 
+@locked("registry")
 def sweep(context: Context, *, really: bool, hours: float | None = None) -> dict[str, Any]:
     """Find orphans, close them where asked to, and return what was found.
 

@@ -26,7 +26,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.tracking import MlflowClient
-from mlflow.types import Schema, TensorSpec
+from mlflow.types import ColSpec, Schema, TensorSpec
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from illmrec.errors import ModelError
@@ -384,8 +384,12 @@ def infer_head_signature(
     """Return an input example of a head and its signature: any number of rows per input and output."""
     example = {"hidden": np.zeros((1, llm_width), np.float32)}
     example |= {kind: np.zeros((1, width), np.float32) for kind, width in widths.items()}
-    inputs = [TensorSpec(np.dtype(np.float32), (-1, value.shape[1]), name) for name, value in example.items()]
-    outputs = [TensorSpec(np.dtype(np.float32), (-1, -1), name) for name in ("users", "items")]
+    inputs: list[ColSpec | TensorSpec] = [
+        TensorSpec(np.dtype(np.float32), (-1, value.shape[1]), name) for name, value in example.items()
+    ]
+    outputs: list[ColSpec | TensorSpec] = [
+        TensorSpec(np.dtype(np.float32), (-1, -1), name) for name in ("users", "items")
+    ]
     return example, ModelSignature(Schema(inputs), Schema(outputs))
 
 

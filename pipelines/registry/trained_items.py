@@ -14,6 +14,7 @@ import numpy.typing as npt
 from illmrec.errors import ModelError
 from illmrec.features.matrix import FeatureMatrix, MatrixHeader
 from pipelines.project.layout import Layout
+from pipelines.project.shelf import Shelf
 from pipelines.registry.version import MORE_TAGS, Release
 
 TRAINED_ITEMS_FILE = "trained_items.safetensors"
@@ -55,14 +56,13 @@ def build_trained_items(layout: Layout, state: Mapping[str, Any]) -> bytes:
     """
     from safetensors.numpy import save
 
-    from pipelines.assembly.recommender import list_feature_types, load_features
-    from pipelines.assembly.tables import load_catalog
+    from pipelines.assembly.recommender import list_feature_types
 
-    catalog = load_catalog(layout)
+    catalog = Shelf(layout).catalog
     if catalog.digest != state["item_digest"]:
         hint = f"Run `illmrec train --dataset {layout.dataset}`: the catalog has changed."
         raise ModelError("the model was trained on another catalog.", path=layout.model, hint=hint)
-    features = load_features(layout, catalog, list_feature_types(state["settings"]))
+    features = Shelf(layout).open_features(*list_feature_types(state["settings"]))
     tensors = {IDS: np.frombuffer("\n".join(catalog.item_ids).encode(), dtype=np.uint8)}
     texts = catalog.describe_items()
     for kind, matrix in features.items():

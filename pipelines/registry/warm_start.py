@@ -11,6 +11,7 @@ from pipelines.assembly.trainer import Start
 from pipelines.parameters.operation import RegisterConfig
 from pipelines.project.context import Context
 from pipelines.project.layout import Layout
+from pipelines.project.shelf import Shelf
 from pipelines.registry.version import Release
 
 CF_HEAD, ADAPTOR = "heads.item.cf.", "adaptor."
@@ -50,15 +51,14 @@ def has_same_cf(layout: Layout, release: Release, state: Mapping[str, Any]) -> b
     """Return whether today's CF rows of the items a version knows are the ones it was trained with."""
     import polars as pl
 
-    from pipelines.assembly.recommender import list_feature_types, load_features
-    from pipelines.assembly.tables import load_catalog
+    from pipelines.assembly.recommender import list_feature_types
     from pipelines.registry.trained_items import CF, TRAINED_ITEMS_FILE, read_trained_items
 
     if CF not in list_feature_types(state["settings"]) or release.find(TRAINED_ITEMS_FILE) is None:
         return False
     known = read_trained_items(release, state["item_digest"])
-    catalog = load_catalog(layout)
-    today = load_features(layout, catalog, (CF,))[CF]
+    catalog = Shelf(layout).catalog
+    today = Shelf(layout).open_features(CF)[CF]
     places = catalog.index_items(pl.Series(known.item_ids, dtype=pl.String))
     there = places >= 0
     if known.cf is None or not there.any() or known.cf.header.width != today.header.width:

@@ -17,6 +17,7 @@ from illmrec.errors import DataError
 from illmrec.seeds import generator
 from pipelines.assembly.pictures import list_readable_pictures
 from pipelines.project.layout import Layout
+from pipelines.project.shelf import Shelf
 from pipelines.report.figures import MODELS, OURS
 from pipelines.report.reading import Missing, scan_table
 from pipelines.report.thumbnails import make_thumbnails
@@ -140,7 +141,7 @@ def build_gallery(layout: Layout, night: str | Missing, count: int, pixels: int)
     wanted = _list_items(rows, lists, catalog)
     if wanted and not 0 <= min(wanted) <= max(wanted) < len(catalog):
         raise DataError("names items outside items.parquet.", path=path, hint=f"Run `{remedy}` again.")
-    thumbnails = make_thumbnails(list_readable_pictures(layout, catalog), wanted, pixels)
+    thumbnails = make_thumbnails(list_readable_pictures(Shelf(layout), catalog), wanted, pixels)
     tiles = _make_tiles(catalog, wanted, thumbnails)
     by_user = {} if ranks is None else ranks.rows_by_key(USER_INDEX, named=True, unique=True)
     users = tuple(_build_user(row, tiles, by_user, lists, catalog) for row in rows.iter_rows(named=True))

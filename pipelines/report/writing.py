@@ -10,8 +10,10 @@ from illmrec import atomic
 from pipelines.parameters.operation import ReportConfig
 from pipelines.parameters.training import EvaluateConfig
 from pipelines.project.context import Context
+from pipelines.project.lock import locked
 
 
+@locked("report")
 def write_report(context: Context, made_at: datetime.datetime) -> dict[str, Any]:
     """Write the page and return its path, its size in bytes and what was left out.
 
@@ -40,6 +42,7 @@ def write_report(context: Context, made_at: datetime.datetime) -> dict[str, Any]
     }
 
 
+@locked("report")
 def write_night_report(context: Context, day: datetime.date, made_at: datetime.datetime) -> dict[str, Any]:
     """Write the page of one night and return its path, its size in bytes and what it compares.
 

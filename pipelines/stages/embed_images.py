@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 from illmrec import atomic
 from illmrec.errors import DataError
 from pipelines.parameters.features import EmbedImagesConfig
-from pipelines.project.layout import Layout
+from pipelines.parameters.section import EngineName
+from pipelines.project.context import Context
+from pipelines.project.shelf import Shelf
+from pipelines.stages import Facts, stage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,20 +31,28 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def embed_images(layout: Layout, config: EmbedImagesConfig) -> dict[str, Any]:
+@stage("embed_images")
+def run(context: Context, engine: EngineName | None = None) -> Facts:
+    """Encode the pictures of the data set; ``engine`` takes the place of the section's."""
+    config = context.section(EmbedImagesConfig)
+    return embed_images(context.shelf, config if engine is None else config.model_copy(update={"engine": engine}))
+
+
+def embed_images(shelf: Shelf, config: EmbedImagesConfig) -> dict[str, Any]:
     """Write the image matrix; return how many pictures there were and how many had to be encoded."""
     from pipelines.assembly.pictures import hide_pictures, read_readable_pictures
-    from pipelines.assembly.tables import load_catalog
 
-    catalog = load_catalog(layout)
-    pictures = read_readable_pictures(layout, catalog)
+    catalog = shelf.catalog
+    pictures = read_readable_pictures(shelf, catalog)
     if not len(pictures):
-        raise DataError("no item has a readable picture.", path=layout.prepared, hint="See images.parquet for reasons.")
+        raise DataError(
+            "no item has a readable picture.", path=shelf.layout.prepared, hint="See images.parquet for reasons."
+        )
     sources = digest_image_sources(pictures, catalog, config)
     if config.hidden_share:
         log.warning("embed_images.hidden_share is %g: pictures are hidden to see what that costs.", config.hidden_share)
         pictures = hide_pictures(pictures, catalog.item_ids, config.hidden_share, config.hidden_seed)
-    return _Embedding(layout, config, catalog, pictures, sources).run()
+    return _Embedding(shelf, config, catalog, pictures, sources).run()
 
 
 def digest_image_sources(pictures: ReadablePictures, catalog: Catalog, config: EmbedImagesConfig) -> str:
@@ -58,20 +69,20 @@ class _Embedding:
     """One run of the stage. The encoder is loaded only if something must be encoded."""
 
     def __init__(
-        self, layout: Layout, config: EmbedImagesConfig, catalog: Catalog, pictures: ReadablePictures, sources: str
+        self, shelf: Shelf, config: EmbedImagesConfig, catalog: Catalog, pictures: ReadablePictures, sources: str
     ) -> None:
-        from pipelines.assembly.encoders import read_encoder
 
-        self.layout, self.config, self.catalog, self.pictures = layout, config, catalog, pictures
+        self.shelf, self.layout = shelf, shelf.layout
+        self.config, self.catalog, self.pictures = config, catalog, pictures
         self.sources = sources
-        self.record = read_encoder(layout, "image")
+        self.record = shelf.read_encoder("image")
 
     @functools.cached_property
     def encoder(self) -> ImageEncoder:
         """Load the picture encoder, once."""
         from pipelines.assembly.encoders import load_image_encoder
 
-        encoder = load_image_encoder(self.layout)[0]
+        encoder = load_image_encoder(self.shelf)[0]
         encoder.preparation = dataclasses.replace(encoder.preparation, shrunk_side=self.config.shrunk_side)
         return encoder
 

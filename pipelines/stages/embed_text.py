@@ -8,14 +8,25 @@ from typing import TYPE_CHECKING, Any
 
 from illmrec.errors import DataError
 from pipelines.parameters.features import EmbedTextConfig
+from pipelines.parameters.section import EngineName
+from pipelines.project.context import Context
 from pipelines.project.layout import Layout
+from pipelines.project.shelf import Shelf
+from pipelines.stages import Facts, stage
 
 if TYPE_CHECKING:
     from illmrec.features.encode import Engine
     from illmrec.features.text_encoders import SentenceEncoder
 
 
-def embed_text(layout: Layout, config: EmbedTextConfig) -> dict[str, Any]:
+@stage("embed_text")
+def run(context: Context, engine: EngineName | None = None) -> Facts:
+    """Encode the texts of the data set; ``engine`` takes the place of the section's."""
+    config = context.section(EmbedTextConfig)
+    return embed_text(context.shelf, config if engine is None else config.model_copy(update={"engine": engine}))
+
+
+def embed_text(shelf: Shelf, config: EmbedTextConfig) -> dict[str, Any]:
     """Write the text matrix; return how many texts there were and how many had to be encoded."""
     import numpy as np
 
@@ -23,31 +34,32 @@ def embed_text(layout: Layout, config: EmbedTextConfig) -> dict[str, Any]:
     from illmrec.features.cache import FeatureCache, find_width
     from illmrec.features.encode import encode_missing, key_texts
     from illmrec.features.matrix import MatrixHeader, digest_sources, write_blocks
-    from pipelines.assembly.encoders import load_text_encoder, read_encoder
-    from pipelines.assembly.tables import load_catalog
+    from pipelines.assembly.encoders import load_text_encoder
 
-    catalog = load_catalog(layout)
-    record = read_encoder(layout, "text")
+    catalog = shelf.catalog
+    record = shelf.read_encoder("text")
     texts = catalog.describe_items()
     told, keys = key_texts(texts)
     if not len(told):
-        raise DataError("no item has any text.", path=layout.prepared, hint="Give items a title or a description.")
+        raise DataError(
+            "no item has any text.", path=shelf.layout.prepared, hint="Give items a title or a description."
+        )
     # Loaded only if something must be encoded.
-    load = functools.cache(lambda: load_text_encoder(layout)[0])
+    load = functools.cache(lambda: load_text_encoder(shelf)[0])
     by_key = {key: texts[item] for key, item in zip(keys, told.tolist(), strict=True)}
     name, revision = f"text {record['name']}", record["revision"]
-    width = find_width(layout.feature_cache, name, revision) or load().width
-    with FeatureCache(layout.feature_cache, name, revision, width) as cache:
+    width = find_width(shelf.layout.feature_cache, name, revision) or load().width
+    with FeatureCache(shelf.layout.feature_cache, name, revision, width) as cache:
         encoded = encode_missing(
             cache,
             keys,
             by_key.__getitem__,
-            _choose_engine(layout, config, load),
+            _choose_engine(shelf.layout, config, load),
             batch_size=config.batch_size,
             label="encode descriptions",
             unit="text",
         )
-        with write_blocks(layout.features("text"), len(catalog), width) as writer:
+        with write_blocks(shelf.layout.features("text"), len(catalog), width) as writer:
             assembled = write_means(writer, cache, keys, told, len(catalog))
             write_same(writer, assembled.mean, np.flatnonzero(~assembled.present))
             header = MatrixHeader(

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from illmrec import atomic
 from illmrec.errors import ParameterError
 from pipelines.parameters.features import BackboneConfig, EncodersConfig, ImageEncoderConfig
-from pipelines.project.layout import Layout
+from pipelines.project.context import Context
+from pipelines.project.shelf import Shelf
+from pipelines.stages import stage
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -19,24 +21,32 @@ MAX_TRAINING_PICTURES = 20_000
 """Pictures held in memory while the small image-text model is trained."""
 
 
-def make_encoders(layout: Layout, config: EncodersConfig) -> dict[str, dict[str, Any]]:
+@stage("encoders")
+def run(context: Context) -> dict[str, dict[str, Any]]:
+    """Locate or train the encoders of the data set; return a record of each role."""
+    return make_encoders(context.shelf, context.section(EncodersConfig))
+
+
+def make_encoders(shelf: Shelf, config: EncodersConfig) -> dict[str, dict[str, Any]]:
     """Locate or train the encoders; publish their folder and return a record of each role."""
-    with atomic.write_folder(layout.encoders) as folder:
-        records = _resolve(layout, config, folder)
+    with atomic.write_folder(shelf.layout.encoders) as folder:
+        records = _resolve(shelf, config, folder)
         atomic.write_json(folder / "encoders.json", records)
     return records
 
 
-def _resolve(layout: Layout, config: EncodersConfig, folder: Path) -> dict[str, dict[str, Any]]:
+def _resolve(shelf: Shelf, config: EncodersConfig, folder: Path) -> dict[str, dict[str, Any]]:
     from illmrec.features.sources import locate_model
 
     losses: dict[str, list[float]] = {}
     if "train" in (config.image.source, config.backbone.source):
-        losses = _train_small(layout, config, folder)
-    text = locate_model(config.text.name, config.text.revision, root=layout.root, allow_network=config.allow_network)
+        losses = _train_small(shelf, config, folder)
+    text = locate_model(
+        config.text.name, config.text.revision, root=shelf.layout.root, allow_network=config.allow_network
+    )
     records = {
-        "image": _resolve_image(layout, config.image, folder, config.allow_network),
-        "backbone": _resolve_backbone(layout, config.backbone, folder, config.allow_network),
+        "image": _resolve_image(shelf, config.image, folder, config.allow_network),
+        "backbone": _resolve_backbone(shelf, config.backbone, folder, config.allow_network),
         "text": {"name": config.text.name, "revision": text.revision, "folder": None},
     }
     for role, curve in losses.items():
@@ -44,45 +54,44 @@ def _resolve(layout: Layout, config: EncodersConfig, folder: Path) -> dict[str, 
     return records
 
 
-def _resolve_image(layout: Layout, config: ImageEncoderConfig, folder: Path, allow_network: bool) -> dict[str, Any]:
+def _resolve_image(shelf: Shelf, config: ImageEncoderConfig, folder: Path, allow_network: bool) -> dict[str, Any]:
     from illmrec.features.sources import locate_model
 
     if config.source == "train":
         revision = f"sha256:{atomic.digest_folder(folder / 'image')}"
         return {"source": "open_clip", "name": "small image-text model", "revision": revision, "folder": "image"}
     if config.source == "open_clip":
-        located = locate_model(config.name, config.revision, root=layout.root, allow_network=allow_network)
+        located = locate_model(config.name, config.revision, root=shelf.layout.root, allow_network=allow_network)
         return {"source": "open_clip", "name": config.name, "revision": located.revision, "folder": None}
     if config.weights is None:
         raise ParameterError("encoders.image.weights is missing.", hint="Name the safetensors file of the timm model.")
-    located = locate_model(config.weights, None, root=layout.root)
+    located = locate_model(config.weights, None, root=shelf.layout.root)
     settings = config.model_dump(mode="json", include={"image_size", "mean", "std", "arguments"})
     about = {"source": "timm", "name": config.weights, "revision": located.revision, "folder": None}
     return about | settings | {"architecture": config.name}
 
 
-def _resolve_backbone(layout: Layout, config: BackboneConfig, folder: Path, allow_network: bool) -> dict[str, Any]:
+def _resolve_backbone(shelf: Shelf, config: BackboneConfig, folder: Path, allow_network: bool) -> dict[str, Any]:
     from illmrec.features.sources import locate_model
 
     if config.source == "train":
         revision = f"sha256:{atomic.digest_folder(folder / 'backbone')}"
         return {"name": "small language model", "revision": revision, "folder": "backbone"}
-    located = locate_model(config.name, config.revision, root=layout.root, allow_network=allow_network)
+    located = locate_model(config.name, config.revision, root=shelf.layout.root, allow_network=allow_network)
     return {"name": config.name, "revision": located.revision, "folder": None}
 
 
-def _train_small(layout: Layout, config: EncodersConfig, folder: Path) -> dict[str, list[float]]:
+def _train_small(shelf: Shelf, config: EncodersConfig, folder: Path) -> dict[str, list[float]]:
     from illmrec.training.image_text import ImageTextSettings, train_image_text
     from illmrec.training.language import LanguageSettings, train_language, train_tokenizer
-    from pipelines.assembly.tables import load_catalog
 
-    catalog = load_catalog(layout)
+    catalog = shelf.catalog
     texts = [*catalog.describe_items(), *catalog.items["title"], *catalog.items["brand"]]
     tokenizer = train_tokenizer(texts, config.backbone.small.vocabulary)
     losses = {}
     if config.image.source == "train":
         (folder / "image").mkdir()
-        pictures, described = _read_pairs(layout, catalog)
+        pictures, described = _read_pairs(shelf, catalog)
         settings = ImageTextSettings(**config.image.small.model_dump(), seed=config.seed)
         losses["image"] = train_image_text(folder / "image", pictures, described, tokenizer, settings)
     if config.backbone.source == "train":
@@ -92,14 +101,14 @@ def _train_small(layout: Layout, config: EncodersConfig, folder: Path) -> dict[s
     return losses
 
 
-def _read_pairs(layout: Layout, catalog: Catalog) -> tuple[list[Image.Image], list[str]]:
+def _read_pairs(shelf: Shelf, catalog: Catalog) -> tuple[list[Image.Image], list[str]]:
     """Return the readable pictures, small enough to hold in memory, and the text of each one's item."""
     from illmrec.progress import track
     from pipelines.assembly.pictures import list_readable_pictures
 
     texts = catalog.describe_items()
     pictures, described = [], []
-    readable = list_readable_pictures(layout, catalog)[:MAX_TRAINING_PICTURES]
+    readable = list_readable_pictures(shelf, catalog)[:MAX_TRAINING_PICTURES]
     for picture in track(readable, "pictures", unit="picture"):
         opened = picture.open()
         opened.thumbnail((256, 256))

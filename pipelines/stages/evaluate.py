@@ -11,7 +11,10 @@ from illmrec import atomic
 from illmrec.columns import ITEM_INDEX, USER_INDEX
 from pipelines.assembly.contest import POOLS, RANKED_MODEL, Material, load_material, load_pools
 from pipelines.parameters.training import EvaluateConfig
-from pipelines.project.layout import Layout, require
+from pipelines.project.context import Context
+from pipelines.project.layout import Layout
+from pipelines.project.shelf import Shelf
+from pipelines.stages import Facts, stage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +30,13 @@ MODELS = (OURS, "sasrec", "popularity")
 PLOTTED = ("full", *POOLS)
 
 
-def evaluate(layout: Layout, config: EvaluateConfig) -> dict[str, Any]:
+@stage("evaluate")
+def run(context: Context) -> Facts:
+    """Rank the test targets of the data set."""
+    return evaluate(context.shelf, context.section(EvaluateConfig))
+
+
+def evaluate(shelf: Shelf, config: EvaluateConfig) -> dict[str, Any]:
     """Write metrics.json, ranks.parquet, slices.csv and plot data; return the metrics.
 
     Keys read as :mod:`illmrec.evaluation.keys` says.
@@ -40,9 +49,9 @@ def evaluate(layout: Layout, config: EvaluateConfig) -> dict[str, Any]:
     from pipelines.assembly.recommender import load_recommender
 
     how = Resampling(config.bootstrap_samples, config.confidence, config.permutations, config.seed)
-    material = load_material(layout)
-    pools, named, counts = load_pools(layout, material, config)
-    model = load_recommender(layout, require(layout.model, f"train --dataset {layout.dataset}"))
+    material = load_material(shelf)
+    pools, named, counts = load_pools(shelf, material, config)
+    model = load_recommender(shelf, shelf.require(shelf.layout.model))
     vectors = model.project_users(model.represent_users(material.histories, config.batch_size)), model.represent_items()
     ranked = {
         name: rank_cases(
@@ -53,7 +62,7 @@ def evaluate(layout: Layout, config: EvaluateConfig) -> dict[str, Any]:
             allowed=material.allowed,
             label=f"rank by {name}",
         )
-        for name, scorer in build_scorers(layout, material, vectors)
+        for name, scorer in build_scorers(shelf, material, vectors)
     }
     slices = divide_cases(material.cases, material.popularity, material.pictured, config.history_bins)
     full = {name: found.ranks["full"] for name, found in ranked.items()}
@@ -66,17 +75,17 @@ def evaluate(layout: Layout, config: EvaluateConfig) -> dict[str, Any]:
         **_count_cases(material),
         **{f"cases/candidate_{name}": count for name, count in counts.items()},
     }
-    _write(layout, metrics, _tabulate_ranks(material.cases, ranked, named), rows, config.cutoffs)
+    _write(shelf.layout, metrics, _tabulate_ranks(material.cases, ranked, named), rows, config.cutoffs)
     return metrics
 
 
 def build_scorers(
-    layout: Layout, material: Material, vectors: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
+    shelf: Shelf, material: Material, vectors: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 ) -> Iterable[tuple[str, Scorer]]:
     """Yield the scorers of all models in the order of :data:`MODELS`, one in memory at a time.
 
     Args:
-        layout: where the models lie.
+        shelf: where the models lie.
         material: what is evaluated on.
         vectors: I-LLMRec's users of the cases, and its items.
     """
@@ -84,7 +93,7 @@ def build_scorers(
     from pipelines.assembly.recommender import load_sasrec
 
     yield OURS, DotScorer(*vectors)
-    sasrec, _ = load_sasrec(layout)
+    sasrec, _ = load_sasrec(shelf)
     yield "sasrec", DotScorer(sasrec.represent_users(material.histories), sasrec.represent_items())
     yield "popularity", PopularityScorer(material.sequences.train, len(material.catalog))
 

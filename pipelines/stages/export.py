@@ -9,14 +9,23 @@ from typing import TYPE_CHECKING, Any
 from illmrec import atomic
 from illmrec.errors import ModelError
 from pipelines.parameters.training import ExportConfig
-from pipelines.project.layout import Layout, require
+from pipelines.project.context import Context
+from pipelines.project.shelf import Shelf
+from pipelines.stages import Facts, stage
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
 
-def export_head(layout: Layout, folder: Path, config: ExportConfig) -> dict[str, Any]:
+@stage("export")
+def run(context: Context) -> Facts:
+    """Publish the head of the data set's model; return how it compares with torch."""
+    with atomic.write_folder(context.layout.head) as folder:
+        return export_head(context.shelf, folder, context.section(ExportConfig))
+
+
+def export_head(shelf: Shelf, folder: Path, config: ExportConfig) -> dict[str, Any]:
     """Write head.onnx and head.json into ``folder``; return the comparison.
 
     Raises:
@@ -26,10 +35,9 @@ def export_head(layout: Layout, folder: Path, config: ExportConfig) -> dict[str,
     from illmrec.scoring.head import Head
     from illmrec.scoring.parity import compare_head
     from pipelines.assembly.recommender import load_recommender
-    from pipelines.assembly.tables import load_sequences
 
-    sequences = load_sequences(layout)
-    model = load_recommender(layout, require(layout.model, f"train --dataset {layout.dataset}"))
+    sequences = shelf.sequences
+    model = load_recommender(shelf, shelf.require(shelf.layout.model))
     histories = sequences.histories("test")
     seen = histories.take(choose_users(len(histories), config.compared_users))
     hidden = model.represent_users([seen[user] for user in range(len(seen))], 64)
@@ -42,9 +50,9 @@ def export_head(layout: Layout, folder: Path, config: ExportConfig) -> dict[str,
     if worst > config.max_difference or parity.same_top10_share < config.min_same_top10_share:
         found = f"largest difference {worst:.2g}, same top ten for {parity.same_top10_share:.2%} of users"
         allowed = f"at most {config.max_difference:.2g}, at least {config.min_same_top10_share:.2%}"
-        raise ModelError(f"the ONNX head differs from torch: {found}; allowed: {allowed}.", path=layout.head)
+        raise ModelError(f"the ONNX head differs from torch: {found}; allowed: {allowed}.", path=shelf.layout.head)
     about = {
-        "tensors_sha256": atomic.digest_file(layout.model / "tensors.safetensors"),
+        "tensors_sha256": atomic.digest_file(shelf.layout.model / "tensors.safetensors"),
         "onnx_sha256": atomic.digest_file(folder / "head.onnx"),
         "kinds": list(head.kinds),
         "widths": dict(head.widths),

@@ -6,8 +6,11 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from illmrec import atomic
 from illmrec.columns import ITEM_ID
 from pipelines.parameters.data import PrepareConfig
+from pipelines.project.context import Context
+from pipelines.stages import Facts, stage
 
 if TYPE_CHECKING:
     import polars as pl
@@ -16,6 +19,25 @@ if TYPE_CHECKING:
     from illmrec.data.raw import RawCatalog
 
 log = logging.getLogger(__name__)
+
+
+@stage("prepare")
+def run(context: Context) -> Facts:
+    """Read the raw folder, publish the tables, return the counts.
+
+    Raises:
+        DataError: see :func:`prepare`.
+    """
+    config, layout = context.section(PrepareConfig), context.layout
+    tables, summary = prepare(layout.root / config.folder, config)
+    with atomic.write_folder(layout.prepared) as folder:
+        for name, table in tables.items():
+            atomic.write_parquet(folder / f"{name}.parquet", table)
+        atomic.write_json(folder / "summary.json", summary)
+        # Later stages open pictures from here without knowing the parameters of this one.
+        source = {"format": config.format, "folder": config.folder, "max_pixels": config.max_pixels}
+        atomic.write_json(folder / "source.json", source)
+    return summary
 
 
 def prepare(folder: Path, config: PrepareConfig) -> tuple[dict[str, pl.DataFrame], dict[str, Any]]:

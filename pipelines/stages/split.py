@@ -7,14 +7,35 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from illmrec import atomic
 from illmrec.errors import DataError
 from pipelines.parameters.data import SplitConfig
+from pipelines.project.context import Context
+from pipelines.stages import Facts, stage
 
 if TYPE_CHECKING:
     import polars as pl
 
     from illmrec.data.catalog import Catalog
     from illmrec.data.splitting.leave_one_out import Split
+
+
+@stage("split")
+def run(context: Context) -> Facts:
+    """Split the interactions, publish the tables, return the counts.
+
+    Raises:
+        DataError: when the quality gate refused the data, or a table is damaged.
+    """
+    layout, shelf = context.layout, context.shelf
+    interactions, catalog = shelf.interactions, shelf.catalog
+    check_gate(shelf.require(layout.quality / "gate.json"))
+    tables, summary = make_split(interactions, catalog, context.section(SplitConfig))
+    with atomic.write_folder(layout.split) as folder:
+        for name, table in tables.items():
+            atomic.write_parquet(folder / f"{name}.parquet", table)
+        atomic.write_json(folder / "summary.json", summary)
+    return summary
 
 
 def make_split(

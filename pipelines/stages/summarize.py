@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 from illmrec import atomic
 from illmrec.errors import ModelError, ParameterError
 from pipelines.parameters.features import SummarizeConfig
+from pipelines.project.context import Context
 from pipelines.project.layout import Layout
+from pipelines.project.shelf import Shelf
+from pipelines.stages import Facts, stage
 
 if TYPE_CHECKING:
     from illmrec.data.catalog import Catalog
@@ -31,16 +34,21 @@ class _Source:
     """Printed only, because it depends on what earlier runs left behind."""
 
 
-def summarize(layout: Layout, config: SummarizeConfig) -> dict[str, Any]:
+@stage("summarize")
+def run(context: Context) -> Facts:
+    """Shorten the descriptions of the data set."""
+    return summarize(context.shelf, context.section(SummarizeConfig))
+
+
+def summarize(shelf: Shelf, config: SummarizeConfig) -> dict[str, Any]:
     """Write the table of summaries; return its facts, and for a model how many summaries it had to write."""
     import polars as pl
 
     from illmrec.columns import ITEM_ID, SUMMARIES
     from illmrec.features.summarizing.extracts import ExtractiveSummarizer, count_words, cut_words
     from illmrec.progress import track
-    from pipelines.assembly.tables import load_catalog
 
-    catalog = load_catalog(layout)
+    layout, catalog = shelf.layout, shelf.catalog
     descriptions = catalog.items["description"].to_list()
     # Asked for only where it is needed, because weighing the words reads the whole catalog.
     weigh = functools.cache(lambda: ExtractiveSummarizer(descriptions))

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from illmrec import atomic
+from illmrec.training.peers import find_rank
 from pipelines.assembly.trainer import _Journal, identify_run, make_trainer, publish_model
 from pipelines.parameters.training import TrainConfig
 from pipelines.project.context import Context
 from pipelines.project.layout import Layout
 from pipelines.project.lineage import describe_lineage
 from pipelines.project.termination import notice_sigterm
+from pipelines.stages import Facts, stage
 
 if TYPE_CHECKING:
     from illmrec.training.loop import Trainer
@@ -24,6 +26,16 @@ if TYPE_CHECKING:
     from pipelines.registry.tracking import TrackedRun
 
 log = logging.getLogger(__name__)
+
+
+def run(context: Context) -> Facts:
+    """Train on the data set, alone or in one of several processes, of which only the first holds the lock."""
+    return train(context) if find_rank() else _train_first(context)
+
+
+@stage("train")
+def _train_first(context: Context) -> Facts:
+    return train(context)
 
 
 def train(context: Context, start: Start | None = None) -> dict[str, Any]:
@@ -40,13 +52,13 @@ def train(context: Context, start: Start | None = None) -> dict[str, Any]:
     layout, config = context.layout, context.section(TrainConfig)
     settings = config.model_dump(mode="json")
     peers = Group(lockstep=config.shard_backbone) if is_group() else Alone()
-    checkpoints = layout.checkpoints / identify_run(layout, settings, start)
+    checkpoints = layout.checkpoints / identify_run(context.shelf, settings, start)
     if peers.rank == 0:
         atomic.sweep_partial(checkpoints)
     journal = _Journal()
     with notice_sigterm() as asked:
         trainer = make_trainer(
-            layout, config, checkpoints=checkpoints, journal=journal, peers=peers, should_stop=asked.is_set
+            context.shelf, config, checkpoints=checkpoints, journal=journal, peers=peers, should_stop=asked.is_set
         )
         if start is not None:  # a checkpoint, if there is one, takes its place
             journal.start = start.apply(trainer.recommender)
@@ -91,7 +103,7 @@ def _train_and_publish(
     trainer.save()
     ready()
     tensors = trainer.run()
-    publish_model(layout, settings, trainer, tensors, journal.start)
+    publish_model(context.shelf, settings, trainer, tensors, journal.start)
     _attach_curves(run, layout)
     # The model folder itself names no run, so that equal inputs give equal bytes; the run names the model.
     run.describe({}, {MODEL_TAG: atomic.digest_file(layout.model / "tensors.safetensors")})

@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from illmrec import atomic
 from pipelines.parameters.training import TrainCfConfig
+from pipelines.project.context import Context
 from pipelines.project.layout import Layout
+from pipelines.project.shelf import Shelf
+from pipelines.stages import Facts, stage
 
 if TYPE_CHECKING:
     from illmrec.models.sasrec import SasRec
@@ -14,7 +17,13 @@ if TYPE_CHECKING:
     from illmrec.training.cf_loop import CfResult
 
 
-def train_cf(layout: Layout, config: TrainCfConfig) -> dict[str, Any]:
+@stage("train_cf")
+def run(context: Context) -> Facts:
+    """Train SASRec on the data set."""
+    return train_cf(context.shelf, context.section(TrainCfConfig))
+
+
+def train_cf(shelf: Shelf, config: TrainCfConfig) -> dict[str, Any]:
     """Write the model and the CF matrix."""
     from illmrec.evaluation.metrics import ndcg
     from illmrec.evaluation.protocol import DotScorer, rank_users
@@ -22,9 +31,8 @@ def train_cf(layout: Layout, config: TrainCfConfig) -> dict[str, Any]:
     from illmrec.training.cf import ask_next, train_sequences
     from illmrec.training.checkpoint import write_tensors
     from pipelines.assembly.encoders import pick_device
-    from pipelines.assembly.tables import load_catalog, load_sequences
 
-    catalog, sequences = load_catalog(layout), load_sequences(layout)
+    layout, catalog, sequences = shelf.layout, shelf.catalog, shelf.sequences
     shape = config.model_dump(include={"width", "blocks", "heads", "max_length", "dropout"})
 
     def validate(model: SasRec) -> float:

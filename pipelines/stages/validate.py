@@ -6,6 +6,7 @@ import time
 
 from illmrec import atomic
 from pipelines.parameters.data import PrepareConfig, ValidateConfig
+from pipelines.project.context import Context
 from pipelines.project.layout import Layout
 from pipelines.quality.verdict import (
     DOCS_INDEX,
@@ -14,6 +15,23 @@ from pipelines.quality.verdict import (
     NotChecked,
     describe_gate,
 )
+from pipelines.stages import Facts, stage
+
+
+@stage("validate")
+def run(context: Context) -> tuple[list[CheckResult], Facts]:
+    """Judge the tables of the data set; return the result of each check and what to print, passed or not."""
+    results, skipped = run_gate(context.layout, context.section(ValidateConfig), context.section(PrepareConfig))
+    verdict = describe_gate(results, {}, skipped)
+    return results, {
+        "passed": verdict["passed"],
+        "critical_failures": verdict["critical_failures"],
+        "warnings": verdict["warnings"],
+        "checks": len(results),
+        "not_checked": len(skipped),
+        "gate": str(context.layout.quality / GATE_FILE),
+        "data_docs": str(context.layout.quality / DOCS_INDEX),
+    }
 
 
 def run_gate(

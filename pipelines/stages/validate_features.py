@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from illmrec import atomic
 from pipelines.parameters.features import ValidateFeaturesConfig
-from pipelines.project.layout import Layout
+from pipelines.project.context import Context
+from pipelines.project.shelf import Shelf
 from pipelines.quality.comparison import PictureTextComparison
 from pipelines.quality.verdict import DOCS_INDEX, GATE_FILE, CheckResult, describe_gate
+from pipelines.stages import Facts, stage
 
 if TYPE_CHECKING:
     import polars as pl
@@ -21,21 +23,25 @@ KINDS = ("image", "text")
 WORST_PAIRS = "worst_pairs.parquet"
 
 
-def run_feature_gate(layout: Layout, bounds: ValidateFeaturesConfig) -> tuple[list[CheckResult], dict[str, Any]]:
+@stage("validate_features")
+def run(context: Context) -> tuple[list[CheckResult], Facts]:
+    """Judge the feature matrices of the data set; return the result of each check and what to print, passed or not."""
+    return run_feature_gate(context.shelf, context.section(ValidateFeaturesConfig))
+
+
+def run_feature_gate(shelf: Shelf, bounds: ValidateFeaturesConfig) -> tuple[list[CheckResult], dict[str, Any]]:
     """Judge the matrices; publish gate.json, Data Docs and the worst pairs; return the results and what to print.
 
     Raises:
         MissingArtifactError: when a stage before has not run.
         ModelError: when a matrix is damaged or belongs to another catalog.
     """
-    from pipelines.assembly.recommender import load_features
-    from pipelines.assembly.tables import load_catalog
     from pipelines.quality.data_docs import write_index
     from pipelines.quality.pairs import summarize_pairs
 
-    catalog = load_catalog(layout)
-    matrices = load_features(layout, catalog, KINDS)
-    pairs = PictureTextComparison(layout, bounds, catalog, matrices["image"])
+    layout, catalog = shelf.layout, shelf.catalog
+    matrices = shelf.open_features(*KINDS)
+    pairs = PictureTextComparison(shelf, bounds, catalog, matrices["image"])
     frames, absent = _gather_frames(catalog, matrices, pairs, bounds)
 
     from pipelines.quality.feature_suite import build_feature_checks

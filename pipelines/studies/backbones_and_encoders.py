@@ -6,6 +6,7 @@ from typing import Any
 
 from illmrec.errors import ParameterError
 from pipelines.parameters.studies import StudyConfig
+from pipelines.project.shelf import Shelf
 from pipelines.studies.cases import Case
 from pipelines.studies.overall import METRIC_COLUMNS
 from pipelines.studies.plots import bars
@@ -37,9 +38,8 @@ def measure(bench: Bench) -> list[Row]:
 
 
 def _describe(layout: Any) -> dict[str, Any]:
-    from pipelines.assembly.encoders import read_encoder
 
-    return {role: read_encoder(layout, role)["name"] for role in ("backbone", "image")}
+    return {role: Shelf(layout).read_encoder(role)["name"] for role in ("backbone", "image")}
 
 
 STUDY = Study(

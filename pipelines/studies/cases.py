@@ -26,6 +26,7 @@ from pipelines.parameters.training import EvaluateConfig, TrainConfig
 from pipelines.project.artifacts import read_object
 from pipelines.project.context import Context
 from pipelines.project.layout import Layout, require
+from pipelines.project.shelf import Shelf
 from pipelines.studies import revision
 
 if TYPE_CHECKING:
@@ -148,7 +149,10 @@ def _identify(layout: Layout, case: Case, sections: Sections) -> str:
     """Return a digest of all that a case's result depends on: what identifies its training, and how it is judged."""
     from pipelines.assembly.trainer import identify_run
 
-    run, remedy = identify_run(layout, sections.train.model_dump(mode="json")), f"split --dataset {layout.dataset}"
+    run, remedy = (
+        identify_run(Shelf(layout), sections.train.model_dump(mode="json")),
+        f"split --dataset {layout.dataset}",
+    )
     judged = [require(layout.split / f"{name}.parquet", remedy) for name in ("targets", "negatives")]
     facts = {
         "revision": revision.CASES,
@@ -197,10 +201,10 @@ def _make_features(layout: Layout, case: Case, sections: Sections) -> None:
     from pipelines.stages.encoders import make_encoders
 
     if case.encoders:
-        make_encoders(layout, sections.encoders)
-        embed_text(layout, EmbedTextConfig())
+        make_encoders(Shelf(layout), sections.encoders)
+        embed_text(Shelf(layout), EmbedTextConfig())
     if case.encoders or case.embed_images:
-        embed_images(layout, sections.embed)
+        embed_images(Shelf(layout), sections.embed)
 
 
 def _train_and_rank(layout: Layout, sections: Sections) -> dict[str, Any]:
@@ -211,13 +215,13 @@ def _train_and_rank(layout: Layout, sections: Sections) -> dict[str, Any]:
     from pipelines.assembly.trainer import make_trainer, publish_model
 
     start = time.perf_counter()
-    trainer = make_trainer(layout, sections.train, checkpoints=layout.checkpoints / "case")
+    trainer = make_trainer(Shelf(layout), sections.train, checkpoints=layout.checkpoints / "case")
     trainer.resume()
     tensors = trainer.run()
     seconds = time.perf_counter() - start
-    publish_model(layout, sections.train.model_dump(mode="json"), trainer, tensors)
+    publish_model(Shelf(layout), sections.train.model_dump(mode="json"), trainer, tensors)
     model = trainer.recommender
-    work = count_scoring(model, load_material(layout).histories)
+    work = count_scoring(model, load_material(Shelf(layout)).histories)
     return {
         **rank_model(layout, model, sections.evaluation),
         "validation_ndcg@10": trainer.progress.best_score,
@@ -235,7 +239,7 @@ def rank_model(layout: Layout, model: Any, evaluation: EvaluateConfig, *, keep: 
     from illmrec.evaluation.protocol import DotScorer
     from pipelines.assembly.contest import load_material
 
-    users = model.project_users(model.represent_users(load_material(layout).histories, evaluation.batch_size))
+    users = model.project_users(model.represent_users(load_material(Shelf(layout)).histories, evaluation.batch_size))
     return rank_scorer(layout, DotScorer(users, model.represent_items()), evaluation, keep=keep)
 
 
@@ -250,11 +254,10 @@ def rank_scorer(layout: Layout, scorer: Any, evaluation: EvaluateConfig, *, keep
     """
     from illmrec.evaluation.protocol import rank_cases
     from pipelines.assembly.contest import load_material
-    from pipelines.assembly.tables import load_negatives
 
-    material = load_material(layout)
+    material = load_material(Shelf(layout))
     cases = material.cases
-    pools = {"sampled": load_negatives(layout).take(cases.users)}
+    pools = {"sampled": Shelf(layout).read_candidates().take(cases.users)}
     ranks = rank_cases(scorer, cases, pools, allowed=material.allowed).ranks
     if keep:
         columns = {USER_INDEX: cases.users[cases.owners], ITEM_INDEX: cases.targets.values}

@@ -11,6 +11,7 @@ from illmrec import atomic
 from illmrec.errors import DataError
 from pipelines.parameters.training import EvaluateConfig
 from pipelines.project.layout import Layout
+from pipelines.project.shelf import Shelf
 from pipelines.studies.cases import Case, Found, rank_scorer, run_case
 from pipelines.studies.plots import bars
 from pipelines.studies.smaller_catalog import open_smaller
@@ -68,14 +69,13 @@ def _rank_stale(bench: Bench, found: Found, layout: Layout) -> dict[str, float]:
     evaluation = bench.context.section(EvaluateConfig)
     carried = _carry(found.layout, layout)
     model = carried.recommender
-    users = model.project_users(model.represent_users(load_material(layout).histories, evaluation.batch_size))
+    users = model.project_users(model.represent_users(load_material(Shelf(layout)).histories, evaluation.batch_size))
     return rank_scorer(layout, DotScorer(users, carried.represent_items()), evaluation, keep=False)
 
 
 def _carry(trained: Layout, larger: Layout) -> CarriedModel:
     """Put the model of one project on the catalog of another, as a registered version would be."""
     from illmrec.training.checkpoint import read_tensors
-    from pipelines.assembly.tables import load_catalog
     from pipelines.registry.carried import load_recommender_on_catalog
     from pipelines.registry.tracking import Released
     from pipelines.registry.trained_items import TRAINED_ITEMS_FILE, build_trained_items
@@ -84,7 +84,7 @@ def _carry(trained: Layout, larger: Layout) -> CarriedModel:
     with atomic.write_file(trained.model / TRAINED_ITEMS_FILE) as file:
         file.write(build_trained_items(trained, read_tensors(trained.model).state))
     release = Release(Released(trained.dataset, "of a study", "", {}), trained.model)
-    return load_recommender_on_catalog(larger, release, load_catalog(larger))
+    return load_recommender_on_catalog(larger, release, Shelf(larger).catalog)
 
 
 STUDY = Study(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pipelines.parameters.training import EvaluateConfig
+from pipelines.project.shelf import Shelf
 from pipelines.studies.cases import rank_model
 from pipelines.studies.overall import make_case
 from pipelines.studies.plots import lines
@@ -19,7 +20,7 @@ def measure(bench: Bench) -> list[Row]:
     evaluation = bench.context.section(EvaluateConfig)
     rows = []
     for found in bench.run(make_case(name) for name in WRITTEN):
-        model = load_recommender(found.layout, found.layout.model)
+        model = load_recommender(Shelf(found.layout), found.layout.model)
         for budget in BUDGETS:
             model.token_budget = budget
             if (model.token_room or 0) < 1:

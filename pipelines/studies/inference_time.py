@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from pipelines.parameters.training import TrainConfig
+from pipelines.project.shelf import Shelf
 from pipelines.studies.overall import REPRESENTATIONS
 from pipelines.studies.plots import lines
 from pipelines.studies.study import Bench, Row, Study
@@ -23,14 +24,13 @@ PASSES = 5
 def measure(bench: Bench) -> list[Row]:
     """Read made-up histories of each length with untrained parts: time does not depend on what was learned."""
     from pipelines.assembly.recommender import build_recommender
-    from pipelines.assembly.tables import load_catalog
 
     settings = bench.context.section(TrainConfig).model_dump(mode="json") | {"token_budget": None}
-    catalog = load_catalog(bench.layout)
+    catalog = Shelf(bench.layout).catalog
     rows = []
     for name in WRITTEN:
         own = settings | {"representation": name, "history_limit": max(LENGTHS), "image_dropout": 0.0}
-        model = build_recommender(bench.layout, catalog, own)
+        model = build_recommender(Shelf(bench.layout), catalog, own)
         for length in LENGTHS:
             tokens = float(model.prompt.items.lengths.mean()) * length + model.prompt.constant_tokens
             rows.append(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pipelines.parameters.training import EvaluateConfig
+from pipelines.project.shelf import Shelf
 from pipelines.studies.cases import Case, rank_scorer
 from pipelines.studies.plots import bars
 from pipelines.studies.study import Bench, Row, Study, tabulate
@@ -61,7 +62,7 @@ def rank_rivals(bench: Bench) -> list[Row]:
     from pipelines.assembly.recommender import load_sasrec
 
     layout, evaluation = bench.layout, bench.context.section(EvaluateConfig)
-    material, (sasrec, _) = load_material(layout), load_sasrec(layout)
+    material, (sasrec, _) = load_material(Shelf(layout)), load_sasrec(Shelf(layout))
     scorers = {
         "SASRec": DotScorer(sasrec.represent_users(material.histories), sasrec.represent_items()),
         "popularity": PopularityScorer(material.sequences.train, len(material.catalog)),

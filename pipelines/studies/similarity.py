@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from illmrec.errors import DataError
 from pipelines.parameters.features import ValidateFeaturesConfig
+from pipelines.project.shelf import Shelf
 from pipelines.studies.plots import histograms
 from pipelines.studies.study import Bench, Row, Study
 
@@ -51,13 +52,11 @@ def measure(bench: Bench) -> list[Row]:
 
 
 def _make_comparison(bench: Bench) -> PictureTextComparison:
-    from pipelines.assembly.recommender import load_features
-    from pipelines.assembly.tables import load_catalog
     from pipelines.quality.comparison import PictureTextComparison
 
-    catalog = load_catalog(bench.layout)
-    images = load_features(bench.layout, catalog, ("image",))["image"]
-    return PictureTextComparison(bench.layout, bench.context.section(ValidateFeaturesConfig), catalog, images)
+    catalog = Shelf(bench.layout).catalog
+    images = Shelf(bench.layout).open_features("image")["image"]
+    return PictureTextComparison(Shelf(bench.layout), bench.context.section(ValidateFeaturesConfig), catalog, images)
 
 
 STUDY = Study(

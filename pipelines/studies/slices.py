@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 
 from pipelines.parameters.training import EvaluateConfig
+from pipelines.project.shelf import Shelf
 from pipelines.studies.cases import Case, summarise
 from pipelines.studies.plots import bars
 from pipelines.studies.study import Bench, Row, Study
@@ -23,7 +24,7 @@ def measure_groups(bench: Bench, kind: str) -> list[Row]:
     from illmrec.evaluation.slices import divide_cases
     from pipelines.assembly.contest import load_material
 
-    evaluation, material = bench.context.section(EvaluateConfig), load_material(bench.layout)
+    evaluation, material = bench.context.section(EvaluateConfig), load_material(Shelf(bench.layout))
     slices = divide_cases(material.cases, material.popularity, material.pictured, evaluation.history_bins)
     models = bench.run(Case("+".join(kinds), train={"features": kinds, "representation": "image"}) for kinds in TYPES)
     rows = []

@@ -18,6 +18,7 @@ from pipelines.parameters.features import EmbedImagesConfig, EmbedTextConfig
 from pipelines.parameters.training import TrainCfConfig
 from pipelines.project.context import Context
 from pipelines.project.layout import Layout
+from pipelines.project.shelf import Shelf
 from pipelines.studies import revision
 
 COPIED = ("source.json",)
@@ -98,18 +99,18 @@ def _write_tables(context: Context, layout: Layout, share: float) -> None:
 
 
 def _run_stages(context: Context, layout: Layout) -> None:
-    from pipelines.assembly.tables import load_catalog
     from pipelines.stages.embed_images import embed_images
     from pipelines.stages.embed_text import embed_text
     from pipelines.stages.split import make_split
     from pipelines.stages.train_cf import train_cf
 
     interactions = pl.read_parquet(layout.prepared / "interactions.parquet")
-    tables, summary = make_split(interactions, load_catalog(layout), context.section(SplitConfig))
+    tables, summary = make_split(interactions, Shelf(layout).catalog, context.section(SplitConfig))
     with atomic.write_folder(layout.split) as folder:
         for name, table in tables.items():
             atomic.write_parquet(folder / f"{name}.parquet", table)
         atomic.write_json(folder / "summary.json", summary)
-    embed_images(layout, context.section(EmbedImagesConfig))
-    embed_text(layout, context.section(EmbedTextConfig))
-    train_cf(layout, context.section(TrainCfConfig))
+    shelf = Shelf(layout)
+    embed_images(shelf, context.section(EmbedImagesConfig))
+    embed_text(shelf, context.section(EmbedTextConfig))
+    train_cf(shelf, context.section(TrainCfConfig))

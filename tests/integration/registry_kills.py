@@ -45,7 +45,7 @@ NAME, DATASET = "illmrec-shop", "shop"
 
 
 def make_context(root: Path) -> Context:
-    return Context(Layout(root, DATASET), read_params(root / "params.yaml"), as_json=True)
+    return Context(Layout(root, DATASET), read_params(root / "params.yaml"))
 
 
 def count_calls(stop_before: int | None, calls: list[str]) -> None:

@@ -11,9 +11,9 @@ import yaml
 
 from illmrec.errors import MissingArtifactError
 from pipelines.assembly.recommender import load_recommender
-from pipelines.assembly.tables import load_sequences
 from pipelines.commands.cost import describe_seconds
 from pipelines.project.layout import Layout
+from pipelines.project.shelf import Shelf
 from tests.integration.conftest import expect_error, invoke, run_ok
 
 Project = tuple[Path, dict[str, dict[str, Any]]]
@@ -38,7 +38,7 @@ def test_steps_and_users_are_those_of_the_commands(project: Project, facts: dict
 
 def test_tokens_of_a_night_are_those_of_its_prompts(root: Path, facts: dict[str, Any]) -> None:
     layout = Layout(root, "shop")
-    model, sequences = load_recommender(layout, layout.model), load_sequences(layout)
+    model, sequences = load_recommender(Shelf(layout), layout.model), Shelf(layout).sequences
     histories = sequences.histories("test")
     expected = 0
     for user in range(len(sequences)):

@@ -15,6 +15,7 @@ from illmrec.errors import DataError, NothingToDoError
 from pipelines.parameters.reading import read_params
 from pipelines.project.context import Context
 from pipelines.project.layout import Layout
+from pipelines.project.shelf import Shelf
 from pipelines.registry.tracking import CHAMPION, Tracker
 from tests.integration.conftest import expect_error, invoke, run_ok
 from tests.own_project import copy_as_own, copy_project, write_new_items
@@ -29,7 +30,7 @@ def own(project: tuple[Path, dict[str, Any]], tmp_path_factory: pytest.TempPathF
 
 
 def open_context(root: Path) -> Context:
-    return Context(Layout(root, "shop"), read_params(root / "params.yaml"), as_json=True)
+    return Context(Layout(root, "shop"), read_params(root / "params.yaml"))
 
 
 def test_the_same_data_ask_for_nothing(own: Path) -> None:
@@ -75,7 +76,6 @@ def test_new_items_are_added_once(own: Path, tmp_path: Path) -> None:
 def test_old_items_score_as_before_and_new_ones_by_picture_and_text_alone(own: Path) -> None:
     from illmrec.scoring.head import Head
     from pipelines.assembly.recommender import load_recommender
-    from pipelines.assembly.tables import load_catalog, load_sequences
     from pipelines.growth.grown_catalog import open_serving
     from pipelines.registry.carried import load_recommender_on_catalog
     from pipelines.registry.version import fetch_release
@@ -84,14 +84,14 @@ def test_old_items_score_as_before_and_new_ones_by_picture_and_text_alone(own: P
     tracker = Tracker(own)
     release = fetch_release(context.layout, tracker, tracker.resolve("illmrec-shop", CHAMPION))
     serving = open_serving(context)
-    before, catalog = load_catalog(context.layout), load_catalog(serving)
+    before, catalog = context.shelf.catalog, Shelf(serving).catalog
     assert [catalog.item_ids[item] for item in range(len(before))] == before.item_ids
     model, carried = (
-        load_recommender(context.layout, release.folder),
+        load_recommender(context.shelf, release.folder),
         load_recommender_on_catalog(serving, release, catalog),
     )
     assert sorted(catalog.item_ids[item] for item in carried.new) == sorted(NEW)
-    seen = load_sequences(context.layout).histories("test")
+    seen = context.shelf.sequences.histories("test")
     histories = [seen[user] for user in range(len(seen))]
     head = Head(release.folder / "head.onnx")
     users = head.project_users(model.represent_users(histories, 64))
@@ -124,8 +124,6 @@ def test_prepare_reads_added_items_like_the_rest(own: Path) -> None:
 def test_a_catalog_that_moved_without_added_items_is_served_too(
     project: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:
-    from pipelines.assembly.recommender import load_features
-    from pipelines.assembly.tables import load_catalog
     from pipelines.growth.grown_catalog import open_serving
     from pipelines.project.layout import ServingLayout
     from pipelines.registry.carried import load_recommender_on_catalog
@@ -138,8 +136,8 @@ def test_a_catalog_that_moved_without_added_items_is_served_too(
     pl.read_parquet(path)[3:].write_parquet(path)  # the k-core dropped the first three items
     serving = open_serving(context)
     assert isinstance(serving, ServingLayout)
-    catalog = load_catalog(serving)
-    assert load_features(serving, catalog, ("image", "text"))["text"].values.shape[0] == len(catalog)
+    catalog = Shelf(serving).catalog
+    assert Shelf(serving).open_features("image", "text")["text"].values.shape[0] == len(catalog)
     tracker = Tracker(root)
     release = fetch_release(context.layout, tracker, tracker.resolve("illmrec-shop", CHAMPION))
     carried = load_recommender_on_catalog(serving, release, catalog)
@@ -151,22 +149,20 @@ def test_a_catalog_that_moved_without_added_items_is_served_too(
 def test_a_picture_or_text_that_changed_reaches_the_next_night(
     project: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:
-    from pipelines.assembly.recommender import load_features
-    from pipelines.assembly.tables import load_catalog
     from pipelines.growth.grown_catalog import open_serving
 
     root = copy_project(project[0], tmp_path / "project")
     context = open_context(root)
-    catalog = load_catalog(context.layout)
+    catalog = context.shelf.catalog
     prepared = root / "artifacts/shop/prepared"
     images = pl.read_parquet(prepared / "images.parquet").filter(pl.col("status") == "ok").unique("item_id")
     one, other = images.sort("item_id").head(2).iter_rows(named=True)
     raw = root / json.loads((prepared / "source.json").read_text())["folder"]
     shutil.copy(raw / other["image_ref"], raw / one["image_ref"])
     run_ok(root, "prepare")
-    assert load_catalog(context.layout).digest == catalog.digest, "the items are the same"
+    assert context.shelf.catalog.digest == catalog.digest, "the items are the same"
     serving = open_serving(context)
-    old, new = (load_features(layout, catalog, ("image",))["image"] for layout in (context.layout, serving))
+    old, new = (Shelf(layout).open_features("image")["image"] for layout in (context.layout, serving))
     changed = (old.values != new.values).any(axis=1) & new.present
     assert catalog.items.filter(pl.Series(changed))["item_id"].to_list() == [one["item_id"]]
     run_ok(root, "embed-images")
@@ -176,7 +172,7 @@ def test_a_picture_or_text_that_changed_reaches_the_next_night(
     items.with_columns(text.alias("description")).write_parquet(prepared / "items.parquet")
     serving = open_serving(context)
     assert serving != context.layout
-    old, new = (load_features(layout, catalog, ("text",))["text"] for layout in (context.layout, serving))
+    old, new = (Shelf(layout).open_features("text")["text"] for layout in (context.layout, serving))
     assert np.flatnonzero((old.values != new.values).any(axis=1) & new.present).tolist() == [4]
     run_ok(root, "embed-text")
     assert open_serving(context) != context.layout, "the text may stand in for a picture"
@@ -247,14 +243,13 @@ def test_what_reads_other_cf_rows_begins_anew(own: Path) -> None:
 
 def test_a_warm_start_takes_what_fits(own: Path) -> None:
     from pipelines.assembly.recommender import build_recommender
-    from pipelines.assembly.tables import load_catalog
     from pipelines.assembly.trainer import Start
     from pipelines.registry.warm_start import CF_HEAD, find_start
 
     context = open_context(own)
     start = find_start(context)
     settings = json.loads((own / "artifacts/shop/model/state.json").read_text())["state"]["settings"]
-    recommender = build_recommender(context.layout, load_catalog(context.layout), settings)
+    recommender = build_recommender(context.shelf, context.shelf.catalog, settings)
     odd = next(iter(start.tensors))
     given = Start("1", "digest", {**start.tensors, odd: start.tensors[odd][:1]}, (CF_HEAD,))
     facts = given.apply(recommender)

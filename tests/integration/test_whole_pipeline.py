@@ -13,6 +13,7 @@ import pytest
 from illmrec.atomic import digest_folder
 from illmrec.errors import DataError, ModelError, NothingToDoError
 from illmrec.scoring.output import read_latest
+from pipelines.project.shelf import Shelf
 from tests.integration.conftest import DAY, expect_error, make_project, run_ok
 
 Project = tuple[Path, dict[str, dict[str, Any]]]
@@ -67,12 +68,10 @@ def test_the_export_equals_scores_computed_with_torch(project: Project) -> None:
 
     root, _ = project
     layout = Layout(root, "shop")
-    model = load_recommender(layout, layout.model)
+    model = load_recommender(Shelf(layout), layout.model)
     from datetime import date
 
-    from pipelines.assembly.tables import load_catalog
-
-    catalog = load_catalog(layout)
+    catalog = Shelf(layout).catalog
     audience = gather_audience(layout, catalog, read_interactions(layout, date.fromisoformat(DAY)))
     rows = [audience.histories[user] for user in range(len(audience.user_ids))]
     scores = model.project_users(model.represent_users(rows, 1)) @ model.represent_items().T

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
-def write_table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+def write_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
     """Return the lines of a table."""
     lines = [f"| {' | '.join(header)} |", f"|{' --- |' * len(header)}"]
     return [*lines, *(f"| {' | '.join(_escape(cell) for cell in row)} |" for row in rows)]

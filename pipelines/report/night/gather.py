@@ -20,6 +20,7 @@ from illmrec.seeds import generator
 from pipelines.assembly.pictures import list_readable_pictures
 from pipelines.project.artifacts import read_table
 from pipelines.project.layout import Layout, ServingLayout
+from pipelines.project.shelf import Shelf
 from pipelines.report.gallery import ID_LENGTH, TITLE_LENGTH, TOP, Tile, shorten
 from pipelines.report.gather import is_synthetic
 from pipelines.report.night.figures import Change, NightFigures, compare_nights, count_items, measure_night
@@ -296,7 +297,7 @@ def _make_tiles(layout: Layout, catalog: Catalog, wanted: set[str], pixels: int)
     ids = sorted(wanted)
     places = dict(zip(ids, catalog.index_items(pl.Series(ids, dtype=pl.String)).tolist(), strict=True))
     here = {index for index in places.values() if index >= 0}
-    thumbnails = make_thumbnails(list_readable_pictures(layout, catalog), here, pixels)
+    thumbnails = make_thumbnails(list_readable_pictures(Shelf(layout), catalog), here, pixels)
     titles = dict(zip(sorted(here), catalog.items[sorted(here)]["title"], strict=True))
     return {
         item: Tile(shorten(item, ID_LENGTH), shorten(titles.get(index, ""), TITLE_LENGTH), thumbnails.get(index))

@@ -13,6 +13,7 @@ import polars as pl
 from illmrec import atomic
 from illmrec.columns import ITEM_INDEX, USER_INDEX
 from pipelines.project.layout import Layout, require
+from pipelines.project.shelf import Shelf
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,9 +72,7 @@ class RivalData:
         Raises:
             MissingArtifactError: when there are none.
         """
-        from pipelines.assembly.recommender import load_features
-
-        return load_features(self.layout, self.catalog, ("image",))["image"]
+        return Shelf(self.layout).open_features("image")["image"]
 
     def cases(self, target: Target) -> Cases:
         """Return the users who are ranked for; scorers know a user by the position there."""
@@ -97,9 +96,8 @@ def load_rival_data(layout: Layout) -> RivalData:
 
     from illmrec.data.histories import Ragged
     from illmrec.evaluation.protocol import Cases
-    from pipelines.assembly.tables import load_catalog, load_sequences
 
-    catalog, sequences = load_catalog(layout), load_sequences(layout)
+    catalog, sequences = Shelf(layout).catalog, Shelf(layout).sequences
     remedy = f"split --dataset {layout.dataset}"
     path = require(layout.split / "targets.parquet", remedy)
     targets = pl.read_parquet(path).sort(USER_INDEX, maintain_order=True)

@@ -96,7 +96,7 @@ def _train_and_rank(name: RivalName, task: Task, own: Path) -> dict[str, Any]:
     found = rank_cases(fitted.make_scorer(), test, allowed=task.data.allowed)
     columns = {USER_INDEX: test.users[test.owners], ITEM_INDEX: test.targets.values}
     table = pl.DataFrame({**columns, "rank": found.ranks["full"], "tied": found.tied})
-    facts = {"validation_ndcg@10": fitted.validation, "seconds": seconds, **fitted.facts}
+    facts: dict[str, Any] = {"validation_ndcg@10": fitted.validation, "seconds": seconds, **fitted.facts}
     with atomic.write_folder(own) as partial:
         atomic.write_parquet(partial / RANKS, table.cast({USER_INDEX: pl.Int32, ITEM_INDEX: pl.Int32}))
         facts |= {"rival": name, "seed": task.seed, "parameters": dict(task.parameters)}
