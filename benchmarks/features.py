@@ -149,7 +149,7 @@ def _measure_encoding(project: Project) -> tuple[measure.Row, measure.Row, float
     from illmrec.features.cache import FeatureCache
     from illmrec.features.decoding import DecodeLimits, DecodingPool
     from illmrec.features.encode import encode_missing, encode_pictures
-    from pipelines.assembly.encoders import load_image_encoder
+    from pipelines.assembly.loading import load_image_encoder
 
     encoder, record = load_image_encoder(Shelf(project.layout))
     limits = DecodeLimits(1_000_000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
@@ -17,6 +18,13 @@ def silence() -> None:
     """Show no bars from now on, on a terminal either."""
     global _silent  # noqa: PLW0603 - one process has one terminal
     _silent = True
+
+
+def announce(text: str) -> None:
+    """Print a line about work under way on stderr, unless silenced."""
+    if not _silent:
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
 
 
 def _hide() -> bool | None:

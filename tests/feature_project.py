@@ -74,7 +74,7 @@ def write_project(root: Path, pictures: Floats, texts: Floats, *, source: str = 
 def use_tower(monkeypatch: pytest.MonkeyPatch, texts: Floats) -> FakeTower:
     """Put a tower that knows ``texts`` in the place of the picture encoder."""
     tower = FakeTower(texts)
-    monkeypatch.setattr("pipelines.assembly.encoders.load_image_encoder", lambda layout: (tower, {}))
+    monkeypatch.setattr("pipelines.assembly.loading.load_image_encoder", lambda layout: (tower, {}))
     return tower
 
 

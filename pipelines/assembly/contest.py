@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
 
 from illmrec.columns import ITEM_INDEX, USER_INDEX
+from illmrec.data.catalog import Catalog
+from illmrec.data.histories import Indices, Ragged, Sequences
+from illmrec.evaluation.candidate_file import read_candidates
+from illmrec.evaluation.protocol import Cases
 from pipelines.parameters.training import EvaluateConfig
 from pipelines.project.shelf import Shelf
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    from illmrec.data.catalog import Catalog
-    from illmrec.data.histories import Indices, Ragged, Sequences
-    from illmrec.evaluation.protocol import Cases
-
 
 POOLS = {"sampled": "negatives", "popular": "popular_negatives"}
 """Protocol -> table of the split that holds its candidates."""
@@ -54,11 +51,6 @@ class Material:
 
 def load_material(shelf: Shelf) -> Material:
     """Open the split, the catalog and what is known of its items."""
-    import numpy as np
-
-    from illmrec.data.histories import Ragged
-    from illmrec.evaluation.protocol import Cases
-
     catalog, sequences = shelf.catalog, shelf.sequences
     targets = shelf.targets.sort(USER_INDEX, maintain_order=True)
     users, firsts = np.unique(targets[USER_INDEX].to_numpy(), return_index=True)
@@ -77,10 +69,6 @@ def load_pools(
     shelf: Shelf, material: Material, config: EvaluateConfig
 ) -> tuple[dict[str, Ragged], dict[str, npt.NDArray[np.bool_]], dict[str, int]]:
     """Return candidates by protocol, which users each protocol can rank, and what a file of candidates held."""
-    import numpy as np
-
-    from illmrec.evaluation.candidate_file import read_candidates
-
     pools = {protocol: shelf.read_candidates(table).take(material.cases.users) for protocol, table in POOLS.items()}
     named = {protocol: np.ones(len(material.cases), dtype=np.bool_) for protocol in ("full", *pools)}
     if config.candidates is None:

@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+from PIL import Image
 
 from illmrec.columns import IMAGE_OK, ITEM_ID
 from illmrec.data.catalog import Catalog
+from illmrec.data.images import open_rgb
 from illmrec.seeds import derive_seed_of_each
 from pipelines.project.shelf import Shelf
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 
 @dataclass(frozen=True)
@@ -31,8 +29,6 @@ class Picture:
 
     def open(self) -> Image.Image:
         """Decode it as RGB."""
-        from illmrec.data.images import open_rgb
-
         return open_rgb(self.path, self.max_pixels)
 
 

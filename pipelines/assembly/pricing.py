@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import io
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+import polars as pl
 
 from illmrec.atomic import PARQUET_LEVEL
+from illmrec.data.histories import pack_rows
+from illmrec.models.recommender import Recommender
+from illmrec.scoring.output import RECOMMENDATIONS
+from illmrec.scoring.topk import ExactSearch
+from illmrec.training.cost import Work, count_scoring, count_training, estimate_memory, probe_scoring, probe_training
+from pipelines.assembly.loading import pick_device
+from pipelines.assembly.trainer import make_trainer
 from pipelines.parameters.operation import RecommendConfig
 from pipelines.parameters.training import TrainConfig
 from pipelines.project.context import Context
-
-if TYPE_CHECKING:
-    from illmrec.models.recommender import Recommender
-    from illmrec.training.cost import Work
 
 
 @dataclass(frozen=True)
@@ -51,10 +59,6 @@ def estimate(
     Raises:
         MissingArtifactError: when a stage before training has not run.
     """
-    from illmrec.training.cost import count_scoring, count_training, estimate_memory, probe_scoring, probe_training
-    from pipelines.assembly.encoders import pick_device
-    from pipelines.assembly.trainer import make_trainer
-
     layout = context.layout
     trainer = make_trainer(
         context.shelf, context.section(TrainConfig), checkpoints=layout.checkpoints / "never-written"
@@ -117,13 +121,6 @@ _ROWS_MEASURED = 20_000
 
 def _measure_row(user_ids: Sequence[str], item_ids: Sequence[str], k: int) -> float:
     """Return bytes of one recommendation as ``recommend`` writes it, from rows with these ids and invented scores."""
-    import io
-
-    import numpy as np
-    import polars as pl
-
-    from illmrec.scoring.output import RECOMMENDATIONS
-
     rng = np.random.default_rng(0)
     count = max(_ROWS_MEASURED // k, 1)
     users = np.sort(np.asarray(user_ids)[rng.integers(0, len(user_ids), count)])
@@ -146,13 +143,6 @@ def _measure_row(user_ids: Sequence[str], item_ids: Sequence[str], k: int) -> fl
 
 def _probe_search(model: Recommender, config: RecommendConfig) -> float:
     """Return scores a second of the exact search over the catalog."""
-    import time
-
-    import numpy as np
-
-    from illmrec.data.histories import pack_rows
-    from illmrec.scoring.topk import ExactSearch
-
     items = model.represent_items()
     users = np.random.default_rng(0).standard_normal((256, items.shape[1])).astype(np.float32)
     search = ExactSearch(items, block_items=config.score_block_items, block_users=config.score_block_users)

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from illmrec.data.catalog import Catalog
 from illmrec.errors import ModelError
 from illmrec.features.matrix import FeatureMatrix
-from pipelines.assembly.encoders import load_backbone, pick_device
+from illmrec.models.prompt import PromptForm, tokenize_prompt
+from illmrec.models.recommender import Recommender, TrainedParts
+from illmrec.models.sasrec import SasRec
+from illmrec.training.checkpoint import read_tensors
+from pipelines.assembly.loading import load_backbone, pick_device
 from pipelines.project.shelf import Shelf
-
-if TYPE_CHECKING:
-    from illmrec.models.prompt import PromptForm
-    from illmrec.models.recommender import Recommender
-    from illmrec.models.sasrec import SasRec
 
 
 def load_sasrec(shelf: Shelf) -> tuple[SasRec, dict[str, Any]]:
     """Open the trained SASRec; return it with what was saved beside its tensors."""
-    from illmrec.models.sasrec import SasRec
-    from illmrec.training.checkpoint import read_tensors
-
     saved = read_tensors(shelf.require(shelf.layout.cf_model))
     sasrec = SasRec(**saved.state["shape"])
     sasrec.load_state_dict(dict(saved.tensors))
@@ -35,8 +31,6 @@ def load_recommender(shelf: Shelf, model: Path) -> Recommender:
     Raises:
         ModelError: when the folder is damaged or was trained on another catalog.
     """
-    from illmrec.training.checkpoint import read_tensors
-
     saved = read_tensors(model)
     if saved.state["item_digest"] != shelf.catalog.digest:
         hint = f"Run `illmrec train --dataset {shelf.layout.dataset}`: the catalog has changed."
@@ -78,9 +72,6 @@ def build_recommender(
     ``seed`` is called just before the trained parts, adapters included, draw their first values. ``features`` takes the
     place of the data set's own matrices.
     """
-    from illmrec.models.prompt import tokenize_prompt
-    from illmrec.models.recommender import Recommender, TrainedParts
-
     form = read_form(settings)
     kinds = tuple(settings["features"])
     if features is None:
@@ -127,8 +118,6 @@ def list_feature_types(settings: Mapping[str, Any]) -> tuple[str, ...]:
 
 def read_form(settings: Mapping[str, Any]) -> PromptForm:
     """Return how train settings write a prompt."""
-    from illmrec.models.prompt import PromptForm
-
     return PromptForm(
         representation=settings["representation"],
         title_tokens=settings["title_tokens"],

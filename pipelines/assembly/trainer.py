@@ -4,29 +4,32 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
 import polars as pl
+import torch
+from torch import Tensor
 
 from illmrec import atomic
+from illmrec.data.histories import Sequences, pack_rows
+from illmrec.evaluation.metrics import ndcg
+from illmrec.evaluation.protocol import DotScorer, rank_users
+from illmrec.models.centring import unfold_layers
+from illmrec.models.recommender import Recommender
+from illmrec.seeds import generator
+from illmrec.training.checkpoint import write_tensors
+from illmrec.training.loop import Journal, LoopSettings, Progress, Trainer
+from illmrec.training.objective import RetrievalSettings
+from illmrec.training.peers import Peers, is_group, pick_own_device
+from illmrec.training.seeding import seed_everything
+from pipelines.assembly.loading import pick_device
+from pipelines.assembly.recommender import build_recommender, digest_features, list_feature_types
 from pipelines.parameters.training import TrainConfig
 from pipelines.project.shelf import Shelf
-
-if TYPE_CHECKING:
-    from illmrec.data.histories import Sequences
-    from illmrec.models.recommender import Recommender
-    from illmrec.training.loop import Journal, LoopSettings, Progress, Trainer
-    from illmrec.training.peers import Peers
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from illmrec.models.recommender import Recommender
 
 
 def make_trainer(
@@ -48,12 +51,6 @@ def make_trainer(
         peers: processes that train together; None for one.
         should_stop: see :class:`illmrec.training.loop.Trainer`.
     """
-    from illmrec.training.loop import Trainer
-    from illmrec.training.peers import is_group, pick_own_device
-    from illmrec.training.seeding import seed_everything
-    from pipelines.assembly.encoders import pick_device
-    from pipelines.assembly.recommender import build_recommender
-
     catalog, sequences = shelf.catalog, shelf.sequences
     device = pick_own_device() if is_group() and pick_device() == "cuda" else pick_device()
     settings = config.model_dump(mode="json")
@@ -90,8 +87,6 @@ def identify_run(shelf: Shelf, settings: dict[str, Any], start: Start | None = N
 
     A checkpoint is continued only by the run it belongs to.
     """
-    from pipelines.assembly.recommender import list_feature_types
-
     files = [
         shelf.layout.split / "sequences.parquet",
         shelf.layout.encoders / "encoders.json",
@@ -116,9 +111,6 @@ SAME_NAMES = (
 
 def make_loop_settings(config: TrainConfig) -> LoopSettings:
     """Turn the section into loop settings; the preset decides what the paper and the authors' code do differently."""
-    from illmrec.training.loop import LoopSettings
-    from illmrec.training.objective import RetrievalSettings
-
     shared = config.model_dump(include=set(SAME_NAMES))
     shared["retrieval"] = RetrievalSettings(
         loss=config.retrieval_loss,
@@ -135,13 +127,6 @@ def make_loop_settings(config: TrainConfig) -> LoopSettings:
 
 def score_validation(model: Recommender, sequences: Sequences, config: TrainConfig) -> float:
     """Return NDCG@10 of the validation targets, full catalog, over a fixed sample of users."""
-    import numpy as np
-
-    from illmrec.data.histories import pack_rows
-    from illmrec.evaluation.metrics import ndcg
-    from illmrec.evaluation.protocol import DotScorer, rank_users
-    from illmrec.seeds import generator
-
     users = np.arange(len(sequences))
     if len(users) > config.validation_users:
         users = np.sort(generator(config.seed, "validation").choice(users, config.validation_users, replace=False))
@@ -155,9 +140,6 @@ def publish_model(
     shelf: Shelf, settings: dict[str, Any], trainer: Trainer, tensors: Any, start: dict[str, Any] | None = None
 ) -> None:
     """Write the model folder and the training curve; ``start`` says what training began with, if not with nothing."""
-    from illmrec.training.checkpoint import write_tensors
-    from pipelines.assembly.recommender import digest_features
-
     state = {
         "settings": settings,
         "item_digest": trainer.recommender.features["image"].header.item_digest,
@@ -207,10 +189,6 @@ class Start:
 
     def apply(self, recommender: Recommender) -> dict[str, Any]:
         """Put the tensors whose name and shape fit into a model; return what was taken and what was not."""
-        import torch
-
-        from illmrec.models.centring import unfold_layers
-
         taken, kept = [], []
         with torch.no_grad():
             for name, value in recommender.named_parameters().items():

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pipelines.commands.options import about_dataset, wants_json
 from pipelines.parameters.reading import SECTIONS, Params, flatten
-from pipelines.project.context import Context
+
+if TYPE_CHECKING:
+    from pipelines.project.context import Context
 
 
 @click.group()

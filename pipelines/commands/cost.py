@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipelines.commands.options import about_dataset, print_facts, wants_json
-from pipelines.project.context import Context
 
 if TYPE_CHECKING:
     from pipelines.assembly.pricing import Price
+    from pipelines.project.context import Context
 
 
 @click.command()

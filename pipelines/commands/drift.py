@@ -10,9 +10,9 @@ import click
 
 from illmrec.errors import DataError
 from pipelines.commands.options import about_dataset, print_facts, wants_json
-from pipelines.project.context import Context
 
 if TYPE_CHECKING:
+    from pipelines.project.context import Context
     from pipelines.quality.drift import FieldDrift
 
 

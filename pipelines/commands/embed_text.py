@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pipelines.commands.options import about_dataset, engine_option
-from pipelines.parameters.section import EngineName
-from pipelines.project.context import Context
+
+if TYPE_CHECKING:
+    from pipelines.parameters.section import EngineName
+    from pipelines.project.context import Context
 
 
 @click.command()

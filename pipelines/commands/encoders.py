@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pipelines.commands.options import about_dataset
 from pipelines.parameters.features import EncodersConfig
-from pipelines.project.context import Context
+
+if TYPE_CHECKING:
+    from pipelines.project.context import Context
 
 
 @click.command()

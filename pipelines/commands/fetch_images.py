@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,8 +13,10 @@ from illmrec.errors import NothingToDoError, ParameterError
 from pipelines.commands.network import NetworkOptions, hold_folder, network_options
 from pipelines.commands.options import about_dataset, print_facts
 from pipelines.parameters.data import PrepareConfig
-from pipelines.project.context import Context
 from pipelines.project.layout import Layout, require
+
+if TYPE_CHECKING:
+    from pipelines.project.context import Context
 
 log = logging.getLogger(__name__)
 

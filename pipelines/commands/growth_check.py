@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from pipelines.commands.options import about_dataset, print_facts
 from pipelines.growth.judging import EXIT_CODES
-from pipelines.project.context import Context
+
+if TYPE_CHECKING:
+    from pipelines.project.context import Context
 
 
 @click.command()

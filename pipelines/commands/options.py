@@ -5,13 +5,12 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from pipelines.parameters.reading import read_params
-from pipelines.project.context import Context
-from pipelines.project.layout import Layout
+if TYPE_CHECKING:
+    from pipelines.project.context import Context
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -48,6 +47,11 @@ def json_option(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def open_context(dataset: str) -> Context:
     """Build the context of a command from the group's options."""
+    # `--help` needs none of it.
+    from pipelines.parameters.reading import read_params
+    from pipelines.project.context import Context
+    from pipelines.project.layout import Layout
+
     root, params_path = click.get_current_context().find_root().obj
     return Context(Layout(root, dataset), read_params(params_path))
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from illmrec.errors import ParameterError
 from pipelines.commands.options import about_dataset, engine_option
-from pipelines.project.context import Context
 from pipelines.project.termination import notice_sigterm
+
+if TYPE_CHECKING:
+    from pipelines.project.context import Context
 
 
 @click.command()

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from pipelines.commands.options import about_dataset, print_facts, wants_json
-from pipelines.project.context import Context
+
+if TYPE_CHECKING:
+    from pipelines.project.context import Context
 
 
 @click.command()

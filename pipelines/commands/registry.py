@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipelines.commands.options import about_dataset, wants_json
-from pipelines.project.context import Context
 from pipelines.project.lock import hold_lock
-from pipelines.registry.sweep import NEEDED_TAGS
 
 if TYPE_CHECKING:
+    from pipelines.project.context import Context
     from pipelines.registry.tracking import Released
 
 
@@ -115,6 +114,8 @@ def sweep_command(context: Context, yes: bool, hours: float | None) -> dict[str,
 
 def describe_row(version: Released) -> dict[str, Any]:
     """Return what a list shows of a version."""
+    from pipelines.registry.sweep import NEEDED_TAGS
+
     return {
         "version": version.version,
         "aliases": sorted(version.aliases),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 import polars as pl
@@ -13,7 +13,9 @@ from pipelines.commands.options import about_dataset, print_facts, wants_json
 from pipelines.parameters.reading import validate_section
 from pipelines.parameters.studies import RivalName, RivalsConfig
 from pipelines.parameters.training import EvaluateConfig
-from pipelines.project.context import Context
+
+if TYPE_CHECKING:
+    from pipelines.project.context import Context
 
 
 @click.command()

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-import polars as pl
 import yaml
 
 from illmrec import atomic
 from illmrec.errors import ParameterError
 from pipelines.commands.options import about_dataset, print_facts, wants_json
-from pipelines.project.context import Context
 from pipelines.project.lock import hold_lock
 from pipelines.studies.catalogue import STUDIES, load_study
-from pipelines.studies.study import Row, Study
+
+if TYPE_CHECKING:
+    from pipelines.project.context import Context
+    from pipelines.studies.study import Row, Study
 
 
 @click.command(epilog=f"Studies: {', '.join(STUDIES)}.")
@@ -77,6 +78,8 @@ def command(context: Context, name: str, only: str, changes: tuple[str, ...], se
 
 def _show(study: Study, rows: list[Row]) -> None:
     """Print the columns that the study shows, as far as any row has them."""
+    import polars as pl
+
     table = pl.from_dicts(rows, infer_schema_length=None)
     with pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True,
                    tbl_width_chars=200, float_precision=4, fmt_str_lengths=60):  # fmt: skip

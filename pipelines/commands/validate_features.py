@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from pipelines.commands.options import about_dataset, print_facts
-from pipelines.project.context import Context
 from pipelines.quality.verdict import refuse_failures, warn_failures
+
+if TYPE_CHECKING:
+    from pipelines.project.context import Context
 
 
 @click.command(name="validate-features")

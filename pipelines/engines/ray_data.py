@@ -39,7 +39,7 @@ class TextWork:
 
     def start(self) -> Engine[Any]:
         """Load the encoder."""
-        from pipelines.assembly.encoders import load_text_encoder
+        from pipelines.assembly.loading import load_text_encoder
 
         return encode_texts_here(load_text_encoder(Shelf(self.layout))[0].encode_texts)
 
@@ -53,7 +53,7 @@ class TowerTextWork:
 
     def start(self) -> Engine[Any]:
         """Load the encoder."""
-        from pipelines.assembly.encoders import load_image_encoder
+        from pipelines.assembly.loading import load_image_encoder
 
         return encode_texts_here(load_image_encoder(Shelf(self.layout))[0].encode_texts)
 
@@ -71,7 +71,7 @@ class PictureWork:
 
     def start(self) -> Engine[Any]:
         """Load the encoder and start one decoder process, which ends with the actor."""
-        from pipelines.assembly.encoders import load_image_encoder
+        from pipelines.assembly.loading import load_image_encoder
 
         encoder = load_image_encoder(Shelf(self.layout))[0]
         pool = DecodingPool(encoder.preparation, self.limits, batch_size=self.batch_size, workers=1)

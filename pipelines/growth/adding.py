@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
 import polars as pl
 
 from illmrec.columns import ITEM_ID
+from illmrec.data.readers.added import read_batches
 from illmrec.errors import DataError, ModelError, NothingToDoError
+from illmrec.scoring.head import Head
+from pipelines.growth.grown_catalog import open_serving
+from pipelines.growth.new_items import judge_new_items, read_new_items, write_batch
 from pipelines.parameters.data import PrepareConfig, ValidateConfig
 from pipelines.parameters.operation import RegisterConfig
 from pipelines.project.artifacts import read_table
@@ -17,9 +22,9 @@ from pipelines.project.layout import Layout, require
 from pipelines.project.lock import locked
 from pipelines.project.receipts import write_receipt
 from pipelines.project.shelf import Shelf
-
-if TYPE_CHECKING:
-    from pipelines.registry.version import Release
+from pipelines.registry.tracking import CHAMPION, Tracker
+from pipelines.registry.trained_items import CF, read_trained_items
+from pipelines.registry.version import Release, fetch_release
 
 
 @locked("catalog")
@@ -31,9 +36,6 @@ def add_items(context: Context, source: Path) -> dict[str, Any]:
         NothingToDoError: when the catalog has all of them.
         MissingArtifactError: when a stage has not run.
     """
-    from pipelines.growth.grown_catalog import open_serving
-    from pipelines.growth.new_items import judge_new_items, read_new_items, write_batch
-
     layout, config = context.layout, context.section(PrepareConfig)
     if config.format != "own":
         hint = "Turn it into a catalog of your own (docs/your-catalog.md), or add to the publisher's files."
@@ -52,8 +54,6 @@ def add_items(context: Context, source: Path) -> dict[str, Any]:
 
 def find_known(layout: Layout, raw: Path) -> set[str]:
     """Return the ids of the prepared catalog and of all batches."""
-    from illmrec.data.readers.added import read_batches
-
     path, command = layout.prepared / "items.parquet", f"prepare --dataset {layout.dataset}"
     return {*read_table(path, command, {ITEM_ID: pl.String})[ITEM_ID], *read_batches(raw)[0][ITEM_ID]}
 
@@ -67,9 +67,6 @@ def project_new_items(context: Context, serving: Layout) -> dict[str, Any]:
     Raises:
         ModelError: when a projected number is not finite.
     """
-    from pipelines.registry.tracking import CHAMPION, Tracker
-    from pipelines.registry.version import fetch_release
-
     tracker = Tracker(context.layout.root)
     champion = tracker.find(context.section(RegisterConfig).name_prefix + context.layout.dataset, CHAMPION)
     if champion is None:
@@ -79,11 +76,6 @@ def project_new_items(context: Context, serving: Layout) -> dict[str, Any]:
 
 
 def _project(serving: Layout, release: Release) -> int:
-    import numpy as np
-
-    from illmrec.scoring.head import Head
-    from pipelines.registry.trained_items import CF, read_trained_items
-
     head = Head(release.folder / "head.onnx", release.released.tags["onnx_sha256"])
     catalog = Shelf(serving).catalog
     trained = set(read_trained_items(release, release.released.tags["item_digest"]).item_ids)

@@ -8,13 +8,20 @@ import polars as pl
 
 from illmrec.columns import IMAGE_OK, INTERACTIONS, ITEM_ID, ITEMS, USER_ID
 from illmrec.errors import DataError, ModelError
+from pipelines.growth.drifting import PROFILE_FILE
+from pipelines.growth.grown_catalog import open_serving
 from pipelines.growth.judging import Counted, Growth, judge_growth
 from pipelines.parameters.data import DriftConfig, GrowthConfig
 from pipelines.parameters.operation import RegisterConfig
 from pipelines.project.artifacts import read_object, read_table
 from pipelines.project.context import Context
 from pipelines.project.layout import Layout, require
-from pipelines.registry.version import Release
+from pipelines.quality.drift import compare_profiles
+from pipelines.quality.profile import read_profile
+from pipelines.registry.ranks import RANKS_FILE, USER_KEY, key_user, read_ranks
+from pipelines.registry.tracking import CHAMPION, Tracker
+from pipelines.registry.trained_items import read_trained_items
+from pipelines.registry.version import Release, fetch_release
 
 
 def check_growth(context: Context) -> Growth:
@@ -25,10 +32,6 @@ def check_growth(context: Context) -> Growth:
         ModelError: when the champion's files do not verify, or it does not say what it was trained on.
         MissingArtifactError: when a stage has not run.
     """
-    from pipelines.growth.grown_catalog import open_serving
-    from pipelines.registry.tracking import CHAMPION, Tracker
-    from pipelines.registry.version import fetch_release
-
     layout = context.layout
     refuse_refused_data(layout)
     tracker = Tracker(layout.root)
@@ -61,10 +64,6 @@ def find_drift(context: Context, release: Release) -> list[str]:
     Raises:
         DataError: when the drift is a loss of users, items or interactions: growth does not make data fewer.
     """
-    from pipelines.growth.drifting import PROFILE_FILE
-    from pipelines.quality.drift import compare_profiles
-    from pipelines.quality.profile import read_profile
-
     layout = context.layout
     new = read_profile(require(layout.quality / PROFILE_FILE, f"validate --dataset {layout.dataset}"))
     old = _read_registered_profile(release)
@@ -77,9 +76,6 @@ def find_drift(context: Context, release: Release) -> list[str]:
 
 
 def _read_registered_profile(release: Release) -> dict[str, Any]:
-    from pipelines.growth.drifting import PROFILE_FILE
-    from pipelines.quality.profile import read_profile
-
     path = release.find(PROFILE_FILE)
     if path is None:
         hint = "Register and promote a version made by this release."
@@ -89,9 +85,6 @@ def _read_registered_profile(release: Release) -> dict[str, Any]:
 
 def count_then(release: Release) -> Counted:
     """Return what the champion was trained on."""
-    from pipelines.registry.ranks import RANKS_FILE, USER_KEY, read_ranks
-    from pipelines.registry.trained_items import read_trained_items
-
     profile = _read_registered_profile(release)
     trained = read_trained_items(release, release.released.tags["item_digest"])
     ranks = release.find(RANKS_FILE)
@@ -108,8 +101,6 @@ def count_then(release: Release) -> Counted:
 
 def count_now(layout: Layout, serving: Layout) -> Counted:
     """Return what there is today: users and interactions of the core, items of the grown catalog."""
-    from pipelines.registry.ranks import key_user
-
     command = f"prepare --dataset {layout.dataset}"
     interactions = read_table(layout.prepared / "interactions.parquet", command, INTERACTIONS)
     items = read_table(serving.prepared / "items.parquet", command, ITEMS)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from illmrec.atomic import digest_file
 from illmrec.errors import DataError, ModelError
 from pipelines.parameters.data import DriftConfig
 from pipelines.parameters.operation import RegisterConfig
 from pipelines.project.context import Context
 from pipelines.project.layout import require
+from pipelines.quality.drift import FieldDrift, compare_profiles
 from pipelines.quality.profile import PROFILE_TAG, read_profile
-
-if TYPE_CHECKING:
-    from pipelines.quality.drift import FieldDrift
+from pipelines.registry.tracking import CHAMPION, Tracker
 
 PROFILE_FILE = "profile.json"
 
@@ -27,8 +27,6 @@ def measure_drift(context: Context, against: Path | None) -> tuple[list[FieldDri
         ModelError: when there is no champion, or its version has no profile.
         DataError: when a profile is damaged or of another form.
     """
-    from pipelines.quality.drift import compare_profiles
-
     layout = context.layout
     here = require(layout.quality / PROFILE_FILE, f"validate --dataset {layout.dataset}")
     new = read_profile(here)
@@ -42,9 +40,6 @@ def measure_drift(context: Context, against: Path | None) -> tuple[list[FieldDri
 
 def fetch_champion_profile(context: Context) -> tuple[dict[str, Any], str]:
     """Return the profile registered with the champion, checked against its tag, and the version's name."""
-    from illmrec.atomic import digest_file
-    from pipelines.registry.tracking import CHAMPION, Tracker
-
     dataset = context.layout.dataset
     tracker = Tracker(context.layout.root)
     champion = tracker.resolve(context.section(RegisterConfig).name_prefix + dataset, CHAMPION)

@@ -19,7 +19,13 @@ import polars as pl
 
 from illmrec import atomic
 from illmrec.columns import IMAGES, ITEM_ID, ITEMS
+from illmrec.data.files.picture_files import pictures_table
+from illmrec.data.images import probe_images
+from illmrec.data.items import build_images, build_items, clean_items, select_pictures, select_raw_texts
 from illmrec.data.readers.added import ADDED, list_batches, read_batches
+from illmrec.features.encode import key_texts
+from illmrec.features.matrix import digest_sources
+from pipelines.assembly.pictures import read_readable_pictures
 from pipelines.parameters.data import PrepareConfig
 from pipelines.parameters.features import EmbedImagesConfig, EmbedTextConfig
 from pipelines.project.artifacts import read_object, read_table
@@ -27,6 +33,8 @@ from pipelines.project.context import Context
 from pipelines.project.layout import Layout, ServingLayout, require
 from pipelines.project.lock import hold_lock
 from pipelines.project.shelf import Shelf
+from pipelines.stages.embed_images import digest_image_sources, embed_images
+from pipelines.stages.embed_text import embed_text
 
 SOURCE_FILE = "serving.json"
 LINKED = ("interactions", "interactions_below_core", "users")
@@ -63,11 +71,6 @@ def has_features(layout: Layout, config: EmbedImagesConfig) -> bool:
 
     Features that do not say what they were made of were made by an earlier release: their items decide.
     """
-    from illmrec.features.encode import key_texts
-    from illmrec.features.matrix import digest_sources
-    from pipelines.assembly.pictures import read_readable_pictures
-    from pipelines.stages.embed_images import digest_image_sources
-
     catalog = Shelf(layout).catalog
     today = {
         "image": digest_image_sources(read_readable_pictures(Shelf(layout), catalog), catalog, config),
@@ -85,9 +88,6 @@ def has_features(layout: Layout, config: EmbedImagesConfig) -> bool:
 
 def build_serving(context: Context, serving: ServingLayout, raw: Path) -> dict[str, Any]:
     """Make tables and features of the grown catalog; return what was encoded."""
-    from pipelines.stages.embed_images import embed_images
-    from pipelines.stages.embed_text import embed_text
-
     (serving.serving / SOURCE_FILE).unlink(missing_ok=True)  # what is there is not whole until this is back
     atomic.sweep_partial(serving.serving)
     _write_tables(context, serving, raw)
@@ -124,10 +124,6 @@ def gather_added(raw: Path, known: pl.Series, max_pixels: int) -> tuple[pl.DataF
         known: ids that are in the catalog already.
         max_pixels: larger pictures are refused before decoding.
     """
-    from illmrec.data.files.picture_files import pictures_table
-    from illmrec.data.images import probe_images
-    from illmrec.data.items import build_images, build_items, clean_items, select_pictures, select_raw_texts
-
     raw_items, pictures = read_batches(raw)
     new = raw_items.filter(~pl.col(ITEM_ID).is_in(known.implode()))[ITEM_ID].unique().sort()
     chosen = select_pictures(pictures_table(pictures), new)

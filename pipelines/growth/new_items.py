@@ -12,6 +12,9 @@ import polars as pl
 
 from illmrec import atomic
 from illmrec.columns import IMAGE_OK, ITEM_ID
+from illmrec.data.files.csv_files import iterate_records, read_header, require_columns
+from illmrec.data.files.picture_files import SUFFIXES, list_pictures
+from illmrec.data.images import probe_images
 from illmrec.data.readers.added import ADDED, BATCH, PICTURE
 from illmrec.errors import DataError
 from pipelines.parameters.data import PrepareConfig, ValidateConfig
@@ -66,8 +69,6 @@ def read_new_items(given: Path) -> NewItems:
     Raises:
         DataError: when there is no such table or it cannot be read.
     """
-    from illmrec.data.files.picture_files import list_pictures
-
     path = _find_table(given)
     records, has_image = _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
     pictures = {} if has_image else list_pictures(path.parent / "images")
@@ -101,8 +102,6 @@ def judge_new_items(new: NewItems, known: set[str], prepare: PrepareConfig, gate
     Raises:
         DataError: when too many rows are malformed, too few items have a readable picture, or too many lack a title.
     """
-    from illmrec.data.images import probe_images
-
     total = new.table.height + len(new.rejected)
     if len(new.rejected) > prepare.max_rejected_share * total:
         row, reason = new.rejected[0]
@@ -173,16 +172,12 @@ Record = dict[str, str | None]
 
 
 def _read_csv(path: Path) -> tuple[list[tuple[int, Record | None]], bool]:
-    from illmrec.data.files.csv_files import iterate_records, read_header, require_columns
-
     header = read_header(path)
     require_columns(path, header, [ITEM_ID])
     return [(line, dict(record) if record else None) for line, record in iterate_records(path)], IMAGE in header
 
 
 def _read_parquet(path: Path) -> tuple[list[tuple[int, Record | None]], bool]:
-    from illmrec.data.files.csv_files import require_columns
-
     try:
         table = pl.read_parquet(path)
     except (pl.exceptions.PolarsError, OSError) as error:
@@ -209,8 +204,6 @@ def _judge_row(record: Record | None, known: set[str]) -> str:
 
 
 def _name_picture(sha256: str, reference: str) -> str:
-    from illmrec.data.files.picture_files import SUFFIXES
-
     suffix = Path(reference).suffix.lower()
     return sha256 + (suffix if suffix in SUFFIXES else ".jpg")
 

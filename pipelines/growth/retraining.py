@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import click
-
 from illmrec import atomic
 from illmrec.errors import IllmrecError, ModelError, NothingToDoError
+from illmrec.progress import announce
 from pipelines.growth.step_log import StepLog, sign_inputs
 from pipelines.parameters.data import PrepareConfig
 from pipelines.parameters.operation import PromoteConfig, RegisterConfig
@@ -24,6 +23,12 @@ from pipelines.project.context import Context
 from pipelines.project.layout import Layout
 from pipelines.project.lock import hold_lock, locked
 from pipelines.project.receipts import write_receipt
+from pipelines.registry.promote import promote
+from pipelines.registry.ranks import digest_split
+from pipelines.registry.register import register
+from pipelines.registry.tracking import CHALLENGER, Tracker
+from pipelines.registry.warm_start import find_start
+from pipelines.stages.train import train
 
 Start = Literal["scratch", "warm"]
 BEFORE_TRAINING = (
@@ -78,7 +83,7 @@ def retrain(context: Context, start: str, *, promotes: bool, run_stage: Callable
             facts = {"kept": True}
             log.record(step.name, inputs, step.writes, facts)
         elif facts is None:
-            click.echo(f"--- {step.name} {context.layout.dataset}", err=True)
+            announce(f"--- {step.name} {context.layout.dataset}")
             facts = step.run()
             # Signed before it ran: what changed meanwhile was perhaps not read.
             log.record(step.name, inputs, step.writes, facts)
@@ -171,9 +176,6 @@ def _variant(layout: Layout, way: Start) -> Path:
 
 def train_variant(context: Context, way: Start) -> dict[str, Any]:
     """Train one way and keep the model aside."""
-    from pipelines.registry.warm_start import find_start
-    from pipelines.stages.train import train
-
     layout = context.layout
     with hold_lock(layout.lock("train")):
         atomic.sweep_partial(layout.artifacts, layout.model.name)
@@ -228,9 +230,6 @@ def record_in_dvc(layout: Layout) -> dict[str, Any]:
 
 def register_once(context: Context) -> dict[str, Any]:
     """Register, unless a run that was killed just after had done so."""
-    from pipelines.registry.register import register
-    from pipelines.registry.tracking import CHALLENGER, Tracker
-
     layout = context.layout
     tracker = Tracker(layout.root)
     waiting = tracker.find(context.section(RegisterConfig).name_prefix + layout.dataset, CHALLENGER)
@@ -242,8 +241,6 @@ def register_once(context: Context) -> dict[str, Any]:
 
 def _is_this_model(layout: Layout, tags: dict[str, str]) -> bool:
     """Return whether a version holds the model, the head and the ranks that are here."""
-    from pipelines.registry.ranks import digest_split
-
     here = {
         "tensors_sha256": atomic.digest_file(layout.model / "tensors.safetensors"),
         "state_sha256": atomic.digest_file(layout.model / "state.json"),
@@ -256,8 +253,6 @@ def _is_this_model(layout: Layout, tags: dict[str, str]) -> bool:
 
 def promote_or_refuse(context: Context) -> dict[str, Any]:
     """Promote; a refusal is a result and not a failure of the step."""
-    from pipelines.registry.promote import promote
-
     try:
         facts = promote(context)
     except NothingToDoError:

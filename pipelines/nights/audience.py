@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 import datetime
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-import polars as pl
-
-from illmrec.columns import INTERACTIONS, ITEM_ID, TIMESTAMP, USER_ID
-from pipelines.project.artifacts import read_table
-from pipelines.project.layout import Layout
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    from illmrec.data.catalog import Catalog
-    from illmrec.data.histories import Ragged
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
+from illmrec.columns import INTERACTIONS, ITEM_ID, TIMESTAMP, USER_ID
+from illmrec.data.catalog import Catalog
+from illmrec.data.histories import Ragged, ragged_from_column
 from illmrec.scoring.output import choose_partition
 from illmrec.scoring.rows import FloatArray, Part
-
-if TYPE_CHECKING:
-    from illmrec.data.histories import Ragged
+from pipelines.project.artifacts import read_table
+from pipelines.project.layout import Layout
 
 
 @dataclass(frozen=True)
@@ -50,15 +38,11 @@ class Audience:
     @property
     def warm(self) -> npt.NDArray[np.int64]:
         """``int64``: users with a known item of the catalog."""
-        import numpy as np
-
         return np.flatnonzero(self.histories.lengths > 0)
 
     @property
     def cold(self) -> npt.NDArray[np.int64]:
         """``int64``: users without any."""
-        import numpy as np
-
         return np.flatnonzero(self.histories.lengths == 0)
 
 
@@ -74,10 +58,6 @@ def read_interactions(layout: Layout, day: datetime.date) -> pl.DataFrame:
 
 def gather_audience(layout: Layout, catalog: Catalog, interactions: pl.DataFrame) -> Audience:
     """Return all users with their known items of the catalog."""
-    import numpy as np
-
-    from illmrec.data.histories import ragged_from_column
-
     path, command = layout.prepared / "users.parquet", f"prepare --dataset {layout.dataset}"
     users = read_table(path, command, {USER_ID: pl.String}).sort(USER_ID)
     placed = interactions.with_columns(index=pl.Series(catalog.index_items(interactions[ITEM_ID])))

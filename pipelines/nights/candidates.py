@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
+
+from illmrec.data.catalog import Catalog
+from illmrec.data.histories import Ragged, pack_rows
 from illmrec.errors import ModelError
+from illmrec.models.sasrec import SasRec
+from illmrec.scoring.offer import Offer
+from illmrec.scoring.topk import ExactSearch
+from pipelines.assembly.recommender import load_sasrec
 from pipelines.project.layout import Layout
 from pipelines.project.shelf import Shelf
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    from illmrec.data.catalog import Catalog
-    from illmrec.data.histories import Ragged
-    from illmrec.models.sasrec import SasRec
-    from illmrec.scoring.offer import Offer
 
 
 def propose(
@@ -43,12 +43,6 @@ def propose(
     Raises:
         ModelError: when SASRec was trained on other items.
     """
-    import numpy as np
-
-    from illmrec.data.histories import pack_rows
-    from illmrec.scoring.offer import Offer
-    from illmrec.scoring.topk import ExactSearch
-
     if how == "popularity":
         # One coordinate a side makes the exact search an ordering by popularity, with ties by item index.
         users = np.ones((len(seen), 1), dtype=np.float32)
@@ -64,9 +58,6 @@ def propose(
 
 
 def _load_sasrec(layout: Layout, catalog: Catalog) -> SasRec:
-    from illmrec.data.catalog import Catalog
-    from pipelines.assembly.recommender import load_sasrec
-
     sasrec, about = load_sasrec(Shelf(layout))
     n_known = about["shape"]["n_items"]
     if Catalog(catalog.items.head(n_known)).digest != about["item_digest"]:

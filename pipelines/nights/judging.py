@@ -5,22 +5,21 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 
 from illmrec import atomic
 from illmrec.columns import ITEM_ID
+from illmrec.data.catalog import Catalog
 from illmrec.errors import DataError, ModelError
 from illmrec.scoring.audit import Bounds, Check, Due, audit_recommendations, count_days, list_faults
+from illmrec.scoring.offer import Offer
 from illmrec.scoring.output import POINTER, Night, check_run, find_latest
 from pipelines.nights.audience import Audience
 from pipelines.parameters.operation import RecommendConfig
 from pipelines.project.layout import Layout
-
-if TYPE_CHECKING:
-    from illmrec.data.catalog import Catalog
-    from illmrec.scoring.offer import Offer
+from pipelines.project.receipts import write_receipt
 
 log = logging.getLogger(__name__)
 
@@ -87,8 +86,6 @@ def choose_comparison(published: Night | None, folder_name: str, day: datetime.d
 
 def keep_audit(layout: Layout, checks: list[Check], about: dict[str, Any]) -> dict[str, Any]:
     """Write audit.json among the receipts, and a dated copy; return what it says."""
-    from pipelines.project.receipts import write_receipt
-
     body = about | {
         "passed": all(check.passed for check in checks),
         "checks": [_describe(check) for check in checks],

@@ -7,25 +7,26 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from illmrec import atomic
 from illmrec.data.catalog import Catalog
 from illmrec.features.matrix import FeatureMatrix
+from illmrec.models.recommender import Recommender
+from illmrec.scoring.head import Head
+from illmrec.scoring.item_side import digest_features
+from illmrec.scoring.offer import Offer
+from pipelines.assembly.recommender import load_recommender
 from pipelines.nights.audience import Audience
 from pipelines.parameters.operation import RecommendConfig
 from pipelines.project.layout import Layout
 from pipelines.project.shelf import Shelf
+from pipelines.registry.carried import CarriedModel, load_recommender_on_catalog
+from pipelines.registry.trained_items import TRAINED_ITEMS_FILE
 from pipelines.registry.version import Release
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    from illmrec.models.recommender import Recommender
-    from illmrec.scoring.head import Head
-    from illmrec.scoring.offer import Offer
-    from pipelines.registry.carried import CarriedModel
 
 ROWS_DEPEND_ON = ("k", "partitions", "formats", "pass_tokens", "backbone_precision", "candidates", "rerank", "search",
                   "coarse_from_items", "coarse_factor", "score_block_users", "score_block_items")  # fmt: skip
@@ -57,8 +58,6 @@ class Serving:
 
     def digest_items(self, head: Head) -> str:
         """Return a digest of what :meth:`project_items` depends on, the head left out."""
-        from illmrec.scoring.item_side import digest_features
-
         matrices: dict[str, npt.NDArray[np.generic]] = {kind: self.features[kind].values for kind in head.kinds}
         if self.carried is not None:
             matrices |= {"trained rows": self.carried.trained, "new rows": self.carried.new}
@@ -74,10 +73,6 @@ def load_serving(layout: Layout, release: Release, catalog: Catalog) -> Serving:
     Raises:
         ModelError: when it cannot be served there.
     """
-    from pipelines.assembly.recommender import load_recommender
-    from pipelines.registry.carried import load_recommender_on_catalog
-    from pipelines.registry.trained_items import TRAINED_ITEMS_FILE
-
     state = json.loads((release.folder / "state.json").read_text(encoding="utf-8"))["state"]
     if release.find(TRAINED_ITEMS_FILE) is None and state["item_digest"] == catalog.digest:
         # Such a version knows the features of its training alone, which lie where the data set's own do.

@@ -7,29 +7,45 @@ import logging
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 
 from illmrec import atomic
 from illmrec.columns import USER_ID
+from illmrec.data.catalog import Catalog
 from illmrec.errors import DataError, InterruptedRunError
-from pipelines.nights.audience import Audience, gather_audience, read_interactions
+from illmrec.models.passes import UserReader
+from illmrec.scoring.head import Head
+from illmrec.scoring.item_side import keep_items
+from illmrec.scoring.offer import Offer, read_offer
+from illmrec.scoring.output import (
+    Night,
+    check_run,
+    find_latest,
+    find_latest_date,
+    move_pointer,
+    read_manifest,
+    write_run,
+)
+from illmrec.scoring.retention import prune_nights
+from illmrec.scoring.rows import Marks
+from pipelines.growth.grown_catalog import open_serving
+from pipelines.nights.audience import Audience, cut_into_parts, gather_audience, read_interactions
 from pipelines.nights.judging import choose_comparison, find_published, judge_night, keep_audit, refuse_faults
 from pipelines.nights.material import Serving, identify_night, load_serving
+from pipelines.nights.precision import convert, measure_loss
+from pipelines.nights.ray_work import ReadingWork
+from pipelines.nights.reading import Keeping, Represented, read_here, represent_audience
+from pipelines.nights.scoring_work import ScoringWork, score_on_ray
 from pipelines.parameters.operation import RecommendConfig, RegisterConfig
 from pipelines.project.context import Context
 from pipelines.project.layout import Layout
 from pipelines.project.lock import locked
 from pipelines.project.receipts import write_receipt
 from pipelines.project.shelf import Shelf
+from pipelines.registry.tracking import CHAMPION, Tracker
 from pipelines.registry.version import Release, fetch_release
-
-if TYPE_CHECKING:
-    from illmrec.data.catalog import Catalog
-    from illmrec.scoring.head import Head
-    from illmrec.scoring.offer import Offer
-    from pipelines.nights.reading import Represented
 
 log = logging.getLogger(__name__)
 
@@ -65,9 +81,6 @@ def recommend(
         ModelError: when the night fails its audit; the published one stays.
         InterruptedRunError: when ``stop`` was set before everything was written.
     """
-    from pipelines.growth.grown_catalog import open_serving
-    from pipelines.registry.tracking import CHAMPION, Tracker
-
     config = context.section(RecommendConfig)
     config = config.model_copy(update={"engine": engine}) if engine else config
     tracker = Tracker(context.layout.root)
@@ -109,8 +122,6 @@ def open_offer(layout: Layout, config: RecommendConfig, catalog: Catalog) -> Off
     Raises:
         DataError: see :func:`illmrec.scoring.offer.read_offer`.
     """
-    from illmrec.scoring.offer import read_offer
-
     path = None if config.withdrawn is None else layout.root / config.withdrawn
     offer, unknown = read_offer(path, catalog)
     if unknown:
@@ -141,12 +152,6 @@ class NightWork:
 
     def run(self) -> tuple[pl.DataFrame, dict[str, Any]]:
         """Return the rows of the night and what it took to make them."""
-        from illmrec.scoring.head import Head
-        from illmrec.scoring.item_side import keep_items
-        from illmrec.scoring.rows import Marks
-        from pipelines.nights.audience import cut_into_parts
-        from pipelines.nights.scoring_work import ScoringWork, score_on_ray
-
         serving = load_serving(self.layout, self.release, self.catalog)
         head = Head(self.release.folder / "head.onnx", self.release.released.tags["onnx_sha256"])
         key = self.release.released.tags["onnx_sha256"][:16] + serving.digest_items(head)
@@ -177,10 +182,6 @@ class NightWork:
         return table, counts | {"items_projected": 0 if kept else len(items)} | loss
 
     def _represent(self, serving: Serving, head: Head, items: Any) -> tuple[Represented, dict[str, Any]]:
-        from illmrec.models.passes import UserReader
-        from pipelines.nights.precision import convert, measure_loss
-        from pipelines.nights.reading import Keeping, represent_audience
-
         config, audience = self.config, self.audience
         rows = [audience.histories[int(user)] for user in audience.warm]
         model, loss = serving.recommender, {}
@@ -206,12 +207,9 @@ class NightWork:
         }
 
     def _choose_engine(self, reader: Any) -> Any:
-        from pipelines.nights.reading import read_here
-
         if self.config.engine == "local":
             return read_here(reader)
         from pipelines.engines.ray_data import encode_on_ray
-        from pipelines.nights.ray_work import ReadingWork
 
         work = ReadingWork(self.layout, self.release, self.config.backbone_precision, reader.pass_tokens)
         return encode_on_ray(work, self.config.ray_actors)
@@ -219,8 +217,6 @@ class NightWork:
 
 def _read_written(folder: Path) -> pl.DataFrame | None:
     """Return the rows of a run that is there and intact."""
-    from illmrec.scoring.output import Night, check_run
-
     if not folder.is_dir():
         return None
     try:
@@ -231,16 +227,11 @@ def _read_written(folder: Path) -> pl.DataFrame | None:
 
 
 def _write(folder: Path, table: pl.DataFrame, config: RecommendConfig, about: dict[str, Any]) -> None:
-    from illmrec.scoring.output import write_run
-
     write_run(folder, table, config.partitions, about, config.formats)
 
 
 def _publish(layout: Layout, config: RecommendConfig, folder: Path, order: Order) -> dict[str, Any]:
     """Move the pointer if that is wanted, then remove old nights."""
-    from illmrec.scoring.output import find_latest, find_latest_date, move_pointer
-    from illmrec.scoring.retention import prune_nights
-
     published = find_latest_date(layout.exports)
     later = published is not None and published > order.day.isoformat()
     wanted = not later if order.publish is None else order.publish
@@ -258,8 +249,6 @@ def _publish(layout: Layout, config: RecommendConfig, folder: Path, order: Order
 
 
 def _conclude(layout: Layout, folder: Path, counts: dict[str, Any]) -> dict[str, Any]:
-    from illmrec.scoring.output import read_manifest
-
     manifest = read_manifest(folder)
     facts = {key: value for key, value in manifest.items() if key not in ("files", "copies")} | counts
     write_receipt(layout.receipts, "recommend", facts | {"folder": str(folder)})

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
+from torch import nn
 
-from illmrec.data.histories import Indices, Ragged
+from illmrec.data.catalog import Catalog
+from illmrec.data.histories import Indices, Ragged, pack_rows
 from illmrec.errors import ParameterError
+from illmrec.models.recommender import Recommender
+from illmrec.scoring.head import Head
+from illmrec.scoring.processor import multiplies_bf16, multiplies_int8
+from illmrec.scoring.topk import ExactSearch
+from illmrec.training.checkpoint import read_tensors
+from pipelines.assembly.recommender import build_recommender
+from pipelines.project.layout import Layout
 from pipelines.project.shelf import Shelf
-
-if TYPE_CHECKING:
-    from illmrec.data.catalog import Catalog
-    from illmrec.models.recommender import Recommender
-    from illmrec.scoring.head import Head
-    from pipelines.project.layout import Layout
-    from pipelines.registry.version import Release
+from pipelines.registry.version import Release
 
 log = logging.getLogger(__name__)
 
@@ -37,9 +42,6 @@ def convert(layout: Layout, release: Release, catalog: Catalog, trained: Recomme
     Raises:
         ParameterError: for int8 on a GPU.
     """
-    from illmrec.training.checkpoint import read_tensors
-    from pipelines.assembly.recommender import build_recommender
-
     saved = read_tensors(release.folder)
     if precision == "int8" and trained.backbone.device.type != "cpu":
         hint = "Set recommend.backbone_precision to bf16."
@@ -55,8 +57,6 @@ def convert(layout: Layout, release: Release, catalog: Catalog, trained: Recomme
 
 def warn_if_slow(precision: str, device: str) -> None:
     """Say so when the processor has no instructions for a number format."""
-    from illmrec.scoring.processor import multiplies_bf16, multiplies_int8
-
     native = {"bf16": multiplies_bf16, "int8": multiplies_int8}.get(precision)
     if device == "cpu" and native is not None and not native():
         log.warning("this processor has no instructions for %s: expect it to be slower than fp32.", precision)
@@ -68,11 +68,6 @@ def quantise_linears(model: Recommender) -> None:
     [REC], adaptor and projection heads stay in full precision, and so do the prompt's first keys and values, which are
     computed anew.
     """
-    import warnings
-
-    import torch
-    from torch import nn
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch.ao announces a successor that is a package of its own
         torch.ao.quantization.quantize_dynamic(model.backbone.decoder, {nn.Linear}, torch.qint8, inplace=True)
@@ -94,9 +89,6 @@ def measure_loss(
         ``precision_overlap@10``: mean share of the ten best unseen items that stay; ``precision_correlation``: mean
         Pearson correlation of a user's scores over the catalog; ``precision_users``: how many were asked.
     """
-    from illmrec.data.histories import pack_rows
-    from illmrec.scoring.topk import ExactSearch
-
     if not rows:
         return {}
     sides = [head.project_users(model.represent_users(rows, 1)) for model in (trained, other)]

@@ -8,6 +8,7 @@ import polars as pl
 
 from illmrec.columns import ITEM_ID, USER_ID
 from illmrec.errors import DataError
+from illmrec.scoring.output import check_run, find_latest, read_user
 from pipelines.project.context import Context
 
 
@@ -17,8 +18,6 @@ def read(context: Context, user_id: str | None) -> tuple[pl.DataFrame, dict[str,
     Raises:
         DataError: when nothing is published, what is differs from its digests, or the night does not know the user.
     """
-    from illmrec.scoring.output import check_run, find_latest, read_user
-
     exports = context.layout.exports
     night = find_latest(exports)
     if user_id is None:

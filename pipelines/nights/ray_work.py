@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from illmrec.features.encode import Engine
+from illmrec.models.passes import UserReader
+from pipelines.nights.material import load_serving
+from pipelines.nights.precision import convert
+from pipelines.nights.reading import read_here
 from pipelines.project.layout import Layout
 from pipelines.project.shelf import Shelf
 from pipelines.registry.version import Release
@@ -25,11 +29,6 @@ class ReadingWork:
 
     def start(self) -> Engine[list[int]]:
         """Load the model."""
-        from illmrec.models.passes import UserReader
-        from pipelines.nights.material import load_serving
-        from pipelines.nights.precision import convert
-        from pipelines.nights.reading import read_here
-
         catalog = Shelf(self.layout).catalog
         model = load_serving(self.layout, self.release, catalog).recommender
         if self.precision != "trained":

@@ -6,25 +6,24 @@ import io
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from illmrec.columns import ITEM_ID
+from illmrec.data.catalog import Catalog
 from illmrec.data.histories import Ragged
 from illmrec.errors import ModelError
+from illmrec.scoring.head import Head
+from illmrec.scoring.item_side import read_items
 from illmrec.scoring.offer import Offer
 from illmrec.scoring.rows import FloatArray, Marks, Part, PartScorer, Propose, SearchSettings
+from pipelines.nights.candidates import propose
 from pipelines.parameters.operation import RecommendConfig
 from pipelines.project.layout import Layout
 from pipelines.project.shelf import Shelf
 from pipelines.registry.version import Release
-
-if TYPE_CHECKING:
-    from illmrec.data.catalog import Catalog
-    from illmrec.scoring.head import Head
 
 
 @dataclass(frozen=True)
@@ -55,9 +54,6 @@ class ScoringWork:
         Raises:
             ModelError: when the projected catalog is not where the driver kept it.
         """
-        from illmrec.scoring.head import Head
-        from illmrec.scoring.item_side import read_items
-
         head = Head(self.release.folder / "head.onnx", self.release.released.tags["onnx_sha256"])
         items = read_items(self.layout.representations, self.items_key)
         if items is None:
@@ -81,8 +77,6 @@ class ScoringWork:
         )
 
     def _choose_proposer(self, catalog: Catalog) -> Propose | None:
-        from pipelines.nights.candidates import propose
-
         how = self.config.candidates
         if how == "all":
             return None

@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
-import click
 from pydantic.fields import FieldInfo
 
 from pipelines.parameters.reading import JOBS, STAGES
@@ -94,4 +94,4 @@ def _clean(text: str) -> str:
 
 
 if __name__ == "__main__":
-    click.echo(write_reference(), nl=False)
+    sys.stdout.write(write_reference())

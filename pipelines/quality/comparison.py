@@ -5,21 +5,25 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from illmrec.data.catalog import Catalog
+from illmrec.features.cache import FeatureCache, find_width
+from illmrec.features.encode import encode_missing, encode_texts_here
+from illmrec.features.matrix import FeatureMatrix
+from pipelines.assembly.encoders import key_tower_text, name_image_cache
 from pipelines.parameters.features import ValidateFeaturesConfig
 from pipelines.project.shelf import Shelf
+from pipelines.quality.pairs import Pairs, compare_pairs
 
 if TYPE_CHECKING:
-    from illmrec.data.catalog import Catalog
-    from illmrec.features.matrix import FeatureMatrix
-    from pipelines.quality.pairs import Pairs
+    from illmrec.features.image_encoders import ImageEncoder
 
 
 class PictureTextComparison:
     """Pictures beside texts. After :meth:`run` either ``pairs`` or ``reason`` is set."""
 
     def __init__(self, shelf: Shelf, bounds: ValidateFeaturesConfig, catalog: Catalog, images: FeatureMatrix) -> None:
-        import numpy as np
-
         self.shelf, self.bounds, self.images = shelf, bounds, images
         self.record = shelf.read_encoder("image")
         described = catalog.describe_items()
@@ -38,14 +42,14 @@ class PictureTextComparison:
             self.pairs = self._compare()
 
     def _compare(self) -> Pairs:
-        from illmrec.features.cache import FeatureCache, find_width
-        from illmrec.features.encode import encode_missing, encode_texts_here
-        from pipelines.assembly.encoders import key_tower_text, load_image_encoder, name_image_cache
-        from pipelines.quality.pairs import compare_pairs
-
         name, revision = name_image_cache(self.record)
-        # Loaded only if something must be encoded.
-        load = functools.cache(lambda: load_image_encoder(self.shelf)[0])
+
+        @functools.cache
+        def load() -> ImageEncoder:  # only if something must be encoded
+            from pipelines.assembly.loading import load_image_encoder
+
+            return load_image_encoder(self.shelf)[0]
+
         width = find_width(self.shelf.layout.feature_cache, name, revision) or load().width
         keys = [key_tower_text(text) for text in self.texts]
         with FeatureCache(self.shelf.layout.feature_cache, name, revision, width) as cache:

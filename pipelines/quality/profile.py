@@ -132,8 +132,6 @@ def read_profile(path: Path) -> dict[str, Any]:
     Raises:
         DataError: when the file is too large, not JSON, or of another form than this version writes.
     """
-    from pipelines.quality.profile import FORM
-
     hint = "Give a profile.json that `illmrec validate` wrote."
     size = path.stat().st_size
     if size > MAX_PROFILE_BYTES:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
-
-import click
 
 from pipelines.parameters.data import DriftConfig, PrepareConfig, ValidateConfig
 from pipelines.parameters.features import ValidateFeaturesConfig
 from pipelines.quality.checks import Check
+from pipelines.quality.drift import SMALLEST_SHARE
 from pipelines.quality.feature_suite import build_feature_checks
 from pipelines.quality.suites import build_checks
 
@@ -86,8 +86,6 @@ nothing weighs heavily; few rows make every measure noisy.
 
 def write_reference() -> str:
     """Return the whole page as Markdown."""
-    from pipelines.quality.drift import SMALLEST_SHARE
-
     tables = build_checks(ValidateConfig(), PrepareConfig(format="own", folder="data"))
     bounds = DriftConfig()
     drift = _DRIFT.replace("{smallest:g}", f"{SMALLEST_SHARE:g}")
@@ -119,4 +117,4 @@ def _clean(text: str) -> str:
 
 
 if __name__ == "__main__":
-    click.echo(write_reference(), nl=False)
+    sys.stdout.write(write_reference())

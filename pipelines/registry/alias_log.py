@@ -16,13 +16,11 @@ import platform
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from illmrec import atomic
 from illmrec.errors import ModelError
-
-if TYPE_CHECKING:
-    from pipelines.registry.tracking import Released, Tracker
+from pipelines.registry.tracking import Released, Tracker
 
 Action = Literal["register", "promote", "force", "rollback", "accept"]
 HEAD_TAG = "alias_log_head"

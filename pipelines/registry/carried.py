@@ -16,22 +16,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from illmrec.data.catalog import Catalog
 from illmrec.errors import ModelError
 from illmrec.features.matrix import FeatureMatrix
+from illmrec.models.recommender import Recommender
+from illmrec.scoring.head import Head
+from illmrec.training.checkpoint import read_tensors
+from pipelines.assembly.recommender import build_recommender, list_feature_types
 from pipelines.project.layout import Layout
 from pipelines.project.shelf import Shelf
 from pipelines.registry.trained_items import CF, TrainedItems, _describe_cf, _find_filled, read_trained_items
 from pipelines.registry.version import Release
-
-if TYPE_CHECKING:
-    from illmrec.models.recommender import Recommender
-    from illmrec.scoring.head import Head
 
 ENCODER_ROLES = {"backbone": "backbone", "image_encoder": "image", "text_encoder": "text"}
 """What a model's state calls an encoder -> its role in encoders.json."""
@@ -88,9 +89,6 @@ def load_recommender_on_catalog(layout: Layout, release: Release, catalog: Catal
         ModelError: when the version is too old to be carried, its encoders are not today's, its items are written as
             summaries, or a feature matrix is missing or of another catalog.
     """
-    from illmrec.training.checkpoint import read_tensors
-    from pipelines.assembly.recommender import build_recommender, list_feature_types
-
     saved = read_tensors(release.folder)
     settings = saved.state["settings"]
     refuse_other_encoders(layout, saved.state, release)
@@ -154,8 +152,6 @@ def carry_cf(known: TrainedItems, places: npt.NDArray[np.int64], catalog: Catalo
 
 
 def _find_places(item_ids: list[str], catalog: Catalog) -> npt.NDArray[np.int64]:
-    import polars as pl
-
     return catalog.index_items(pl.Series(item_ids, dtype=pl.String)).astype(np.int64)
 
 

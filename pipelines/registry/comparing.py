@@ -7,26 +7,20 @@ it would serve them tonight.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from pipelines.parameters.training import EvaluateConfig
-from pipelines.project.context import Context
-from pipelines.registry.version import Release
-
-if TYPE_CHECKING:
-    import polars as pl
-from typing import TYPE_CHECKING
+import polars as pl
 
 from illmrec.errors import IllmrecError, ModelError
+from illmrec.evaluation.protocol import DotScorer, rank_cases
+from pipelines.assembly.contest import load_material
 from pipelines.parameters.operation import PromoteConfig
+from pipelines.parameters.training import EvaluateConfig
+from pipelines.project.context import Context
 from pipelines.project.shelf import Shelf
-
-if TYPE_CHECKING:
-    import polars as pl
-
-    from pipelines.registry.tracking import Released, Tracker
-    from pipelines.registry.verdicts import Comparison, Verdict
-    from pipelines.registry.version import Release
+from pipelines.registry.carried import load_recommender_on_catalog
+from pipelines.registry.ranks import RANKS_FILE, digest_split, read_ranks, tabulate
+from pipelines.registry.tracking import Released, Tracker
+from pipelines.registry.verdicts import Comparison, Verdict, judge, read_figures, share_of_pairs
+from pipelines.registry.version import Release, fetch_release
 
 
 def rank_release(context: Context, release: Release) -> pl.DataFrame:
@@ -36,11 +30,6 @@ def rank_release(context: Context, release: Release) -> pl.DataFrame:
         ModelError: when its files do not allow it: another encoder, another form, damage.
         MissingArtifactError: when a stage has not run.
     """
-    from illmrec.evaluation.protocol import DotScorer, rank_cases
-    from pipelines.assembly.contest import load_material
-    from pipelines.registry.carried import load_recommender_on_catalog
-    from pipelines.registry.ranks import tabulate
-
     layout, config = context.layout, context.section(EvaluateConfig)
     material = load_material(Shelf(layout))
     carried = load_recommender_on_catalog(layout, release, material.catalog)
@@ -61,9 +50,6 @@ def judge_versions(context: Context, tracker: Tracker, release: Release, champio
         release: the challenger's files.
         champion: the version it would replace; None for the first.
     """
-    from pipelines.registry.ranks import RANKS_FILE, read_ranks
-    from pipelines.registry.verdicts import judge, read_figures
-
     path = release.find(RANKS_FILE)
     ranks = read_ranks(path) if path else None
     return judge(
@@ -83,10 +69,6 @@ def compare_ranks(
     Registered ranks are paired when both were won in the same contest: same histories, targets and items. Otherwise
     the champion ranks today's targets, if they are the challenger's. Failing that, two groups of users are compared.
     """
-    from pipelines.registry.ranks import RANKS_FILE, read_ranks
-    from pipelines.registry.verdicts import Comparison, share_of_pairs
-    from pipelines.registry.version import fetch_release
-
     config = context.section(PromoteConfig)
     if ranks is None:
         return "the challenger was registered without ranks"
@@ -109,8 +91,6 @@ def compare_ranks(
 
 
 def _rank_today(context: Context, release: Release, champion: Release) -> tuple[pl.DataFrame | None, str]:
-    from pipelines.registry.ranks import digest_split
-
     try:
         if digest_split(context.layout) != release.released.tags.get("split_sha256"):
             return None, "today's split is not the one the challenger was ranked on"

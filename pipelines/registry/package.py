@@ -6,10 +6,15 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import polars as pl
 
 from illmrec import atomic
 from illmrec.errors import ModelError
+from illmrec.samples.notice import is_synthetic
+from pipelines.assembly.contest import RANKED_MODEL
+from pipelines.assembly.recommender import refuse_other_features
 from pipelines.parameters.data import PrepareConfig
 from pipelines.parameters.operation import PromoteConfig, RegisterConfig
 from pipelines.parameters.training import EvaluateConfig
@@ -18,13 +23,14 @@ from pipelines.project.context import Context
 from pipelines.project.layout import Layout, require
 from pipelines.project.lineage import describe_lineage
 from pipelines.project.shelf import Shelf
-
-if TYPE_CHECKING:
-    import polars as pl
-
-    from pipelines.registry.cards.facts import CardFacts
-    from pipelines.registry.serving_cost import ServingCost
-
+from pipelines.registry.cards.data_card import DATA_CARD, write_data_card
+from pipelines.registry.cards.facts import CardFacts, describe_version
+from pipelines.registry.cards.model_card import MODEL_CARD, write_model_card
+from pipelines.registry.ranks import RANKS_FILE, RANKS_TAG, build_ranks, digest_split
+from pipelines.registry.serving_cost import ServingCost, probe_serving
+from pipelines.registry.tracking import metric_tag
+from pipelines.registry.trained_items import TRAINED_ITEMS_FILE, TRAINED_ITEMS_TAG, build_trained_items
+from pipelines.registry.verdicts import average_by_key
 
 MODEL_FILES = ("tensors.safetensors", "state.json")
 """What is saved of a trained recommender; see :mod:`illmrec.training.checkpoint`."""
@@ -55,12 +61,6 @@ class Package:
 
 def gather_package(context: Context, name: str, about: dict[str, Any], workspace: Path) -> Package:
     """Write the version's own files into ``workspace`` and return everything it consists of."""
-    from pipelines.registry.cards.data_card import DATA_CARD, write_data_card
-    from pipelines.registry.cards.facts import describe_version
-    from pipelines.registry.cards.model_card import MODEL_CARD, write_model_card
-    from pipelines.registry.ranks import RANKS_FILE, RANKS_TAG, build_ranks, digest_split
-    from pipelines.registry.trained_items import TRAINED_ITEMS_FILE, TRAINED_ITEMS_TAG, build_trained_items
-
     layout, dataset = context.layout, context.layout.dataset
     model_files = [require(layout.model / file, f"train --dataset {dataset}") for file in MODEL_FILES]
     state = read_object(layout.model / "state.json", f"train --dataset {dataset}", ("state",), ModelError)["state"]
@@ -86,8 +86,6 @@ def gather_package(context: Context, name: str, about: dict[str, Any], workspace
 
 
 def _measure_cost(context: Context) -> ServingCost | None:
-    from pipelines.registry.serving_cost import probe_serving
-
     users = context.section(RegisterConfig).probe_users
     return probe_serving(context.layout, users) if users else None
 
@@ -95,9 +93,6 @@ def _measure_cost(context: Context) -> ServingCost | None:
 def _gather_card_facts(
     context: Context, name: str, state: dict[str, Any], tags: dict[str, str], cost: ServingCost | None
 ) -> CardFacts:
-    from illmrec.samples.notice import is_synthetic
-    from pipelines.registry.cards.facts import CardFacts
-
     layout, dataset = context.layout, context.layout.dataset
     return CardFacts(
         layout=layout,
@@ -123,11 +118,6 @@ def _refuse_other_model(layout: Layout, about: dict[str, Any], state: dict[str, 
     Raises:
         ModelError: when head or ranks are of another model, or the features are not those it was trained with.
     """
-    import polars as pl
-
-    from pipelines.assembly.contest import RANKED_MODEL
-    from pipelines.assembly.recommender import refuse_other_features
-
     tensors = atomic.digest_file(layout.model / "tensors.safetensors")
     ranks = require(layout.evaluation / "ranks.parquet", f"evaluate --dataset {layout.dataset}")
     made = {
@@ -147,8 +137,6 @@ def _refuse_other_ranks(ranks: pl.DataFrame, metrics: dict[str, float], layout: 
     Raises:
         ModelError: when they differ.
     """
-    from pipelines.registry.verdicts import average_by_key
-
     key = "illmrec/full/mrr"
     claimed, found = metrics.get(key), float(average_by_key(ranks, "full/mrr").mean())
     if claimed is None or abs(claimed - found) > TOLERANCE:
@@ -171,8 +159,6 @@ def pick_metrics(metrics: dict[str, float]) -> dict[str, float]:
 
 def _describe_version(context: Context, about: dict[str, Any], state: dict[str, Any]) -> dict[str, str]:
     """Return the tags that later decisions read: metrics with intervals, gates, data profile, parity, encoders."""
-    from pipelines.registry.tracking import metric_tag
-
     layout, dataset = context.layout, context.layout.dataset
     gate = _read_gate(layout.quality, f"validate --dataset {dataset}")
     features = _read_gate(layout.feature_quality, f"validate-features --dataset {dataset}")

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from illmrec.errors import ModelError, NothingToDoError
 from pipelines.parameters.operation import PromoteConfig, RegisterConfig
 from pipelines.project.context import Context
 from pipelines.project.lock import locked
 from pipelines.project.receipts import write_receipt
+from pipelines.registry.alias_log import list_rolled_back, move_alias, read_log
 from pipelines.registry.comparing import judge_versions
-
-if TYPE_CHECKING:
-    from pipelines.registry.tracking import Released
-    from pipelines.registry.verdicts import Verdict
+from pipelines.registry.tracking import CHALLENGER, CHAMPION, Released, Tracker
+from pipelines.registry.verdicts import Verdict, list_reasons
+from pipelines.registry.version import fetch_release
 
 
 @locked("registry")
@@ -29,11 +29,6 @@ def promote(context: Context, force: str | None = None) -> dict[str, Any]:
         NothingToDoError: when the challenger is the champion.
         ModelError: when the challenger is refused, or its files are damaged.
     """
-    from pipelines.registry.alias_log import list_rolled_back, move_alias, read_log
-    from pipelines.registry.tracking import CHALLENGER, CHAMPION, Tracker
-    from pipelines.registry.verdicts import list_reasons
-    from pipelines.registry.version import fetch_release
-
     layout, config = context.layout, context.section(PromoteConfig)
     name = context.section(RegisterConfig).name_prefix + layout.dataset
     tracker = Tracker(layout.root)

@@ -6,13 +6,18 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import onnx
+
 from illmrec.errors import ModelError
+from illmrec.scoring.head import Head
 from pipelines.parameters.operation import RegisterConfig
 from pipelines.project.artifacts import read_object
 from pipelines.project.context import Context
 from pipelines.project.lock import locked
 from pipelines.project.receipts import write_receipt
+from pipelines.registry.alias_log import move_alias
 from pipelines.registry.package import HEAD_KEYS, _read_metrics, gather_package, pick_metrics
+from pipelines.registry.tracking import CHALLENGER, EXPERIMENT, Tracker, infer_head_signature, name_metric
 
 
 @locked("registry")
@@ -23,12 +28,6 @@ def register(context: Context) -> dict[str, Any]:
         MissingArtifactError: when a stage has not run.
         ModelError: when a gate refused the data, or artifacts do not belong together.
     """
-    import onnx
-
-    from illmrec.scoring.head import Head
-    from pipelines.registry.alias_log import move_alias
-    from pipelines.registry.tracking import CHALLENGER, EXPERIMENT, Tracker, infer_head_signature, name_metric
-
     layout, name = context.layout, context.section(RegisterConfig).name_prefix + context.layout.dataset
     about = read_object(layout.head / "head.json", f"export --dataset {layout.dataset}", HEAD_KEYS, ModelError)
     head = Head(layout.head / "head.onnx", about["onnx_sha256"])

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from illmrec.errors import ModelError, NothingToDoError
 from pipelines.parameters.operation import RegisterConfig
 from pipelines.project.context import Context
 from pipelines.project.lock import locked
 from pipelines.project.receipts import write_receipt
-
-if TYPE_CHECKING:
-    from pipelines.registry.tracking import Released, Tracker
+from pipelines.registry.alias_log import HEAD_TAG, check_head, list_champions, move_alias, read_log
+from pipelines.registry.tracking import CHAMPION, Released, Tracker
+from pipelines.registry.version import fetch_release
 
 
 @locked("registry")
@@ -28,10 +28,6 @@ def roll_back(context: Context, wanted: str | None, why: str) -> dict[str, Any]:
         NothingToDoError: when there is no champion before this one, or it is the one wanted.
         ModelError: when the wanted version was never champion, is gone, or its files do not verify.
     """
-    from pipelines.registry.alias_log import HEAD_TAG, check_head, list_champions, move_alias, read_log
-    from pipelines.registry.tracking import CHAMPION, Tracker
-    from pipelines.registry.version import fetch_release
-
     started = time.monotonic()
     layout = context.layout
     tracker = Tracker(layout.root)

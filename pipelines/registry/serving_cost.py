@@ -6,15 +6,16 @@ import os
 import platform
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from illmrec.models.recommender import Recommender
+from illmrec.scoring.head import Head
+from illmrec.scoring.topk import ExactSearch
+from pipelines.assembly.loading import pick_device
+from pipelines.assembly.recommender import load_recommender
 from pipelines.project.layout import Layout
 from pipelines.project.shelf import Shelf
-
-if TYPE_CHECKING:
-    from illmrec.models.recommender import Recommender
 
 ROUNDS = 3
 TOP = 20
@@ -64,11 +65,6 @@ def probe_serving(layout: Layout, users: int) -> ServingCost:
         layout: the data set; its model and head must be there.
         users: how many; the first ones that have a history.
     """
-    from illmrec.scoring.head import Head
-    from illmrec.scoring.topk import ExactSearch
-    from pipelines.assembly.encoders import pick_device
-    from pipelines.assembly.recommender import load_recommender
-
     model = load_recommender(Shelf(layout), layout.model)
     head = Head(layout.head / "head.onnx")
     seen = Shelf(layout).sequences.histories("test").take(np.arange(min(users, len(Shelf(layout).sequences))))

@@ -5,17 +5,14 @@ from __future__ import annotations
 import platform
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from illmrec.errors import LockedError
 from pipelines.project.context import Context
 from pipelines.project.lock import hold_lock, locked
 from pipelines.project.receipts import write_receipt
-from pipelines.registry.tracking import name_model
+from pipelines.registry.tracking import EXPERIMENT, OpenRun, Released, Tracker, name_model
 from pipelines.registry.version import DIGEST_TAGS
-
-if TYPE_CHECKING:
-    from pipelines.registry.tracking import OpenRun, Released, Tracker
 
 HOLDERS = ("train", "registry", "retrain")
 """Locks of the jobs that keep a run open."""
@@ -32,8 +29,6 @@ def sweep(context: Context, *, really: bool, hours: float | None = None) -> dict
         really: close them; otherwise only say so.
         hours: close open runs of other machines when they are older.
     """
-    from pipelines.registry.tracking import EXPERIMENT, Tracker
-
     tracker = Tracker(context.layout.root)
     runs = [run for run in tracker.list_open_runs(EXPERIMENT) if run.dataset == context.layout.dataset]
     closed, kept = judge_runs(runs, is_busy(context), hours)

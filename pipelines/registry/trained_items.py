@@ -10,9 +10,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
 
 from illmrec.errors import ModelError
 from illmrec.features.matrix import FeatureMatrix, MatrixHeader
+from pipelines.assembly.recommender import list_feature_types
 from pipelines.project.layout import Layout
 from pipelines.project.shelf import Shelf
 from pipelines.registry.version import MORE_TAGS, Release
@@ -54,10 +57,6 @@ def build_trained_items(layout: Layout, state: Mapping[str, Any]) -> bytes:
     Raises:
         ModelError: when the catalog is not the one it was trained on.
     """
-    from safetensors.numpy import save
-
-    from pipelines.assembly.recommender import list_feature_types
-
     catalog = Shelf(layout).catalog
     if catalog.digest != state["item_digest"]:
         hint = f"Run `illmrec train --dataset {layout.dataset}`: the catalog has changed."
@@ -97,9 +96,6 @@ def parse_trained_items(path: Path, item_digest: str) -> TrainedItems:
     Raises:
         ModelError: when it is damaged or of another model than ``item_digest`` says.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
     try:
         tensors = load_file(path)
         ids = tensors[IDS].tobytes()

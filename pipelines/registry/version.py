@@ -7,14 +7,15 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import yaml
 
 from illmrec import atomic
 from illmrec.errors import ModelError
+from illmrec.scoring.head import refuse_outside_data
 from pipelines.project.layout import Layout
-
-if TYPE_CHECKING:
-    from pipelines.registry.tracking import Released, Tracker
+from pipelines.registry.tracking import Released, Tracker
 
 DIGEST_TAGS = {
     "head.onnx": "onnx_sha256",
@@ -64,8 +65,6 @@ def fetch_release(layout: Layout, tracker: Tracker, released: Released) -> Relea
     Raises:
         ModelError: when a file is missing, does not belong there or differs from its tag.
     """
-    from illmrec.scoring.head import refuse_outside_data
-
     tags = DIGEST_TAGS | {name: tag for name, tag in MORE_TAGS.items() if tag in released.tags}
     identity = hashlib.sha256("".join(released.tags.get(tag, "") for tag in tags.values()).encode()).hexdigest()
     folder = layout.root / "work" / "releases" / released.name / identity[:16]
@@ -118,8 +117,6 @@ def refuse_foreign_files(folder: Path, released: Released) -> None:
 
 
 def _read_flavors(path: Path, named: str) -> dict[str, Any]:
-    import yaml
-
     hint = "Register again."
     if not path.is_file() or path.stat().st_size > MAX_MODEL_FILE_BYTES:
         raise ModelError(f"{named} has no MLmodel file, or a huge one.", hint=hint)

@@ -6,13 +6,18 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import polars as pl
 
+from illmrec.training.checkpoint import read_tensors
+from pipelines.assembly.recommender import list_feature_types, read_form
 from pipelines.assembly.trainer import Start
 from pipelines.parameters.operation import RegisterConfig
 from pipelines.project.context import Context
 from pipelines.project.layout import Layout
 from pipelines.project.shelf import Shelf
-from pipelines.registry.version import Release
+from pipelines.registry.tracking import CHAMPION, Tracker
+from pipelines.registry.trained_items import CF, TRAINED_ITEMS_FILE, read_trained_items
+from pipelines.registry.version import DIGEST_TAGS, Release, fetch_release
 
 CF_HEAD, ADAPTOR = "heads.item.cf.", "adaptor."
 
@@ -26,10 +31,6 @@ def find_start(context: Context) -> Start:
     Raises:
         ModelError: when there is no champion, or its files do not verify.
     """
-    from illmrec.training.checkpoint import read_tensors
-    from pipelines.registry.tracking import CHAMPION, Tracker
-    from pipelines.registry.version import DIGEST_TAGS, fetch_release
-
     layout = context.layout
     tracker = Tracker(layout.root)
     champion = tracker.resolve(context.section(RegisterConfig).name_prefix + layout.dataset, CHAMPION)
@@ -41,19 +42,11 @@ def find_start(context: Context) -> Start:
 
 def list_cf_readers(state: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the beginnings of the names of all tensors that read CF rows."""
-    from pipelines.assembly.recommender import read_form
-    from pipelines.registry.trained_items import CF
-
     return (CF_HEAD, ADAPTOR) if CF in read_form(state["settings"]).slot_kinds else (CF_HEAD,)
 
 
 def has_same_cf(layout: Layout, release: Release, state: Mapping[str, Any]) -> bool:
     """Return whether today's CF rows of the items a version knows are the ones it was trained with."""
-    import polars as pl
-
-    from pipelines.assembly.recommender import list_feature_types
-    from pipelines.registry.trained_items import CF, TRAINED_ITEMS_FILE, read_trained_items
-
     if CF not in list_feature_types(state["settings"]) or release.find(TRAINED_ITEMS_FILE) is None:
         return False
     known = read_trained_items(release, state["item_digest"])

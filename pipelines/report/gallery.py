@@ -14,6 +14,7 @@ import polars as pl
 from illmrec.columns import ITEM_ID, SEQUENCES, USER_ID, USER_INDEX
 from illmrec.data.catalog import Catalog
 from illmrec.errors import DataError
+from illmrec.scoring.output import RECOMMENDATIONS, check_run
 from illmrec.seeds import generator
 from pipelines.assembly.pictures import list_readable_pictures
 from pipelines.project.layout import Layout
@@ -176,8 +177,6 @@ def read_night(layout: Layout, night: str, user_ids: pl.Series) -> dict[str, lis
     Raises:
         DataError: when the export differs from its manifest or lacks columns.
     """
-    from illmrec.scoring.output import RECOMMENDATIONS, check_run
-
     folder = layout.exports / night
     lists: dict[str, list[dict[str, Any]]] = {}
     for name in sorted(check_run(folder)["files"]):

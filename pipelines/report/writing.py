@@ -10,7 +10,12 @@ from illmrec import atomic
 from pipelines.parameters.operation import ReportConfig
 from pipelines.parameters.training import EvaluateConfig
 from pipelines.project.context import Context
+from pipelines.project.lineage import describe_lineage
 from pipelines.project.lock import locked
+from pipelines.report.gallery import Gallery
+from pipelines.report.gather import Choices, gather_report
+from pipelines.report.night.gather import gather_night
+from pipelines.report.render import render_night, render_report
 
 
 @locked("report")
@@ -21,11 +26,6 @@ def write_report(context: Context, made_at: datetime.datetime) -> dict[str, Any]
         MissingArtifactError: when ``prepare`` has not run.
         DataError: when an artifact is damaged or does not fit another one.
     """
-    from pipelines.project.lineage import describe_lineage
-    from pipelines.report.gallery import Gallery
-    from pipelines.report.gather import Choices, gather_report
-    from pipelines.report.render import render_report
-
     layout, config = context.layout, context.section(ReportConfig)
     choices = Choices(config.users, config.thumbnail_pixels, context.section(EvaluateConfig).confidence)
     lineage = describe_lineage(layout.root, context.params, layout.dataset)
@@ -50,9 +50,6 @@ def write_night_report(context: Context, day: datetime.date, made_at: datetime.d
         MissingArtifactError: when there is no export of that night.
         DataError: when an export or an artifact is damaged.
     """
-    from pipelines.report.night.gather import gather_night
-    from pipelines.report.render import render_night
-
     layout, config = context.layout, context.section(ReportConfig)
     night = gather_night(layout, day, config.users, config.thumbnail_pixels, made_at)
     path = layout.night_report(day.isoformat())

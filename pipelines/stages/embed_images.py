@@ -7,8 +7,19 @@ import functools
 import logging
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+
 from illmrec import atomic
+from illmrec.data.catalog import Catalog
 from illmrec.errors import DataError
+from illmrec.features.assemble import Assembled, write_means, write_rows, write_same
+from illmrec.features.cache import FeatureCache, find_width
+from illmrec.features.decoding import DecodeLimits, PictureFile
+from illmrec.features.encode import Encoded, Engine, encode_missing, encode_pictures_here, encode_texts_here, key_texts
+from illmrec.features.matrix import MatrixHeader, MatrixWriter, digest_sources, write_blocks
+from pipelines.assembly.encoders import key_tower_text, name_image_cache
+from pipelines.assembly.pictures import ReadablePictures, hide_pictures, read_readable_pictures
 from pipelines.parameters.features import EmbedImagesConfig
 from pipelines.parameters.section import EngineName
 from pipelines.project.context import Context
@@ -16,17 +27,7 @@ from pipelines.project.shelf import Shelf
 from pipelines.stages import Facts, stage
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    from illmrec.data.catalog import Catalog
-    from illmrec.features.assemble import Assembled
-    from illmrec.features.cache import FeatureCache
-    from illmrec.features.encode import Encoded, Engine
     from illmrec.features.image_encoders import ImageEncoder
-    from illmrec.features.matrix import MatrixWriter
-    from pipelines.assembly.pictures import ReadablePictures
-
 
 log = logging.getLogger(__name__)
 
@@ -40,8 +41,6 @@ def run(context: Context, engine: EngineName | None = None) -> Facts:
 
 def embed_images(shelf: Shelf, config: EmbedImagesConfig) -> dict[str, Any]:
     """Write the image matrix; return how many pictures there were and how many had to be encoded."""
-    from pipelines.assembly.pictures import hide_pictures, read_readable_pictures
-
     catalog = shelf.catalog
     pictures = read_readable_pictures(shelf, catalog)
     if not len(pictures):
@@ -57,9 +56,6 @@ def embed_images(shelf: Shelf, config: EmbedImagesConfig) -> dict[str, Any]:
 
 def digest_image_sources(pictures: ReadablePictures, catalog: Catalog, config: EmbedImagesConfig) -> str:
     """Return a digest of the pictures, wherever they lie, and of the texts where these stand in for missing ones."""
-    from illmrec.features.encode import key_texts
-    from illmrec.features.matrix import digest_sources
-
     own = digest_sources(pictures.item_indices, pictures.digests)
     texts = [digest_sources(*key_texts(catalog.describe_items()))] if config.missing == "text_tower" else []
     return " ".join([own, *texts])
@@ -80,7 +76,7 @@ class _Embedding:
     @functools.cached_property
     def encoder(self) -> ImageEncoder:
         """Load the picture encoder, once."""
-        from pipelines.assembly.encoders import load_image_encoder
+        from pipelines.assembly.loading import load_image_encoder
 
         encoder = load_image_encoder(self.shelf)[0]
         encoder.preparation = dataclasses.replace(encoder.preparation, shrunk_side=self.config.shrunk_side)
@@ -92,10 +88,6 @@ class _Embedding:
 
     def run(self) -> dict[str, Any]:
         """Write the matrix; return what was there and what had to be encoded."""
-        from illmrec.features.cache import FeatureCache, find_width
-        from illmrec.features.matrix import write_blocks
-        from pipelines.assembly.encoders import name_image_cache
-
         name, revision = name_image_cache(self.record)
         if self.config.shrunk_side is not None:
             name += f" of pictures shrunk to {self.config.shrunk_side}"
@@ -119,9 +111,6 @@ class _Embedding:
 
     def encode_pictures(self, cache: FeatureCache) -> Encoded:
         """Encode the pictures that the cache lacks."""
-        from illmrec.features.decoding import DecodeLimits, PictureFile
-        from illmrec.features.encode import encode_missing, encode_pictures_here
-
         config, raw = self.config, self.pictures.raw
         limits = DecodeLimits(self.pictures.max_pixels, config.decode_memory_mb, config.decode_seconds)
         references = dict(zip(self.pictures.digests, self.pictures.references, strict=True))
@@ -154,10 +143,6 @@ class _Embedding:
 
     def write_pictures(self, writer: MatrixWriter, cache: FeatureCache, encoded: Encoded) -> Assembled:
         """Write the rows of items with a picture: the mean of its pictures."""
-        import numpy as np
-
-        from illmrec.features.assemble import write_means
-
         digests, indices = self.pictures.digests, self.pictures.item_indices
         if encoded.refused:
             kept = [place for place, digest in enumerate(digests) if digest not in encoded.refused]
@@ -166,10 +151,6 @@ class _Embedding:
 
     def fill_missing(self, writer: MatrixWriter, cache: FeatureCache, assembled: Assembled) -> None:
         """Write the rows of items without a picture (paper, E.8: the text tower on the item's text)."""
-        import numpy as np
-
-        from illmrec.features.assemble import write_rows, write_same
-
         absent = np.flatnonzero(~assembled.present)
         if self.config.missing == "zero" or not len(absent):
             return  # rows begin as zeros
@@ -183,9 +164,6 @@ class _Embedding:
 
     def encode_texts(self, cache: FeatureCache, texts: list[str]) -> list[str]:
         """Encode texts with the picture encoder's text tower; return their keys."""
-        from illmrec.features.encode import encode_missing, encode_texts_here
-        from pipelines.assembly.encoders import key_tower_text
-
         keys = [key_tower_text(text) for text in texts]
         told = dict(zip(keys, texts, strict=True))
 
@@ -202,8 +180,6 @@ class _Embedding:
 
     def describe(self, width: int, missing: int) -> Any:
         """Return the header of the matrix."""
-        from illmrec.features.matrix import MatrixHeader
-
         return MatrixHeader(
             kind="image",
             encoder=self.record["name"],

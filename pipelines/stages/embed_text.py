@@ -6,7 +6,13 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from illmrec.errors import DataError
+from illmrec.features.assemble import write_means, write_same
+from illmrec.features.cache import FeatureCache, find_width
+from illmrec.features.encode import Engine, encode_missing, encode_texts_here, key_texts
+from illmrec.features.matrix import MatrixHeader, digest_sources, write_blocks
 from pipelines.parameters.features import EmbedTextConfig
 from pipelines.parameters.section import EngineName
 from pipelines.project.context import Context
@@ -15,7 +21,6 @@ from pipelines.project.shelf import Shelf
 from pipelines.stages import Facts, stage
 
 if TYPE_CHECKING:
-    from illmrec.features.encode import Engine
     from illmrec.features.text_encoders import SentenceEncoder
 
 
@@ -28,14 +33,6 @@ def run(context: Context, engine: EngineName | None = None) -> Facts:
 
 def embed_text(shelf: Shelf, config: EmbedTextConfig) -> dict[str, Any]:
     """Write the text matrix; return how many texts there were and how many had to be encoded."""
-    import numpy as np
-
-    from illmrec.features.assemble import write_means, write_same
-    from illmrec.features.cache import FeatureCache, find_width
-    from illmrec.features.encode import encode_missing, key_texts
-    from illmrec.features.matrix import MatrixHeader, digest_sources, write_blocks
-    from pipelines.assembly.encoders import load_text_encoder
-
     catalog = shelf.catalog
     record = shelf.read_encoder("text")
     texts = catalog.describe_items()
@@ -44,8 +41,13 @@ def embed_text(shelf: Shelf, config: EmbedTextConfig) -> dict[str, Any]:
         raise DataError(
             "no item has any text.", path=shelf.layout.prepared, hint="Give items a title or a description."
         )
-    # Loaded only if something must be encoded.
-    load = functools.cache(lambda: load_text_encoder(shelf)[0])
+
+    @functools.cache
+    def load() -> SentenceEncoder:  # only if something must be encoded
+        from pipelines.assembly.loading import load_text_encoder
+
+        return load_text_encoder(shelf)[0]
+
     by_key = {key: texts[item] for key, item in zip(keys, told.tolist(), strict=True)}
     name, revision = f"text {record['name']}", record["revision"]
     width = find_width(shelf.layout.feature_cache, name, revision) or load().width
@@ -87,6 +89,5 @@ def _choose_engine(layout: Layout, config: EmbedTextConfig, load: Callable[[], S
         from pipelines.engines.ray_data import TextWork, encode_on_ray
 
         return encode_on_ray(TextWork(layout), config.ray_actors)
-    from illmrec.features.encode import encode_texts_here
 
     return encode_texts_here(lambda texts: load().encode_texts(texts))

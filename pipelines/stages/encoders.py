@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from PIL import Image
 
 from illmrec import atomic
+from illmrec.data.catalog import Catalog
 from illmrec.errors import ParameterError
+from illmrec.features.sources import locate_model
+from illmrec.progress import track
+from illmrec.training.image_text import ImageTextSettings, train_image_text
+from illmrec.training.language import LanguageSettings, train_language, train_tokenizer
+from pipelines.assembly.pictures import list_readable_pictures
 from pipelines.parameters.features import BackboneConfig, EncodersConfig, ImageEncoderConfig
 from pipelines.project.context import Context
 from pipelines.project.shelf import Shelf
 from pipelines.stages import stage
-
-if TYPE_CHECKING:
-    from PIL import Image
-
-    from illmrec.data.catalog import Catalog
 
 MAX_TRAINING_PICTURES = 20_000
 """Pictures held in memory while the small image-text model is trained."""
@@ -36,8 +39,6 @@ def make_encoders(shelf: Shelf, config: EncodersConfig) -> dict[str, dict[str, A
 
 
 def _resolve(shelf: Shelf, config: EncodersConfig, folder: Path) -> dict[str, dict[str, Any]]:
-    from illmrec.features.sources import locate_model
-
     losses: dict[str, list[float]] = {}
     if "train" in (config.image.source, config.backbone.source):
         losses = _train_small(shelf, config, folder)
@@ -55,8 +56,6 @@ def _resolve(shelf: Shelf, config: EncodersConfig, folder: Path) -> dict[str, di
 
 
 def _resolve_image(shelf: Shelf, config: ImageEncoderConfig, folder: Path, allow_network: bool) -> dict[str, Any]:
-    from illmrec.features.sources import locate_model
-
     if config.source == "train":
         revision = f"sha256:{atomic.digest_folder(folder / 'image')}"
         return {"source": "open_clip", "name": "small image-text model", "revision": revision, "folder": "image"}
@@ -72,8 +71,6 @@ def _resolve_image(shelf: Shelf, config: ImageEncoderConfig, folder: Path, allow
 
 
 def _resolve_backbone(shelf: Shelf, config: BackboneConfig, folder: Path, allow_network: bool) -> dict[str, Any]:
-    from illmrec.features.sources import locate_model
-
     if config.source == "train":
         revision = f"sha256:{atomic.digest_folder(folder / 'backbone')}"
         return {"name": "small language model", "revision": revision, "folder": "backbone"}
@@ -82,9 +79,6 @@ def _resolve_backbone(shelf: Shelf, config: BackboneConfig, folder: Path, allow_
 
 
 def _train_small(shelf: Shelf, config: EncodersConfig, folder: Path) -> dict[str, list[float]]:
-    from illmrec.training.image_text import ImageTextSettings, train_image_text
-    from illmrec.training.language import LanguageSettings, train_language, train_tokenizer
-
     catalog = shelf.catalog
     texts = [*catalog.describe_items(), *catalog.items["title"], *catalog.items["brand"]]
     tokenizer = train_tokenizer(texts, config.backbone.small.vocabulary)
@@ -103,9 +97,6 @@ def _train_small(shelf: Shelf, config: EncodersConfig, folder: Path) -> dict[str
 
 def _read_pairs(shelf: Shelf, catalog: Catalog) -> tuple[list[Image.Image], list[str]]:
     """Return the readable pictures, small enough to hold in memory, and the text of each one's item."""
-    from illmrec.progress import track
-    from pipelines.assembly.pictures import list_readable_pictures
-
     texts = catalog.describe_items()
     pictures, described = [], []
     readable = list_readable_pictures(shelf, catalog)[:MAX_TRAINING_PICTURES]

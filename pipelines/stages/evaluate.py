@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from illmrec import atomic
 from illmrec.columns import ITEM_INDEX, USER_INDEX
+from illmrec.evaluation.keys import flatten_estimate
+from illmrec.evaluation.knockouts import list_knockouts, score_knockouts
+from illmrec.evaluation.lists import code_categories, describe_tastes
+from illmrec.evaluation.protocol import Cases, DotScorer, PopularityScorer, Ranked, Scorer, rank_cases
+from illmrec.evaluation.slices import SliceRow, divide_cases, find_repeats, measure_slices
+from illmrec.evaluation.summary import Resampling
+from illmrec.evaluation.tables import summarise_lists, summarise_ranks, summarise_variants
+from illmrec.models.recommender import Recommender
+from illmrec.seeds import generator
 from pipelines.assembly.contest import POOLS, RANKED_MODEL, Material, load_material, load_pools
+from pipelines.assembly.recommender import load_recommender, load_sasrec
 from pipelines.parameters.training import EvaluateConfig
 from pipelines.project.context import Context
 from pipelines.project.layout import Layout
 from pipelines.project.shelf import Shelf
 from pipelines.stages import Facts, stage
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    from illmrec.evaluation.protocol import Cases, Ranked, Scorer
-    from illmrec.evaluation.slices import SliceRow
-    from illmrec.evaluation.summary import Resampling
-    from illmrec.models.recommender import Recommender
 
 OURS = "illmrec"
 MODELS = (OURS, "sasrec", "popularity")
@@ -41,13 +44,6 @@ def evaluate(shelf: Shelf, config: EvaluateConfig) -> dict[str, Any]:
 
     Keys read as :mod:`illmrec.evaluation.keys` says.
     """
-    from illmrec.evaluation.lists import code_categories, describe_tastes
-    from illmrec.evaluation.protocol import rank_cases
-    from illmrec.evaluation.slices import divide_cases, measure_slices
-    from illmrec.evaluation.summary import Resampling
-    from illmrec.evaluation.tables import summarise_lists, summarise_ranks
-    from pipelines.assembly.recommender import load_recommender
-
     how = Resampling(config.bootstrap_samples, config.confidence, config.permutations, config.seed)
     material = load_material(shelf)
     pools, named, counts = load_pools(shelf, material, config)
@@ -89,9 +85,6 @@ def build_scorers(
         material: what is evaluated on.
         vectors: I-LLMRec's users of the cases, and its items.
     """
-    from illmrec.evaluation.protocol import DotScorer, PopularityScorer
-    from pipelines.assembly.recommender import load_sasrec
-
     yield OURS, DotScorer(*vectors)
     sasrec, _ = load_sasrec(shelf)
     yield "sasrec", DotScorer(sasrec.represent_users(material.histories), sasrec.represent_items())
@@ -116,13 +109,6 @@ def measure_knockouts(
         config: the section.
         how: resampling of users.
     """
-    import numpy as np
-
-    from illmrec.evaluation.knockouts import list_knockouts, score_knockouts
-    from illmrec.evaluation.protocol import rank_cases
-    from illmrec.evaluation.tables import summarise_variants
-    from illmrec.seeds import generator
-
     users = np.arange(len(material.cases))
     if not config.knockout_users or not list_knockouts(model):
         return {}
@@ -142,8 +128,6 @@ def measure_knockouts(
 
 
 def _count_cases(material: Material) -> dict[str, float]:
-    from illmrec.evaluation.slices import find_repeats
-
     targets = material.cases.targets.values
     return {
         "cases/users": len(material.cases),
@@ -181,8 +165,6 @@ def _write(
 
 
 def _describe_slice(row: SliceRow) -> dict[str, Any]:
-    from illmrec.evaluation.keys import flatten_estimate
-
     line: dict[str, Any] = {"group": row.slice.group, "slice": row.slice.name, "model": row.model}
     line["targets"] = int(row.slice.members.sum())
     for metric, estimate in row.estimates.items():

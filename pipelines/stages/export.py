@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from illmrec import atomic
 from illmrec.errors import ModelError
+from illmrec.models.onnx_export import export_heads
+from illmrec.scoring.head import Head
+from illmrec.scoring.parity import compare_head
+from illmrec.seeds import generator
+from pipelines.assembly.recommender import load_recommender
 from pipelines.parameters.training import ExportConfig
 from pipelines.project.context import Context
 from pipelines.project.shelf import Shelf
 from pipelines.stages import Facts, stage
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
 
 
 @stage("export")
@@ -31,11 +35,6 @@ def export_head(shelf: Shelf, folder: Path, config: ExportConfig) -> dict[str, A
     Raises:
         ModelError: when the comparison fails.
     """
-    from illmrec.models.onnx_export import export_heads
-    from illmrec.scoring.head import Head
-    from illmrec.scoring.parity import compare_head
-    from pipelines.assembly.recommender import load_recommender
-
     sequences = shelf.sequences
     model = load_recommender(shelf, shelf.require(shelf.layout.model))
     histories = sequences.histories("test")
@@ -65,10 +64,6 @@ def export_head(shelf: Shelf, folder: Path, config: ExportConfig) -> dict[str, A
 
 def choose_users(users: int, wanted: int) -> npt.NDArray[np.int64]:
     """Return the users that torch and ONNX are compared for: all, or a fixed sample of so many, ascending."""
-    import numpy as np
-
-    from illmrec.seeds import generator
-
     if users <= wanted:
         return np.arange(users)
     return np.sort(generator(0, "export", "users").choice(users, wanted, replace=False))

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import polars as pl
 
 from illmrec import atomic
 from illmrec.columns import ITEM_ID
+from illmrec.data.boilerplate import remove_boilerplate
+from illmrec.data.images import probe_images
+from illmrec.data.interactions import CoreInteractions, select_core
+from illmrec.data.items import build_images, build_items, clean_items, select_pictures, select_raw_texts
+from illmrec.data.raw import RawCatalog
+from illmrec.data.readers import read_raw
+from illmrec.data.users import build_users
 from pipelines.parameters.data import PrepareConfig
 from pipelines.project.context import Context
 from pipelines.stages import Facts, stage
-
-if TYPE_CHECKING:
-    import polars as pl
-
-    from illmrec.data.interactions import CoreInteractions
-    from illmrec.data.raw import RawCatalog
 
 log = logging.getLogger(__name__)
 
@@ -50,12 +53,6 @@ def prepare(folder: Path, config: PrepareConfig) -> tuple[dict[str, pl.DataFrame
     Raises:
         DataError: when files are missing or damaged, too many rows are malformed, or the core is empty.
     """
-    from illmrec.data.images import probe_images
-    from illmrec.data.interactions import select_core
-    from illmrec.data.items import build_images, build_items, select_pictures, select_raw_texts
-    from illmrec.data.readers import read_raw
-    from illmrec.data.users import build_users
-
     raw = read_raw(
         config.format,
         folder,
@@ -94,11 +91,6 @@ def prepare(folder: Path, config: PrepareConfig) -> tuple[dict[str, pl.DataFrame
 
 def _clean_texts(raw_texts: pl.DataFrame, config: PrepareConfig) -> tuple[pl.DataFrame, dict[str, int]]:
     """Clean every text once, for all later stages, and count what boilerplate was removed."""
-    import polars as pl
-
-    from illmrec.data.boilerplate import remove_boilerplate
-    from illmrec.data.items import clean_items
-
     texts = clean_items(raw_texts)
     if config.boilerplate == "keep":
         return texts, {}

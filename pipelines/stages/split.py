@@ -5,19 +5,20 @@ from __future__ import annotations
 import datetime
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+import polars as pl
 
 from illmrec import atomic
+from illmrec.data.catalog import Catalog
+from illmrec.data.histories import read_sequences
+from illmrec.data.splitting.global_time import choose_cutoff, name_moment, split_global_time
+from illmrec.data.splitting.leave_one_out import Split, draw_negatives, draw_popular_negatives, split_leave_one_out
 from illmrec.errors import DataError
 from pipelines.parameters.data import SplitConfig
 from pipelines.project.context import Context
 from pipelines.stages import Facts, stage
-
-if TYPE_CHECKING:
-    import polars as pl
-
-    from illmrec.data.catalog import Catalog
-    from illmrec.data.splitting.leave_one_out import Split
 
 
 @stage("split")
@@ -42,11 +43,6 @@ def make_split(
     interactions: pl.DataFrame, catalog: Catalog, config: SplitConfig
 ) -> tuple[dict[str, pl.DataFrame], dict[str, Any]]:
     """Return the tables (sequences, targets, negatives, popular_negatives) and the summary."""
-    import numpy as np
-
-    from illmrec.data.histories import read_sequences
-    from illmrec.data.splitting.leave_one_out import draw_negatives, draw_popular_negatives
-
     split, facts = _split(interactions, catalog, config)
     options: dict[str, Any] = {"seed": config.seed, "targets": split.targets}
     known = None
@@ -62,9 +58,6 @@ def make_split(
 
 
 def _split(interactions: pl.DataFrame, catalog: Catalog, config: SplitConfig) -> tuple[Split, dict[str, Any]]:
-    from illmrec.data.splitting.global_time import choose_cutoff, name_moment, split_global_time
-    from illmrec.data.splitting.leave_one_out import split_leave_one_out
-
     if config.method == "leave_one_out":
         return split_leave_one_out(interactions, catalog), {"method": config.method}
     if config.cutoff is None:

@@ -6,19 +6,24 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import polars as pl
 
 from illmrec import atomic
+from illmrec.columns import ITEM_ID, SUMMARIES
+from illmrec.data.catalog import Catalog
 from illmrec.errors import ModelError, ParameterError
+from illmrec.features.sources import ModelSource, locate_model
+from illmrec.features.summarizing.extracts import ExtractiveSummarizer, count_words, cut_words
+from illmrec.features.summarizing.file import read_summaries
+from illmrec.features.summarizing.store import SummaryStore, write_missing
+from illmrec.progress import track
 from pipelines.parameters.features import SummarizeConfig
 from pipelines.project.context import Context
 from pipelines.project.layout import Layout
 from pipelines.project.shelf import Shelf
 from pipelines.stages import Facts, stage
-
-if TYPE_CHECKING:
-    from illmrec.data.catalog import Catalog
-    from illmrec.features.sources import ModelSource
 
 Extract = Callable[[str], str]
 
@@ -42,12 +47,6 @@ def run(context: Context) -> Facts:
 
 def summarize(shelf: Shelf, config: SummarizeConfig) -> dict[str, Any]:
     """Write the table of summaries; return its facts, and for a model how many summaries it had to write."""
-    import polars as pl
-
-    from illmrec.columns import ITEM_ID, SUMMARIES
-    from illmrec.features.summarizing.extracts import ExtractiveSummarizer, count_words, cut_words
-    from illmrec.progress import track
-
     layout, catalog = shelf.layout, shelf.catalog
     descriptions = catalog.items["description"].to_list()
     # Asked for only where it is needed, because weighing the words reads the whole catalog.
@@ -81,9 +80,9 @@ def summarize(shelf: Shelf, config: SummarizeConfig) -> dict[str, Any]:
 
 
 def _ask_model(layout: Layout, config: SummarizeConfig, descriptions: list[str], extract: Extract) -> _Source:
-    from illmrec.features.summarizing.store import SummaryStore, write_missing
+    # The other sources need no torch.
     from illmrec.features.summarizing.writer import SummaryWriter, describe_writing
-    from pipelines.assembly.encoders import pick_device
+    from pipelines.assembly.loading import pick_device
 
     located = _locate(layout, config)
     asked: dict[str, Any] = config.model_dump(include={"max_words", "max_new_tokens", "precision"})
@@ -103,8 +102,6 @@ def _ask_model(layout: Layout, config: SummarizeConfig, descriptions: list[str],
 
 
 def _locate(layout: Layout, config: SummarizeConfig) -> ModelSource:
-    from illmrec.features.sources import locate_model
-
     if config.name is None:
         hint = "Give the hub name or local folder of a causal language model, or set summarize.source to extractive."
         raise ParameterError("summarize.name is missing.", hint=hint)
@@ -118,8 +115,6 @@ def _locate(layout: Layout, config: SummarizeConfig) -> ModelSource:
 
 
 def _read_file(layout: Layout, config: SummarizeConfig, catalog: Catalog, extract: Extract) -> _Source:
-    from illmrec.features.summarizing.file import read_summaries
-
     if config.file is None:
         hint = "Name a CSV or Parquet file with the columns item_id and summary, or set summarize.source to extractive."
         raise ParameterError("summarize.file is missing.", hint=hint)

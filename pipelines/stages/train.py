@@ -7,23 +7,20 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from illmrec import atomic
-from illmrec.training.peers import find_rank
-from pipelines.assembly.trainer import _Journal, identify_run, make_trainer, publish_model
+from illmrec.training.loop import Trainer
+from illmrec.training.peers import Alone, Group, find_rank, is_group
+from pipelines.assembly.trainer import Start, _Journal, identify_run, make_trainer, publish_model
 from pipelines.parameters.training import TrainConfig
 from pipelines.project.context import Context
 from pipelines.project.layout import Layout
 from pipelines.project.lineage import describe_lineage
 from pipelines.project.termination import notice_sigterm
+from pipelines.registry.tracking import EXPERIMENT, MODEL_TAG, TrackedRun, Tracker
+from pipelines.report.curves import draw_curves
 from pipelines.stages import Facts, stage
-
-if TYPE_CHECKING:
-    from illmrec.training.loop import Trainer
-    from illmrec.training.peers import Group
-    from pipelines.assembly.trainer import Start
-    from pipelines.registry.tracking import TrackedRun
 
 log = logging.getLogger(__name__)
 
@@ -47,8 +44,6 @@ def train(context: Context, start: Start | None = None) -> dict[str, Any]:
         context: the data set.
         start: tensors to begin with (`illmrec retrain` may give the champion's); None for random ones.
     """
-    from illmrec.training.peers import Alone, Group, is_group
-
     layout, config = context.layout, context.section(TrainConfig)
     settings = config.model_dump(mode="json")
     peers = Group(lockstep=config.shard_backbone) if is_group() else Alone()
@@ -89,8 +84,6 @@ def _train_and_publish(
     journal: _Journal,
     ready: Callable[[], object] = lambda: None,
 ) -> dict[str, Any]:
-    from pipelines.registry.tracking import EXPERIMENT, MODEL_TAG, Tracker
-
     layout = context.layout
     resumed = trainer.resume()
     for warning in trainer.warnings:
@@ -114,8 +107,6 @@ def _train_and_publish(
 
 
 def _attach_curves(run: TrackedRun, layout: Layout) -> None:
-    from pipelines.report.curves import draw_curves
-
     source = layout.curves / "train.csv"
     run.attach(source, "curves")
     with tempfile.TemporaryDirectory(prefix="illmrec-curves-") as folder:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from illmrec import atomic
+from illmrec.evaluation.metrics import ndcg
+from illmrec.evaluation.protocol import DotScorer, rank_users
+from illmrec.features.matrix import MatrixHeader, normalise, write_matrix
+from illmrec.models.sasrec import SasRec
+from illmrec.training.cf import CfSettings, ask_next, mark_trained_items, train_sequences
+from illmrec.training.cf_loop import CfResult
+from illmrec.training.cf_losses import LossSettings
+from illmrec.training.checkpoint import write_tensors
+from pipelines.assembly.loading import pick_device
 from pipelines.parameters.training import TrainCfConfig
 from pipelines.project.context import Context
 from pipelines.project.layout import Layout
 from pipelines.project.shelf import Shelf
 from pipelines.stages import Facts, stage
-
-if TYPE_CHECKING:
-    from illmrec.models.sasrec import SasRec
-    from illmrec.training.cf import CfSettings
-    from illmrec.training.cf_loop import CfResult
 
 
 @stage("train_cf")
@@ -25,13 +29,6 @@ def run(context: Context) -> Facts:
 
 def train_cf(shelf: Shelf, config: TrainCfConfig) -> dict[str, Any]:
     """Write the model and the CF matrix."""
-    from illmrec.evaluation.metrics import ndcg
-    from illmrec.evaluation.protocol import DotScorer, rank_users
-    from illmrec.models.sasrec import SasRec
-    from illmrec.training.cf import ask_next, train_sequences
-    from illmrec.training.checkpoint import write_tensors
-    from pipelines.assembly.encoders import pick_device
-
     layout, catalog, sequences = shelf.layout, shelf.catalog, shelf.sequences
     shape = config.model_dump(include={"width", "blocks", "heads", "max_length", "dropout"})
 
@@ -60,18 +57,12 @@ def train_cf(shelf: Shelf, config: TrainCfConfig) -> dict[str, Any]:
 
 def make_settings(config: TrainCfConfig) -> CfSettings:
     """Turn the section into settings of training."""
-    from illmrec.training.cf import CfSettings
-    from illmrec.training.cf_losses import LossSettings
-
     names = {"learning_rate", "batch_size", "epochs", "patience", "validate_every", "seed"}
     loss = LossSettings(config.loss, config.negatives, config.negative_sharing, config.gbce_calibration)
     return CfSettings(**config.model_dump(include=names), loss=loss)
 
 
 def _write_matrix(layout: Layout, item_digest: str, train: Any, result: CfResult[SasRec]) -> int:
-    from illmrec.features.matrix import MatrixHeader, normalise, write_matrix
-    from illmrec.training.cf import mark_trained_items
-
     vectors = result.model.represent_items().copy()
     present = mark_trained_items(train, len(vectors))
     vectors[~present] = vectors[present].mean(0)

@@ -8,6 +8,10 @@ from illmrec import atomic
 from pipelines.parameters.data import PrepareConfig, ValidateConfig
 from pipelines.project.context import Context
 from pipelines.project.layout import Layout
+from pipelines.quality.data_docs import write_index
+from pipelines.quality.facts import gather_facts
+from pipelines.quality.profile import PROFILE_FILE, build_profile
+from pipelines.quality.tables import read_tables
 from pipelines.quality.verdict import (
     DOCS_INDEX,
     GATE_FILE,
@@ -46,16 +50,11 @@ def run_gate(
         MissingArtifactError: when ``prepare`` has not run.
         DataError: when a table is not readable.
     """
-    from pipelines.quality.data_docs import write_index
-    from pipelines.quality.facts import gather_facts
-    from pipelines.quality.tables import read_tables
-
     tables = read_tables(layout.prepared)
     facts = gather_facts(tables, bounds, repeats=prepared.repeats, now=int(time.time()))
 
     # Great Expectations takes seconds to import, so what fails sooner goes first.
     from pipelines.quality.gate import run_checks
-    from pipelines.quality.profile import PROFILE_FILE, build_profile
     from pipelines.quality.suites import build_checks, choose_runnable
 
     checks, skipped = choose_runnable(build_checks(bounds, prepared), facts.absent)

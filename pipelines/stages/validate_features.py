@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import polars as pl
 
 from illmrec import atomic
+from illmrec.data.catalog import Catalog
+from illmrec.features.matrix import FeatureMatrix
 from pipelines.parameters.features import ValidateFeaturesConfig
 from pipelines.project.context import Context
 from pipelines.project.shelf import Shelf
 from pipelines.quality.comparison import PictureTextComparison
+from pipelines.quality.flags import ROW
+from pipelines.quality.matrix_facts import describe_matrix, describe_rows
+from pipelines.quality.pairs import describe_pairs, summarize_pairs
 from pipelines.quality.verdict import DOCS_INDEX, GATE_FILE, CheckResult, describe_gate
 from pipelines.stages import Facts, stage
-
-if TYPE_CHECKING:
-    import polars as pl
-
-    from illmrec.data.catalog import Catalog
-    from illmrec.features.matrix import FeatureMatrix
 
 KINDS = ("image", "text")
 WORST_PAIRS = "worst_pairs.parquet"
@@ -36,14 +37,13 @@ def run_feature_gate(shelf: Shelf, bounds: ValidateFeaturesConfig) -> tuple[list
         MissingArtifactError: when a stage before has not run.
         ModelError: when a matrix is damaged or belongs to another catalog.
     """
-    from pipelines.quality.data_docs import write_index
-    from pipelines.quality.pairs import summarize_pairs
-
     layout, catalog = shelf.layout, shelf.catalog
     matrices = shelf.open_features(*KINDS)
     pairs = PictureTextComparison(shelf, bounds, catalog, matrices["image"])
     frames, absent = _gather_frames(catalog, matrices, pairs, bounds)
 
+    # Great Expectations takes seconds to import, so what fails sooner goes first.
+    from pipelines.quality.data_docs import write_index
     from pipelines.quality.feature_suite import build_feature_checks
     from pipelines.quality.gate import run_checks
     from pipelines.quality.suites import choose_runnable
@@ -77,12 +77,6 @@ def _gather_frames(
     bounds: ValidateFeaturesConfig,
 ) -> tuple[dict[str, pl.DataFrame], dict[str, str]]:
     """Return the frames to judge, and why others could not be made."""
-    import polars as pl
-
-    from pipelines.quality.flags import ROW
-    from pipelines.quality.matrix_facts import describe_matrix, describe_rows
-    from pipelines.quality.pairs import describe_pairs
-
     frames: dict[str, pl.DataFrame] = {}
     absent: dict[str, str] = {}
     for kind, matrix in matrices.items():
@@ -102,8 +96,6 @@ def _gather_frames(
 
 def _write_worst(path: Path, pairs: pl.DataFrame | None, count: int) -> None:
     """Write the least similar pairs; an empty table where none were compared."""
-    import polars as pl
-
     schema = {"item_id": pl.String, "similarity": pl.Float64, "percentile": pl.Float64, "outlier": pl.Int8}
     worst = pl.DataFrame(schema=schema) if pairs is None else pairs.select(list(schema)).head(count)
     atomic.write_parquet(path, worst)

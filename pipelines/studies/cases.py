@@ -10,28 +10,37 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from illmrec import atomic
 from illmrec.columns import ITEM_INDEX, USER_INDEX
 from illmrec.errors import ParameterError
-from pipelines.parameters.features import EmbedImagesConfig, EncodersConfig
+from illmrec.evaluation.keys import flatten_estimate
+from illmrec.evaluation.metrics import compute_metrics
+from illmrec.evaluation.protocol import DotScorer, rank_cases
+from illmrec.evaluation.summary import Resampling, estimate_ratios
+from illmrec.training.cost import count_scoring
+from pipelines.assembly.contest import load_material
+from pipelines.assembly.trainer import identify_run, make_trainer, publish_model
+from pipelines.parameters.features import EmbedImagesConfig, EmbedTextConfig, EncodersConfig
 from pipelines.parameters.reading import SectionType, merge, validate_section
 from pipelines.parameters.training import EvaluateConfig, TrainConfig
 from pipelines.project.artifacts import read_object
 from pipelines.project.context import Context
 from pipelines.project.layout import Layout, require
 from pipelines.project.shelf import Shelf
+from pipelines.stages.embed_images import embed_images
+from pipelines.stages.embed_text import embed_text
+from pipelines.stages.encoders import make_encoders
 from pipelines.studies import revision
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
 
 METRICS = ("hit@5", "ndcg@5", "hit@10", "ndcg@10", "mrr")
 RESULT = "result.json"
@@ -147,8 +156,6 @@ def resolve(context: Context, case: Case, extra: Mapping[str, Any]) -> Sections:
 
 def _identify(layout: Layout, case: Case, sections: Sections) -> str:
     """Return a digest of all that a case's result depends on: what identifies its training, and how it is judged."""
-    from pipelines.assembly.trainer import identify_run
-
     run, remedy = (
         identify_run(Shelf(layout), sections.train.model_dump(mode="json")),
         f"split --dataset {layout.dataset}",
@@ -195,11 +202,6 @@ def _make_project(shared: Layout, own: Layout, case: Case) -> None:
 
 def _make_features(layout: Layout, case: Case, sections: Sections) -> None:
     """Run the stages before training that the case changes."""
-    from pipelines.parameters.features import EmbedTextConfig
-    from pipelines.stages.embed_images import embed_images
-    from pipelines.stages.embed_text import embed_text
-    from pipelines.stages.encoders import make_encoders
-
     if case.encoders:
         make_encoders(Shelf(layout), sections.encoders)
         embed_text(Shelf(layout), EmbedTextConfig())
@@ -208,12 +210,6 @@ def _make_features(layout: Layout, case: Case, sections: Sections) -> None:
 
 
 def _train_and_rank(layout: Layout, sections: Sections) -> dict[str, Any]:
-    import time
-
-    from illmrec.training.cost import count_scoring
-    from pipelines.assembly.contest import load_material
-    from pipelines.assembly.trainer import make_trainer, publish_model
-
     start = time.perf_counter()
     trainer = make_trainer(Shelf(layout), sections.train, checkpoints=layout.checkpoints / "case")
     trainer.resume()
@@ -236,9 +232,6 @@ def _train_and_rank(layout: Layout, sections: Sections) -> dict[str, Any]:
 
 def rank_model(layout: Layout, model: Any, evaluation: EvaluateConfig, *, keep: bool = True) -> dict[str, float]:
     """Rank the test targets by a recommender; see :func:`rank_scorer`."""
-    from illmrec.evaluation.protocol import DotScorer
-    from pipelines.assembly.contest import load_material
-
     users = model.project_users(model.represent_users(load_material(Shelf(layout)).histories, evaluation.batch_size))
     return rank_scorer(layout, DotScorer(users, model.represent_items()), evaluation, keep=keep)
 
@@ -252,9 +245,6 @@ def rank_scorer(layout: Layout, scorer: Any, evaluation: EvaluateConfig, *, keep
         evaluation: confidence, resamples and their seed.
         keep: write ranks.parquet, a row per target.
     """
-    from illmrec.evaluation.protocol import rank_cases
-    from pipelines.assembly.contest import load_material
-
     material = load_material(Shelf(layout))
     cases = material.cases
     pools = {"sampled": Shelf(layout).read_candidates().take(cases.users)}
@@ -279,8 +269,6 @@ def join_seeds(found: Sequence[Found], evaluation: EvaluateConfig) -> dict[str, 
     who the users are. ``.sd``, the standard deviation between seeds, is how far it depends on the seed. ``run`` names
     every training.
     """
-    import numpy as np
-
     rows, ranks = [each.row for each in found], [each.ranks() for each in found]
     row: dict[str, Any] = dict(rows[0])
     for protocol, prefix in PROTOCOL_PREFIX.items():
@@ -308,12 +296,6 @@ def summarise(
         evaluation: confidence, resamples and their seed.
         of_targets: every target counts once, as in slices; without it every user.
     """
-    import numpy as np
-
-    from illmrec.evaluation.keys import flatten_estimate
-    from illmrec.evaluation.metrics import compute_metrics
-    from illmrec.evaluation.summary import Resampling, estimate_ratios
-
     how = Resampling(evaluation.bootstrap_samples, evaluation.confidence, evaluation.permutations, evaluation.seed)
     metrics = [compute_metrics(each, (5, 10)) for each in ranks]
     _, users = np.unique(owners, return_inverse=True)

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
-
-import click
 
 from illmrec import atomic
 from illmrec.errors import DataError
+from illmrec.evaluation.protocol import DotScorer
+from illmrec.progress import announce
+from illmrec.training.checkpoint import read_tensors
+from pipelines.assembly.contest import load_material
 from pipelines.parameters.training import EvaluateConfig
 from pipelines.project.layout import Layout
 from pipelines.project.shelf import Shelf
+from pipelines.registry.carried import CarriedModel, load_recommender_on_catalog
+from pipelines.registry.tracking import Released
+from pipelines.registry.trained_items import TRAINED_ITEMS_FILE, build_trained_items
+from pipelines.registry.version import Release
 from pipelines.studies.cases import Case, Found, rank_scorer, run_case
 from pipelines.studies.plots import bars
 from pipelines.studies.smaller_catalog import open_smaller
 from pipelines.studies.study import Bench, Row, Study
-
-if TYPE_CHECKING:
-    from pipelines.registry.carried import CarriedModel
 
 SHARES = (0.25, 0.5, 0.75, 1.0)
 
@@ -39,7 +41,7 @@ def measure(bench: Bench) -> list[Row]:
         try:
             layout = open_smaller(bench.context, share)
         except DataError as error:
-            click.echo(f"{case.name}: left out: {error}", err=True)
+            announce(f"{case.name}: left out: {error}")
             continue
         if before is not None:
             rows.append(_describe(before, share, "trained before the growth") | _rank_stale(bench, before, layout))
@@ -63,9 +65,6 @@ def _describe(found: Found, share: float, what: str) -> Row:
 
 def _rank_stale(bench: Bench, found: Found, layout: Layout) -> dict[str, float]:
     """Rank a larger catalog's test targets by a smaller one's model; new items have no CF part."""
-    from illmrec.evaluation.protocol import DotScorer
-    from pipelines.assembly.contest import load_material
-
     evaluation = bench.context.section(EvaluateConfig)
     carried = _carry(found.layout, layout)
     model = carried.recommender
@@ -75,12 +74,6 @@ def _rank_stale(bench: Bench, found: Found, layout: Layout) -> dict[str, float]:
 
 def _carry(trained: Layout, larger: Layout) -> CarriedModel:
     """Put the model of one project on the catalog of another, as a registered version would be."""
-    from illmrec.training.checkpoint import read_tensors
-    from pipelines.registry.carried import load_recommender_on_catalog
-    from pipelines.registry.tracking import Released
-    from pipelines.registry.trained_items import TRAINED_ITEMS_FILE, build_trained_items
-    from pipelines.registry.version import Release
-
     with atomic.write_file(trained.model / TRAINED_ITEMS_FILE) as file:
         file.write(build_trained_items(trained, read_tensors(trained.model).state))
     release = Release(Released(trained.dataset, "of a study", "", {}), trained.model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipelines.assembly.recommender import load_recommender
 from pipelines.parameters.training import EvaluateConfig
 from pipelines.project.shelf import Shelf
 from pipelines.studies.cases import rank_model
@@ -15,8 +16,6 @@ WRITTEN = ("image", "image+description", "summary", "attribute")
 
 def measure(bench: Bench) -> list[Row]:
     """Rank by every trained model under every budget; the oldest items beyond it are left out."""
-    from pipelines.assembly.recommender import load_recommender
-
     evaluation = bench.context.section(EvaluateConfig)
     rows = []
     for found in bench.run(make_case(name) for name in WRITTEN):

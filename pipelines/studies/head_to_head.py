@@ -9,20 +9,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from illmrec.columns import ITEM_INDEX, USER_INDEX
+from illmrec.evaluation.keys import flatten_estimate
+from illmrec.evaluation.metrics import average_by_user, ndcg
+from illmrec.evaluation.summary import Resampling, compare_models, estimate_means
 from pipelines.parameters.training import EvaluateConfig
 from pipelines.project.artifacts import read_object
 from pipelines.project.layout import Layout
 from pipelines.studies.rivals.catalogue import RIVALS
 from pipelines.studies.rivals.comparison import FOLDER
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
 
 METRIC = "ndcg@10"
 
@@ -114,10 +115,6 @@ def _name_targets(tables: list[pl.DataFrame]) -> set[bytes]:
 
 def _measure(tables: list[pl.DataFrame]) -> npt.NDArray[np.float64]:
     """Return NDCG@10 as ``float64 [s, n]``: a user's mean, by seed."""
-    import numpy as np
-
-    from illmrec.evaluation.metrics import average_by_user, ndcg
-
     _, owners = np.unique(tables[0][USER_INDEX].to_numpy(), return_inverse=True)
     count = int(owners.max()) + 1
     return np.stack([average_by_user(ndcg(table["rank"].to_numpy(), 10), owners, count) for table in tables])
@@ -126,9 +123,6 @@ def _measure(tables: list[pl.DataFrame]) -> npt.NDArray[np.float64]:
 def _tabulate(
     found: Mapping[str, tuple[Model, npt.NDArray[np.float64]]], best: str, evaluation: EvaluateConfig
 ) -> list[dict[str, Any]]:
-    from illmrec.evaluation.keys import flatten_estimate
-    from illmrec.evaluation.summary import Resampling, compare_models, estimate_means
-
     how = Resampling(evaluation.bootstrap_samples, evaluation.confidence, evaluation.permutations, evaluation.seed)
     values = {title: {METRIC: gains.mean(axis=0)} for title, (_, gains) in found.items()}
     means = estimate_means(values, how)

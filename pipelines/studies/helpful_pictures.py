@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import numpy as np
+import numpy.typing as npt
 
+from illmrec.evaluation.intervals import bootstrap_means, interval
+from illmrec.evaluation.metrics import ndcg
+from pipelines.assembly.contest import load_material
 from pipelines.parameters.training import EvaluateConfig, TrainConfig
 from pipelines.project.shelf import Shelf
 from pipelines.studies.cases import Case
 from pipelines.studies.plots import bars
 from pipelines.studies.study import Bench, Row, Study
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
 
 LISTED = 12
 """Items listed at either end."""
@@ -35,8 +35,6 @@ def make_cases(config: TrainConfig) -> tuple[Case, Case]:
 
 def measure(bench: Bench) -> list[Row]:
     """Train with pictures and without any; return what they change of NDCG@10, by category and by item."""
-    from pipelines.assembly.contest import load_material
-
     found = bench.run(make_cases(bench.context.section(TrainConfig)))
     if len(found) < 2:
         return []
@@ -52,17 +50,11 @@ def measure(bench: Bench) -> list[Row]:
 
 
 def _score(ranks: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    from illmrec.evaluation.metrics import ndcg
-
     return ndcg(ranks, 10)
 
 
 def _group(level: str, names: list[str], gain: npt.NDArray[np.float64], evaluation: EvaluateConfig) -> list[Row]:
     """Return the mean gain of each name with enough targets and its interval, the largest first."""
-    import numpy as np
-
-    from illmrec.evaluation.intervals import bootstrap_means, interval
-
     known, places = np.unique(np.array(names), return_inverse=True)
     rows: list[Row] = []
     for number, name in enumerate(known.tolist()):

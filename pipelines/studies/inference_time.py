@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
+import numpy as np
+
+from illmrec.models.recommender import Recommender
+from illmrec.seeds import generator
+from pipelines.assembly.recommender import build_recommender
 from pipelines.parameters.training import TrainConfig
 from pipelines.project.shelf import Shelf
 from pipelines.studies.overall import REPRESENTATIONS
 from pipelines.studies.plots import lines
 from pipelines.studies.study import Bench, Row, Study
-
-if TYPE_CHECKING:
-    from illmrec.models.recommender import Recommender
 
 LENGTHS = (5, 10, 20, 50)
 WRITTEN = ("image", "image+description", "summary", "attribute", "description")
@@ -23,8 +24,6 @@ PASSES = 5
 
 def measure(bench: Bench) -> list[Row]:
     """Read made-up histories of each length with untrained parts: time does not depend on what was learned."""
-    from pipelines.assembly.recommender import build_recommender
-
     settings = bench.context.section(TrainConfig).model_dump(mode="json") | {"token_budget": None}
     catalog = Shelf(bench.layout).catalog
     rows = []
@@ -41,10 +40,6 @@ def measure(bench: Bench) -> list[Row]:
 
 def _time(model: Recommender, length: int) -> float:
     """Return the milliseconds to read a user in the fastest of several passes, which other work disturbs least."""
-    import numpy as np
-
-    from illmrec.seeds import generator
-
     rng = generator(0, "inference time", length)
     histories = [rng.integers(0, model.n_items, length).astype(np.int32) for _ in range(USERS)]
     model.represent_users(histories, USERS)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from illmrec.evaluation.protocol import DotScorer, PopularityScorer
+from pipelines.assembly.contest import load_material
+from pipelines.assembly.recommender import load_sasrec
 from pipelines.parameters.training import EvaluateConfig
 from pipelines.project.shelf import Shelf
 from pipelines.studies.cases import Case, rank_scorer
@@ -57,10 +60,6 @@ def measure(bench: Bench) -> list[Row]:
 
 def rank_rivals(bench: Bench) -> list[Row]:
     """Return the rows of popularity and of the SASRec that gives the CF features."""
-    from illmrec.evaluation.protocol import DotScorer, PopularityScorer
-    from pipelines.assembly.contest import load_material
-    from pipelines.assembly.recommender import load_sasrec
-
     layout, evaluation = bench.layout, bench.context.section(EvaluateConfig)
     material, (sasrec, _) = load_material(Shelf(layout)), load_sasrec(Shelf(layout))
     scorers = {

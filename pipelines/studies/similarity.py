@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import numpy as np
 
 from illmrec.errors import DataError
 from pipelines.parameters.features import ValidateFeaturesConfig
 from pipelines.project.shelf import Shelf
+from pipelines.quality.comparison import PictureTextComparison
+from pipelines.quality.pairs import Pairs
 from pipelines.studies.plots import histograms
 from pipelines.studies.study import Bench, Row, Study
-
-if TYPE_CHECKING:
-    from pipelines.quality.comparison import PictureTextComparison
-    from pipelines.quality.pairs import Pairs
 
 BINS = 40
 
@@ -30,8 +28,6 @@ def measure(bench: Bench) -> list[Row]:
     Raises:
         DataError: when the picture encoder cannot read texts, or fewer than two items have both.
     """
-    import numpy as np
-
     comparison = _make_comparison(bench)
     comparison.run()
     pairs = comparison.pairs
@@ -52,8 +48,6 @@ def measure(bench: Bench) -> list[Row]:
 
 
 def _make_comparison(bench: Bench) -> PictureTextComparison:
-    from pipelines.quality.comparison import PictureTextComparison
-
     catalog = Shelf(bench.layout).catalog
     images = Shelf(bench.layout).open_features("image")["image"]
     return PictureTextComparison(Shelf(bench.layout), bench.context.section(ValidateFeaturesConfig), catalog, images)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 
+from illmrec.evaluation.slices import divide_cases
+from pipelines.assembly.contest import load_material
 from pipelines.parameters.training import EvaluateConfig
 from pipelines.project.shelf import Shelf
 from pipelines.studies.cases import Case, summarise
@@ -21,9 +23,6 @@ def measure_groups(bench: Bench, kind: str) -> list[Row]:
         bench: where to run.
         kind: what groups are told apart by; see :mod:`illmrec.evaluation.slices`.
     """
-    from illmrec.evaluation.slices import divide_cases
-    from pipelines.assembly.contest import load_material
-
     evaluation, material = bench.context.section(EvaluateConfig), load_material(Shelf(bench.layout))
     slices = divide_cases(material.cases, material.popularity, material.pictured, evaluation.history_bins)
     models = bench.run(Case("+".join(kinds), train={"features": kinds, "representation": "image"}) for kinds in TYPES)

@@ -12,6 +12,7 @@ import polars as pl
 
 from illmrec import atomic
 from illmrec.columns import ITEM_ID, TIMESTAMP, USER_ID
+from illmrec.data.splitting.kcore import find_core
 from illmrec.errors import DataError
 from pipelines.parameters.data import PrepareConfig, SplitConfig
 from pipelines.parameters.features import EmbedImagesConfig, EmbedTextConfig
@@ -19,6 +20,10 @@ from pipelines.parameters.training import TrainCfConfig
 from pipelines.project.context import Context
 from pipelines.project.layout import Layout
 from pipelines.project.shelf import Shelf
+from pipelines.stages.embed_images import embed_images
+from pipelines.stages.embed_text import embed_text
+from pipelines.stages.split import make_split
+from pipelines.stages.train_cf import train_cf
 from pipelines.studies import revision
 
 COPIED = ("source.json",)
@@ -74,8 +79,6 @@ def _link(shared: Layout, layout: Layout) -> None:
 
 def _write_tables(context: Context, layout: Layout, share: float) -> None:
     """Write the prepared tables of the smaller catalog; the k-core holds in it too."""
-    from illmrec.data.splitting.kcore import find_core
-
     config, shared = context.section(PrepareConfig), context.layout.prepared
     interactions = pl.read_parquet(shared / "interactions.parquet")
     items = pl.read_parquet(shared / "items.parquet")
@@ -99,11 +102,6 @@ def _write_tables(context: Context, layout: Layout, share: float) -> None:
 
 
 def _run_stages(context: Context, layout: Layout) -> None:
-    from pipelines.stages.embed_images import embed_images
-    from pipelines.stages.embed_text import embed_text
-    from pipelines.stages.split import make_split
-    from pipelines.stages.train_cf import train_cf
-
     interactions = pl.read_parquet(layout.prepared / "interactions.parquet")
     tables, summary = make_split(interactions, Shelf(layout).catalog, context.section(SplitConfig))
     with atomic.write_folder(layout.split) as folder:

@@ -5,18 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import click
+from matplotlib.figure import Figure
 
 from illmrec.errors import ParameterError
+from illmrec.progress import announce
 from pipelines.parameters.training import EvaluateConfig, TrainConfig
 from pipelines.project.context import Context
 from pipelines.project.layout import Layout
 from pipelines.studies.cases import Case, Found, join_seeds, resolve, run_case
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 Row = dict[str, Any]
 
@@ -82,7 +80,7 @@ class Bench:
         return [join_seeds(each, self.context.section(EvaluateConfig)) for each in found.values()]
 
     def _run(self, case: Case, which: str, extra: Mapping[str, Any] | None = None) -> Found:
-        click.echo(f"case {which}: {case.name}", err=True)
+        announce(f"case {which}: {case.name}")
         return run_case(self.context, case, {**self.extra, **(extra or {})})
 
 

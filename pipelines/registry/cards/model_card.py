@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import polars as pl
+
 from pipelines.registry.cards.facts import OURS, RIVALS, CardFacts, describe_contest
 from pipelines.registry.cards.markdown import show_estimate, write_table
 
@@ -97,7 +99,6 @@ def _slice_table(facts: CardFacts) -> list[str]:
     path = facts.layout.evaluation / "slices.csv"
     if not path.is_file():
         return []
-    import polars as pl
 
     table = pl.read_csv(path)
     needed = {

@@ -11,11 +11,15 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import click
+import numpy as np
+import numpy.typing as npt
 
 from illmrec import atomic
+from illmrec.evaluation.intervals import bootstrap_means, interval
+from illmrec.evaluation.metrics import average_by_user, compute_metrics
+from illmrec.progress import announce
 from pipelines.parameters.studies import RivalName, RivalsConfig
 from pipelines.parameters.training import EvaluateConfig
 from pipelines.project.layout import Layout
@@ -28,10 +32,6 @@ from pipelines.studies.rivals.runs import BOUNDS, RANKS, Run, identify, run_riva
 from pipelines.studies.rivals.training import Task
 from pipelines.studies.rivals.tuning import RANDOM_TRIALS, Measured, Search, TrialRow, tune
 from pipelines.studies.tables import write_rows
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
 
 FOLDER = "rivals"
 """Where a data set's rivals are kept, below its studies."""
@@ -200,8 +200,6 @@ def summarise_seeds(data: RivalData, rival: Compared, evaluation: EvaluateConfig
     An interval is of each user's mean over the seeds: it says how far the figure depends on who the users are; ``.sd``
     says how far it depends on the seed, and is missing for a single one.
     """
-    import numpy as np
-
     each = np.stack([measure_users(data, run) for run in rival.runs])
     row = {**_label(rival), "seeds": len(rival.runs), **estimate(each.mean(axis=0), evaluation)}
     if len(rival.runs) > 1:
@@ -214,18 +212,12 @@ def summarise_seeds(data: RivalData, rival: Compared, evaluation: EvaluateConfig
 
 def measure_users(data: RivalData, run: Run) -> npt.NDArray[np.float64]:
     """Return ``float64 [n, m]``: :data:`METRICS` of each user, the mean over a user's targets."""
-    import numpy as np
-
-    from illmrec.evaluation.metrics import average_by_user, compute_metrics
-
     values = compute_metrics(run.ranks(), (5, 10))
     return np.stack([average_by_user(values[name], data.test.owners, len(data.test)) for name in METRICS], axis=1)
 
 
 def estimate(values: npt.NDArray[np.float64], evaluation: EvaluateConfig) -> Row:
     """Return the means of ``float64 [n, m]`` over users, each with ``.low`` and ``.high``."""
-    from illmrec.evaluation.intervals import bootstrap_means, interval
-
     means = bootstrap_means(values, evaluation.bootstrap_samples, evaluation.seed)
     row: Row = {}
     for column, name in enumerate(METRICS):
@@ -249,4 +241,4 @@ def _spell(parameters: Mapping[str, Any]) -> str:
 
 
 def _say(text: str) -> None:
-    click.echo(text, err=True)
+    announce(text)

@@ -6,24 +6,21 @@ import hashlib
 import json
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from illmrec import atomic
 from illmrec.columns import ITEM_INDEX, USER_INDEX
+from illmrec.data.catalog import Catalog
+from illmrec.data.histories import Ragged, Sequences
+from illmrec.evaluation.metrics import ndcg
+from illmrec.evaluation.protocol import Cases, Scorer, rank_cases
+from illmrec.features.matrix import FeatureMatrix
 from pipelines.project.layout import Layout, require
 from pipelines.project.shelf import Shelf
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    from illmrec.data.catalog import Catalog
-    from illmrec.data.histories import Ragged, Sequences
-    from illmrec.evaluation.protocol import Cases, Scorer
-    from illmrec.features.matrix import FeatureMatrix
-
 
 Target = Literal["valid", "test"]
 
@@ -80,9 +77,6 @@ class RivalData:
 
     def score_validation(self, scorer: Scorer) -> float:
         """Return NDCG@10 of a scorer on the validation targets, full catalog."""
-        from illmrec.evaluation.metrics import ndcg
-        from illmrec.evaluation.protocol import rank_cases
-
         return float(ndcg(rank_cases(scorer, self.validation).ranks["full"], 10).mean())
 
 
@@ -92,11 +86,6 @@ def load_rival_data(layout: Layout) -> RivalData:
     Raises:
         MissingArtifactError: when stage ``split`` has not run.
     """
-    import numpy as np
-
-    from illmrec.data.histories import Ragged
-    from illmrec.evaluation.protocol import Cases
-
     catalog, sequences = Shelf(layout).catalog, Shelf(layout).sequences
     remedy = f"split --dataset {layout.dataset}"
     path = require(layout.split / "targets.parquet", remedy)

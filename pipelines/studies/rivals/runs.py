@@ -8,21 +8,20 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from illmrec import atomic
 from illmrec.columns import ITEM_INDEX, USER_INDEX
+from illmrec.evaluation.protocol import rank_cases
 from pipelines.parameters.studies import RivalName, RivalsConfig
 from pipelines.studies import revision
 from pipelines.studies.rivals.catalogue import RIVALS
 from pipelines.studies.rivals.data import RivalData
 from pipelines.studies.rivals.training import Task
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
 
 RESULT, RANKS = "result.json", "ranks.parquet"
 BOUNDS = ("max_length", "batch_size", "pair_batch_size", "epochs", "patience", "validate_every")
@@ -88,8 +87,6 @@ def _read_result(path: Path) -> dict[str, Any] | None:
 
 
 def _train_and_rank(name: RivalName, task: Task, own: Path) -> dict[str, Any]:
-    from illmrec.evaluation.protocol import rank_cases
-
     test, start = task.data.test, time.perf_counter()
     fitted = RIVALS[name].fit(task)
     seconds = time.perf_counter() - start

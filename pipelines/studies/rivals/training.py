@@ -4,21 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from illmrec.evaluation.protocol import DotScorer, PopularityScorer, Scorer
+from illmrec.features.matrix import normalise
+from illmrec.models.bert4rec import Bert4Rec
+from illmrec.models.gru4rec import Gru4Rec
+from illmrec.models.item_knn import ItemKnn, measure_similarity
+from illmrec.models.last_item import LastItem, Repeat
+from illmrec.models.sasrec import SasRec
+from illmrec.models.vbpr import Vbpr
+from illmrec.training.cf import Ask, CfSettings, ask_hidden, ask_next, train_sequences
+from illmrec.training.cf_loop import Stopping
+from illmrec.training.cf_losses import LossSettings
+from illmrec.training.cf_pairs import PairSettings, train_pairs
+from pipelines.assembly.loading import pick_device
 from pipelines.parameters.studies import RivalsConfig
 from pipelines.studies.rivals.data import RivalData, Target
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    from illmrec.evaluation.protocol import Scorer
-    from illmrec.models.bert4rec import Bert4Rec
-    from illmrec.models.gru4rec import Gru4Rec
-    from illmrec.models.sasrec import SasRec
-    from illmrec.training.cf import Ask
-    from illmrec.training.cf_losses import LossSettings
 
 Parameters = Mapping[str, Any]
 
@@ -66,32 +72,24 @@ Fit = Callable[[Task], Fitted]
 
 def fit_popularity(task: Task) -> Fitted:
     """Count training interactions."""
-    from illmrec.evaluation.protocol import PopularityScorer
-
     scorer = PopularityScorer(task.data.train, task.data.n_items)
     return _fit_rule(task.data, lambda _: scorer)
 
 
 def fit_repeat(task: Task) -> Fitted:
     """Look at the history alone."""
-    from illmrec.models.last_item import Repeat
-
     data = task.data
     return _fit_rule(data, lambda target: Repeat(data.n_items, data.cases(target).histories))
 
 
 def fit_last_item(task: Task) -> Fitted:
     """Count what follows what."""
-    from illmrec.models.last_item import LastItem
-
     data = task.data
     return _fit_rule(data, lambda target: LastItem(data.train, data.n_items, data.cases(target).histories))
 
 
 def fit_item_knn(task: Task) -> Fitted:
     """Measure similarities of items."""
-    from illmrec.models.item_knn import ItemKnn, measure_similarity
-
     data = task.data
     similarity = measure_similarity(data.train, data.n_items, **task.parameters)
     return _fit_rule(data, lambda target: ItemKnn(similarity, data.cases(target).histories))
@@ -112,24 +110,12 @@ def fit_vbpr(task: Task) -> Fitted:
 
     The mean changes no user's order of items, but the decay would hold all items' vectors back for it.
     """
-    import numpy as np
-
-    from illmrec.features.matrix import normalise
-
     pictures = task.data.pictures
     values = np.asarray(pictures.values, dtype=np.float32) - pictures.mean()
     return _fit_pairs(task, normalise(values, "global_rms"), "vbpr")
 
 
 def _fit_pairs(task: Task, features: npt.NDArray[np.float32] | None, label: str) -> Fitted:
-    import torch
-
-    from illmrec.evaluation.protocol import DotScorer
-    from illmrec.models.vbpr import Vbpr
-    from illmrec.training.cf_loop import Stopping
-    from illmrec.training.cf_pairs import PairSettings, train_pairs
-    from pipelines.assembly.encoders import pick_device
-
     data, parameters, config = task.data, task.parameters, task.config
     shape = {name: parameters[name] for name in ("width", "visual_width") if name in parameters}
     seen = None if features is None else torch.from_numpy(features)
@@ -172,28 +158,16 @@ def fit_sasrec_calibrated(task: Task) -> Fitted:
 
 
 def _fit_sasrec(task: Task, loss: Mapping[str, Any]) -> Fitted:
-    from illmrec.models.sasrec import SasRec
-    from illmrec.training.cf import ask_next
-    from illmrec.training.cf_losses import LossSettings
-
     return _fit_sequences(task, lambda: SasRec(**task.shape(*loss)), LossSettings(**loss), ask_next)
 
 
 def fit_gru4rec(task: Task) -> Fitted:
     """Train GRU4Rec with cross entropy over the catalog."""
-    from illmrec.models.gru4rec import Gru4Rec
-    from illmrec.training.cf import ask_next
-    from illmrec.training.cf_losses import LossSettings
-
     return _fit_sequences(task, lambda: Gru4Rec(**task.shape()), LossSettings("cross_entropy"), ask_next)
 
 
 def fit_bert4rec(task: Task) -> Fitted:
     """Train BERT4Rec on hidden items with cross entropy over the catalog."""
-    from illmrec.models.bert4rec import Bert4Rec
-    from illmrec.training.cf import ask_hidden
-    from illmrec.training.cf_losses import LossSettings
-
     ask = ask_hidden(task.parameters["hidden_share"], task.parameters["last_share"])
     shape = task.shape("hidden_share", "last_share")
     return _fit_sequences(task, lambda: Bert4Rec(**shape), LossSettings("cross_entropy"), ask)
@@ -202,10 +176,6 @@ def fit_bert4rec(task: Task) -> Fitted:
 def _fit_sequences(
     task: Task, build: Callable[[], SasRec | Gru4Rec | Bert4Rec], loss: LossSettings, ask: Callable[[Any], Ask]
 ) -> Fitted:
-    from illmrec.evaluation.protocol import DotScorer
-    from illmrec.training.cf import CfSettings, train_sequences
-    from pipelines.assembly.encoders import pick_device
-
     data, config = task.data, task.config
 
     def make_scorer(model: SasRec | Gru4Rec | Bert4Rec, target: Target) -> Scorer:

@@ -9,15 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
+
+from optuna import Study
+from optuna.distributions import BaseDistribution
 
 from illmrec.progress import track_items
 from illmrec.seeds import derive_seed
 from pipelines.studies.rivals.catalogue import Choice, Range
-
-if TYPE_CHECKING:
-    from optuna import Study
-    from optuna.distributions import BaseDistribution
 
 RANDOM_TRIALS = 10
 """Trials before the estimator has something to go by. What they try depends on the seed alone."""
