@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
 from illmrec.evaluation.rank import Ranks
 
 PerUser = npt.NDArray[np.float64]
+
+
+class Metric(NamedTuple):
+    """A metric and its cutoff; written ``ndcg@10``, or ``mrr`` where there is none."""
+
+    name: str
+    cutoff: int | None = None
+
+    def __str__(self) -> str:
+        """Return how parameters, columns and people write it."""
+        return self.name if self.cutoff is None else f"{self.name}@{self.cutoff}"
+
+    @classmethod
+    def parse(cls, text: str) -> Metric:
+        """Return the metric that a parameter names, such as ``ndcg@10``."""
+        name, at, cutoff = text.partition("@")
+        return cls(name, int(cutoff) if at else None)
+
+
+HIT_10, NDCG_10, MRR = Metric("hit", 10), Metric("ndcg", 10), Metric("mrr")
 
 
 def hit_rate(ranks: Ranks, k: int) -> PerUser:
@@ -26,12 +48,12 @@ def reciprocal_rank(ranks: Ranks, k: int | None = None) -> PerUser:
     return reciprocal if k is None else np.where(ranks <= k, reciprocal, 0.0)
 
 
-def compute_metrics(ranks: Ranks, cutoffs: tuple[int, ...]) -> dict[str, PerUser]:
-    """Return every metric per target: ``hit@k``, ``ndcg@k`` and ``mrr@k`` for each cutoff, and ``mrr``."""
-    metrics = {f"hit@{k}": hit_rate(ranks, k) for k in cutoffs}
-    metrics |= {f"ndcg@{k}": ndcg(ranks, k) for k in cutoffs}
-    metrics |= {f"mrr@{k}": reciprocal_rank(ranks, k) for k in cutoffs}
-    return metrics | {"mrr": reciprocal_rank(ranks)}
+def compute_metrics(ranks: Ranks, cutoffs: tuple[int, ...]) -> dict[Metric, PerUser]:
+    """Return every metric per target: hit rate, NDCG and reciprocal rank at each cutoff, and the reciprocal rank."""
+    metrics = {Metric("hit", k): hit_rate(ranks, k) for k in cutoffs}
+    metrics |= {Metric("ndcg", k): ndcg(ranks, k) for k in cutoffs}
+    metrics |= {Metric("mrr", k): reciprocal_rank(ranks, k) for k in cutoffs}
+    return metrics | {MRR: reciprocal_rank(ranks)}
 
 
 def average_by_user(values: PerUser, owners: npt.NDArray[np.int64], users: int) -> PerUser:
