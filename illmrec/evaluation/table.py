@@ -204,9 +204,10 @@ class MetricsTable:
             raise self.refuse(f"{row.label} is {row.value}, expected a whole number")
         return int(row.value)
 
-    def select(self, **where: Unpack[Where]) -> list[Measurement]:
+    def select(self, metric: Metric | None = None, **where: Unpack[Where]) -> list[Measurement]:
         """Return the rows that are as asked, in their order; what is not named may be anything."""
-        return [row for row in self.rows if all(getattr(row, name) == value for name, value in where.items())]
+        rows = self.rows if metric is None else [row for row in self.rows if row.name == metric]
+        return [row for row in rows if all(getattr(row, name) == value for name, value in where.items())]
 
     def refuse(self, message: str) -> DataError:
         """Return the error that says what is wrong with the table, and what to do."""

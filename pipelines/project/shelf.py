@@ -178,6 +178,11 @@ class Shelf:
         state: dict[str, Any] = saved["state"]
         return state
 
+    @property
+    def is_evaluated(self) -> bool:
+        """Whether `evaluate` has run, in this release or an earlier one."""
+        return any((self.layout.evaluation / f"metrics.{form}").exists() for form in ("parquet", "json"))
+
     @functools.cached_property
     def metrics(self) -> MetricsTable:
         """What `evaluate` measured; see :meth:`read_metrics`."""

@@ -10,7 +10,6 @@ from illmrec.models.recommender import Recommender
 from illmrec.seeds import generator
 from pipelines.assembly.recommender import build_recommender
 from pipelines.parameters.training import TrainConfig
-from pipelines.project.shelf import Shelf
 from pipelines.studies.overall import REPRESENTATIONS
 from pipelines.studies.plots import lines
 from pipelines.studies.study import Bench, Row, Study
@@ -25,11 +24,11 @@ PASSES = 5
 def measure(bench: Bench) -> list[Row]:
     """Read made-up histories of each length with untrained parts: time does not depend on what was learned."""
     settings = bench.context.section(TrainConfig).model_dump(mode="json") | {"token_budget": None}
-    catalog = Shelf(bench.layout).catalog
+    shelf = bench.shelf
     rows = []
     for name in WRITTEN:
         own = settings | {"representation": name, "history_limit": max(LENGTHS), "image_dropout": 0.0}
-        model = build_recommender(Shelf(bench.layout), catalog, own)
+        model = build_recommender(shelf, shelf.catalog, own)
         for length in LENGTHS:
             tokens = float(model.prompt.items.lengths.mean()) * length + model.prompt.constant_tokens
             rows.append(

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from illmrec.evaluation.keys import flatten_differences, flatten_estimates, name_variant
+
 from illmrec.evaluation.summary import (
     Resampling,
     compare_models,
