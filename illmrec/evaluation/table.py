@@ -84,8 +84,11 @@ class Measurement:
 
     @property
     def label(self) -> str:
-        """What the number is of, in words."""
-        return _describe(self.name, self.model, self.variant, self.place, self.against, self.protocol)
+        """What the number is of, such as ``illmrec with shuffled in prompt minus intact, full, ndcg@10``."""
+        wrong = None if self.variant is None else f"with {self.variant}" + (f" in {self.place}" if self.place else "")
+        minus = None if self.against is None else f"minus {self.against}"
+        whose = " ".join(part for part in (self.model, wrong, minus) if part)
+        return ", ".join(part for part in (whose, self.protocol, str(self.name)) if part)
 
     @property
     def estimate(self) -> Estimate | None:
@@ -171,8 +174,8 @@ class MetricsTable:
         """
         row = self.find(metric, **where)
         if row is None:
-            keys = [where.get(name) for name in ("model", "variant", "place", "against")]
-            raise self.refuse(f"there is no {_describe(metric, *keys, where.get('protocol', FULL))}")
+            wanted = Measurement(metric=metric.name, cutoff=metric.cutoff, value=math.nan, **where)
+            raise self.refuse(f"there is no {wanted.label}")
         return row
 
     def value(self, metric: Metric, **where: Unpack[Where]) -> float:
@@ -252,13 +255,3 @@ def read_metrics(path: Path, hint: str = "", refusal: type[IllmrecError] = DataE
         return MetricsTable((Measurement(**row) for row in frame.iter_rows(named=True)), path=path, hint=hint)
     except DataError as error:
         raise refusal(error.message, path=path, hint=hint) from None
-
-
-def _describe(
-    metric: Metric, model: str | None, variant: str | None, place: str | None, against: str | None, protocol: str
-) -> str:
-    """Return such as ``illmrec, full, ndcg@10`` or ``illmrec with shuffled in prompt minus intact, full, mrr``."""
-    wrong = None if variant is None else f"with {variant}" + (f" in {place}" if place else "")
-    minus = None if against is None else f"minus {against}"
-    whose = " ".join(part for part in (model, wrong, minus) if part)
-    return ", ".join(part for part in (whose, protocol, str(metric)) if part)

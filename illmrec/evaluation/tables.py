@@ -103,7 +103,7 @@ def summarise_lists(
 
 
 def summarise_variants(
-    model: str, intact: Ranks, variants: Mapping[tuple[str, str], Ranks], cases: Cases, how: Resampling
+    model: str, intact: Ranks, variants: Mapping[Variant, Ranks], cases: Cases, how: Resampling
 ) -> list[Measurement]:
     """Return metrics of variants of one model on the full catalog, and their paired differences to the intact model.
 

@@ -20,8 +20,8 @@ def command(context: Context) -> dict[str, Any] | None:
 
     Items the user has already interacted with are no candidates. Tied scores share the average of their ranks. Every
     metric comes with a bootstrap interval over users; differences between models are paired and tested. Slices say
-    where a model is good, wrong pictures say whether it uses pictures. Prints a summary and every row of metrics.parquet
-    with --json, else the main numbers.
+    where a model is good, wrong pictures say whether it uses pictures. Prints a summary and every row of
+    metrics.parquet with --json, else the main numbers.
 
     \b
     Example:

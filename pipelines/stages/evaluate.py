@@ -16,10 +16,11 @@ from illmrec.evaluation.knockouts import list_knockouts, score_knockouts
 from illmrec.evaluation.lists import code_categories, describe_tastes
 from illmrec.evaluation.metrics import Metric
 from illmrec.evaluation.protocol import Cases, DotScorer, PopularityScorer, Ranked, Scorer, rank_cases
+from illmrec.evaluation.rank import Ranks
 from illmrec.evaluation.slices import SliceRow, divide_cases, find_repeats, measure_slices
 from illmrec.evaluation.summary import Resampling
 from illmrec.evaluation.table import CASES, Measurement, MetricsTable, measure_single, write_metrics
-from illmrec.evaluation.tables import summarise_lists, summarise_ranks, summarise_variants
+from illmrec.evaluation.tables import Variant, summarise_lists, summarise_ranks, summarise_variants
 from illmrec.models.recommender import Recommender
 from illmrec.seeds import generator
 from pipelines.assembly.contest import POOLS, RANKED_MODEL, Material, load_material, load_pools
@@ -122,7 +123,7 @@ def measure_knockouts(
     scorers = score_knockouts(
         model, histories, vectors[0][users], vectors[1], batch_size=config.batch_size, seed=config.seed
     )
-    variants = {
+    variants: dict[Variant, Ranks] = {
         (knockout.wrong, knockout.place): rank_cases(scorer, cases, allowed=material.allowed).ranks["full"]
         for knockout, scorer in scorers
     }

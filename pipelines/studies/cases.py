@@ -249,8 +249,8 @@ def rank_scorer(shelf: Shelf, scorer: Any, evaluation: EvaluateConfig, *, keep: 
     pools = {"sampled": shelf.read_candidates().take(cases.users)}
     ranks = rank_cases(scorer, cases, pools, allowed=material.allowed).ranks
     if keep:
-        columns = {USER_INDEX: cases.users[cases.owners], ITEM_INDEX: cases.targets.values}
-        table = pl.DataFrame(columns | {name: ranks[name] for name in PROTOCOL_PREFIX})
+        targets = {USER_INDEX: cases.users[cases.owners], ITEM_INDEX: cases.targets.values}
+        table = pl.DataFrame(targets | {name: ranks[name] for name in PROTOCOL_PREFIX})
         layout.evaluation.mkdir(parents=True, exist_ok=True)
         written = table.cast({USER_INDEX: pl.Int32, ITEM_INDEX: pl.Int32})
         atomic.write_parquet(layout.evaluation / "ranks.parquet", written)
