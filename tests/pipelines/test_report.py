@@ -607,7 +607,7 @@ def test_an_evaluation_of_an_earlier_release_is_refused_with_what_to_run(project
     folder = project / "artifacts" / "shop" / "evaluation"
     (folder / "metrics.parquet").unlink()
     (folder / "metrics.json").write_text('{"illmrec/full/mrr": 0.5}')
-    with pytest.raises(MissingArtifactError, match="metrics.json: was made by an earlier release") as caught:
+    with pytest.raises(MissingArtifactError, match=r"metrics\.json: was made by an earlier release") as caught:
         run(project)
     assert "illmrec evaluate --dataset shop" in caught.value.hint
 
