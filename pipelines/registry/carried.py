@@ -28,7 +28,7 @@ from illmrec.features.matrix import FeatureMatrix
 from illmrec.models.recommender import Recommender
 from illmrec.scoring.head import Head
 from illmrec.training.checkpoint import read_tensors
-from pipelines.assembly.recommender import build_recommender, list_feature_types
+from pipelines.assembly.recommender import build_recommender, list_feature_types, read_config
 from pipelines.project.layout import Layout
 from pipelines.project.shelf import Shelf
 from pipelines.registry.trained_items import CF, TrainedItems, _describe_cf, _find_filled, read_trained_items
@@ -90,19 +90,19 @@ def load_recommender_on_catalog(layout: Layout, release: Release, catalog: Catal
             summaries, or a feature matrix is missing or of another catalog.
     """
     saved = read_tensors(release.folder)
-    settings = saved.state["settings"]
+    config = read_config(saved.state)
     refuse_other_encoders(layout, saved.state, release)
     known = read_trained_items(release, saved.state["item_digest"])
-    kinds = list_feature_types(settings)
+    kinds = list_feature_types(config)
     features = Shelf(layout).open_features(*tuple(kind for kind in kinds if kind != CF))
     places = _find_places(known.item_ids, catalog)
     features = {kind: _refill(matrix, catalog, known) for kind, matrix in features.items()}
     if CF in kinds:
         features[CF] = carry_cf(known, places, catalog, release)
-    if settings["representation"] == "summary" and len(known.item_ids) != len(catalog):
+    if config.representation == "summary" and len(known.item_ids) != len(catalog):
         hint = f"Run `illmrec retrain --dataset {layout.dataset}`."
         raise ModelError("a model that reads summaries serves only the catalog it was trained on.", hint=hint)
-    recommender = build_recommender(Shelf(layout), catalog, settings, features=features)
+    recommender = build_recommender(Shelf(layout), catalog, config, features=features)
     recommender.load_state(saved.tensors)
     trained = places[places >= 0]
     new = np.setdiff1d(np.arange(len(catalog)), trained)

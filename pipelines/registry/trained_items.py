@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save
 
 from illmrec.errors import ModelError
 from illmrec.features.matrix import FeatureMatrix, MatrixHeader
-from pipelines.assembly.recommender import list_feature_types
+from pipelines.assembly.recommender import list_feature_types, read_config
 from pipelines.project.layout import Layout
 from pipelines.project.shelf import Shelf
 from pipelines.registry.version import MORE_TAGS, Release
@@ -61,7 +61,7 @@ def build_trained_items(layout: Layout, state: Mapping[str, Any]) -> bytes:
     if catalog.digest != state["item_digest"]:
         hint = f"Run `illmrec train --dataset {layout.dataset}`: the catalog has changed."
         raise ModelError("the model was trained on another catalog.", path=layout.model, hint=hint)
-    features = Shelf(layout).open_features(*list_feature_types(state["settings"]))
+    features = Shelf(layout).open_features(*list_feature_types(read_config(state)))
     tensors = {IDS: np.frombuffer("\n".join(catalog.item_ids).encode(), dtype=np.uint8)}
     texts = catalog.describe_items()
     for kind, matrix in features.items():
