@@ -14,13 +14,14 @@ from pipelines.assembly import load_recommender, load_sequences
 from pipelines.jobs.cost import describe_seconds
 from pipelines.layout import Layout
 from tests.integration.conftest import expect_error, invoke, run_ok
+from tests.own_project import copy_project
 
 Project = tuple[Path, dict[str, dict[str, Any]]]
 
 
 @pytest.fixture(scope="module")
 def root(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return Path(shutil.copytree(project[0], tmp_path_factory.mktemp("cost") / "project"))
+    return copy_project(project[0], tmp_path_factory.mktemp("cost") / "project")
 
 
 @pytest.fixture(scope="module")

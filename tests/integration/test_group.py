@@ -18,6 +18,7 @@ import yaml
 from safetensors.torch import load_file
 
 from tests.integration.conftest import run_ok
+from tests.own_project import copy_project
 
 Project = tuple[Path, dict[str, dict[str, Any]]]
 
@@ -47,7 +48,7 @@ def change(root: Path, **settings: Any) -> None:
 
 
 def copy(project: Project, place: Path, **settings: Any) -> Path:
-    root = Path(shutil.copytree(project[0], place))
+    root = copy_project(project[0], place)
     shutil.rmtree(root / "artifacts/shop/model")
     change(root, **settings)
     return root

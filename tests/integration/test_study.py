@@ -18,13 +18,14 @@ from illmrec.errors import ModelError, ParameterError
 from pipelines.studies.cases import summarise
 from pipelines.studies.catalogue import STUDIES, load_study
 from tests.integration.conftest import expect_error, invoke, run_ok
+from tests.own_project import copy_project
 
 Project = tuple[Path, dict[str, dict[str, Any]]]
 
 
 @pytest.fixture
 def root(project: Project, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(project[0], tmp_path / "project", symlinks=True))
+    return copy_project(project[0], tmp_path / "project")
 
 
 def run_study(root: Path, name: str, *options: str) -> list[dict[str, Any]]:
