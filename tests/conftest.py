@@ -23,20 +23,23 @@ if TYPE_CHECKING:
 
     from illmrec.models.backbone import Backbone
 
-MARKS = {"unit": "unit", "contract": "unit", "integration": "slow"}
-"""Mark of every test of a folder."""
-DEAREST_FIRST: tuple[str, ...] = ()
-"""Modules that begin first, so that no worker is left with a long one at the end; the rest as they stand."""
+DEAREST_FIRST = (
+    *("test_group", "test_quick_start", "test_study", "test_rivals", "test_registry", "test_killed"),
+    *("test_workflow_steps", "test_retraining_in_dvc", "test_ray_nights", "test_killed_exports", "test_retraining"),
+    *("test_registry_kills", "test_data_bombs", "test_planted_faults", "test_ray_engine", "test_embed"),
+    *("test_repro", "test_tracking", "test_validate_command", "test_gate", "test_summarize"),
+    *("test_validate_features", "test_image_bombs", "test_dvc_plots", "test_ignored"),
+)
+"""Modules that begin first, so that no worker is left with a long one at the end; the rest follow as they stand."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by their folder, and put the dearest modules first; every worker comes to the same order."""
+    """Mark every test as ``slow`` or ``unit``, and order the modules: every worker must come to the same order."""
+    places = {name: place for place, name in enumerate(DEAREST_FIRST)}
     for item in items:
-        folder = item.path.relative_to(Path(__file__).parent).parts[0]
-        if folder in MARKS:
-            item.add_marker(MARKS[folder])
-    order = {name: place for place, name in enumerate(DEAREST_FIRST)}
-    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
+        slow = item.path.stem in places or item.path.parent.name == "integration"
+        item.add_marker("slow" if slow else "unit")
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
 
 
 @pytest.fixture(scope="session")
