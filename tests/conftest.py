@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -33,6 +34,14 @@ DEAREST_FIRST = (
 """Modules that begin first, so that no worker is left with a long one at the end; the rest follow as they stand."""
 
 
+def pytest_configure() -> None:
+    """Let Hypothesis take its time: its limit for an example is one of the clock, and the other worker takes half."""
+    from hypothesis import settings
+
+    settings.register_profile("any machine", deadline=None)
+    settings.load_profile("any machine")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark every test as ``slow`` or ``unit``, and order the modules: every worker must come to the same order."""
     places = {name: place for place, name in enumerate(DEAREST_FIRST)}
@@ -40,6 +49,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         slow = item.path.stem in places or item.path.parent.name == "integration"
         item.add_marker("slow" if slow else "unit")
     items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+
+
+def pytest_collection_finish() -> None:
+    """Keep what was imported out of the garbage collector's rounds: tests of memory ask for hundreds of them."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
