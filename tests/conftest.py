@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from illmrec.models.backbone import Backbone
 
 DEAREST_FIRST = (
-    *("test_group", "test_quick_start", "test_study", "test_rivals", "test_registry", "test_killed"),
-    *("test_workflow_steps", "test_retraining_in_dvc", "test_ray_nights", "test_killed_exports", "test_retraining"),
-    *("test_registry_kills", "test_data_bombs", "test_planted_faults", "test_ray_engine", "test_embed"),
-    *("test_repro", "test_tracking", "test_validate_command", "test_gate", "test_summarize"),
-    *("test_validate_features", "test_image_bombs", "test_dvc_plots", "test_ignored"),
+    *("test_group", "test_quick_start", "test_workflow_steps", "test_killed", "test_registry", "test_study"),
+    *("test_retraining_in_dvc", "test_ray_nights", "test_killed_exports", "test_retraining", "test_your_catalog_page"),
+    *("test_registry_kills", "test_planted_faults", "test_ray_engine", "test_remote", "test_tracking", "test_embed"),
+    *("test_validate_command", "test_gate", "test_data_bombs", "test_validate_features", "test_repro"),
+    *("test_summarize", "test_image_bombs", "test_dvc_plots", "test_ignored"),
 )
 """Modules that begin first, so that no worker is left with a long one at the end; the rest follow as they stand."""
 

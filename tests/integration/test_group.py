@@ -61,7 +61,7 @@ def read_curve(root: Path) -> list[dict[str, float]]:
 
 @pytest.fixture(scope="module")
 def alone(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = copy(project, tmp_path_factory.mktemp("alone") / "project", epochs=14, patience=100)
+    root = copy(project, tmp_path_factory.mktemp("alone") / "project", epochs=8, patience=100)
     run_ok(root, "train")
     return root
 
@@ -69,7 +69,7 @@ def alone(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def whole(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Train in two processes without a stop: long enough that another such training can be stopped in its middle."""
-    root = copy(project, tmp_path_factory.mktemp("whole") / "project", epochs=14, patience=100)
+    root = copy(project, tmp_path_factory.mktemp("whole") / "project", epochs=8, patience=100)
     run_group(root)
     return root
 
@@ -80,7 +80,7 @@ def test_two_processes_give_the_loss_curve_of_one(
 ) -> None:
     together = whole
     if shard:
-        together = copy(project, tmp_path / "together", epochs=14, patience=100, shard_backbone=True)
+        together = copy(project, tmp_path / "together", epochs=8, patience=100, shard_backbone=True)
         run_group(together)
     ours, theirs = read_curve(together), read_curve(alone)
     assert len(ours) == len(theirs) > 5
@@ -96,7 +96,7 @@ def test_two_processes_give_the_loss_curve_of_one(
 def test_processes_that_are_asked_to_stop_do_so_together_and_go_on_later(
     project: Project, whole: Path, tmp_path: Path
 ) -> None:
-    root = copy(project, tmp_path / "stopped", epochs=14, patience=100)
+    root = copy(project, tmp_path / "stopped", epochs=8, patience=100)
     process = start_group(root)
     checkpoints = root / "work/checkpoints/shop"
     deadline = time.monotonic() + 120
