@@ -26,7 +26,7 @@ from pipelines.project.receipts import write_receipt
 from pipelines.registry.promote import promote
 from pipelines.registry.ranks import digest_split
 from pipelines.registry.register import register
-from pipelines.registry.tracking import CHALLENGER, Tracker
+from pipelines.registry.registry import Registry
 from pipelines.registry.warm_start import find_start
 from pipelines.stages.train import train
 
@@ -231,10 +231,9 @@ def record_in_dvc(layout: Layout) -> dict[str, Any]:
 def register_once(context: Context) -> dict[str, Any]:
     """Register, unless a run that was killed just after had done so."""
     layout = context.layout
-    tracker = Tracker(layout.root)
-    waiting = tracker.find(context.section(RegisterConfig).name_prefix + layout.dataset, CHALLENGER)
+    waiting = Registry(context).find_challenger()
     if waiting is not None and _is_this_model(layout, dict(waiting.tags)):
-        return {"model": waiting.name, "version": waiting.version}
+        return {"model": waiting.name, "version": waiting.number}
     facts = register(context)
     return {"model": facts["model"], "version": facts["version"]}
 

@@ -10,14 +10,12 @@ import onnx
 
 from illmrec.errors import ModelError
 from illmrec.scoring.head import Head
-from pipelines.parameters.operation import RegisterConfig
 from pipelines.project.artifacts import read_object
 from pipelines.project.context import Context
 from pipelines.project.lock import locked
-from pipelines.project.receipts import write_receipt
-from pipelines.registry.alias_log import move_alias
 from pipelines.registry.package import HEAD_KEYS, _read_metrics, gather_package, pick_metrics
-from pipelines.registry.tracking import CHALLENGER, EXPERIMENT, Tracker, infer_head_signature, name_metric
+from pipelines.registry.registry import Registry
+from pipelines.registry.tracking import CHALLENGER, EXPERIMENT, infer_head_signature, name_metric
 
 
 @locked("registry")
@@ -28,19 +26,19 @@ def register(context: Context) -> dict[str, Any]:
         MissingArtifactError: when a stage has not run.
         ModelError: when a gate refused the data, or artifacts do not belong together.
     """
-    layout, name = context.layout, context.section(RegisterConfig).name_prefix + context.layout.dataset
+    layout, registry = context.layout, Registry(context)
     about = read_object(layout.head / "head.json", f"export --dataset {layout.dataset}", HEAD_KEYS, ModelError)
     head = Head(layout.head / "head.onnx", about["onnx_sha256"])
     example, signature = infer_head_signature(head.llm_width, head.widths)
     with tempfile.TemporaryDirectory(prefix="illmrec-register-") as workspace:
-        package = gather_package(context, name, about, Path(workspace))
-        tracker = Tracker(layout.root)
+        package = gather_package(context, registry.name, about, Path(workspace))
+        tracker = registry.tracker
         made_by = tracker.find_run(EXPERIMENT, package.tags["tensors_sha256"])
         run = tracker.start_run(EXPERIMENT, layout.dataset, run_id=made_by)
         run.log(0, {name_metric(key): value for key, value in pick_metrics(_read_metrics(context)).items()})
-        released = tracker.register(
+        version = tracker.register(
             run.run_id,
-            name,
+            registry.name,
             onnx.load(layout.head / "head.onnx", load_external_data=False),
             signature=signature,
             example=example,
@@ -53,12 +51,12 @@ def register(context: Context) -> dict[str, Any]:
                 run.attach(path, "cards")
         for path in sorted(layout.evaluation.glob("*.csv")):
             run.attach(path, "evaluation")
-        run.note(f"Version {released.version} of {name}.\n\n{package.description}")
-    tracker.describe_model(name, describe_model(layout.dataset))
-    move_alias(layout.alias_log, tracker, released, CHALLENGER, action="register", why="registered")
+        run.note(f"Version {version.number} of {registry.name}.\n\n{package.description}")
+    tracker.describe_model(registry.name, describe_model(layout.dataset))
+    registry.move_alias(version, CHALLENGER, action="register", why="registered")
     run.finish()
-    receipt = {"model": released.name, "version": released.version, "alias": CHALLENGER, "mlflow_run": run.run_id}
-    write_receipt(layout.receipts, "register", receipt | {"tags": package.tags})
+    receipt = {"model": version.name, "version": version.number, "alias": CHALLENGER, "mlflow_run": run.run_id}
+    registry.write_receipt("register", receipt | {"tags": package.tags})
     return receipt
 
 

@@ -10,9 +10,9 @@ from typing import Any
 from illmrec.errors import LockedError
 from pipelines.project.context import Context
 from pipelines.project.lock import hold_lock, locked
-from pipelines.project.receipts import write_receipt
-from pipelines.registry.tracking import EXPERIMENT, OpenRun, Released, Tracker, name_model
-from pipelines.registry.version import DIGEST_TAGS
+from pipelines.registry.registry import Registry
+from pipelines.registry.tracking import EXPERIMENT, OpenRun, Tracker
+from pipelines.registry.version import DIGEST_TAGS, Version
 
 HOLDERS = ("train", "registry", "retrain")
 """Locks of the jobs that keep a run open."""
@@ -29,10 +29,11 @@ def sweep(context: Context, *, really: bool, hours: float | None = None) -> dict
         really: close them; otherwise only say so.
         hours: close open runs of other machines when they are older.
     """
-    tracker = Tracker(context.layout.root)
+    registry = Registry(context)
+    tracker = registry.tracker
     runs = [run for run in tracker.list_open_runs(EXPERIMENT) if run.dataset == context.layout.dataset]
     closed, kept = judge_runs(runs, is_busy(context), hours)
-    versions = [version for version in tracker.list_versions(name_model(context)) if is_orphan(version)]
+    versions = [version for version in registry.list_versions() if is_orphan(version)]
     alive = {run.run_id for run, _ in kept}
     half = [m for m, run in tracker.list_half_models(EXPERIMENT, context.layout.dataset).items() if run not in alive]
     if really:
@@ -42,14 +43,14 @@ def sweep(context: Context, *, really: bool, hours: float | None = None) -> dict
         "open_runs": [run.run_id for run in closed],
         "open_runs_left_alone": [f"{run.run_id} ({reason})" for run, reason in kept],
         "half_written_models": half,
-        "versions": [version.version for version in versions],
+        "versions": [version.number for version in versions],
     }
     if really:
-        write_receipt(context.layout.receipts, "registry-sweep", facts)
+        registry.write_receipt("registry-sweep", facts)
     return facts
 
 
-def _close(tracker: Tracker, runs: list[OpenRun], models: list[str], versions: list[Released]) -> None:
+def _close(tracker: Tracker, runs: list[OpenRun], models: list[str], versions: list[Version]) -> None:
     for model in models:
         tracker.fail_model(model)
     for run in runs:
@@ -58,7 +59,7 @@ def _close(tracker: Tracker, runs: list[OpenRun], models: list[str], versions: l
         tracker.delete_version(version)
 
 
-def is_orphan(version: Released) -> bool:
+def is_orphan(version: Version) -> bool:
     """Return whether a version is one that ``register`` did not finish."""
     return not version.aliases and any(tag not in version.tags for tag in NEEDED_TAGS)
 

@@ -18,7 +18,8 @@ from illmrec.features.matrix import FeatureMatrix, MatrixHeader
 from pipelines.assembly.recommender import list_feature_types
 from pipelines.project.layout import Layout
 from pipelines.project.shelf import Shelf
-from pipelines.registry.version import MORE_TAGS, Release
+from pipelines.registry.version import MORE_TAGS
+from pipelines.registry.version_files import VersionFiles
 
 TRAINED_ITEMS_FILE = "trained_items.safetensors"
 
@@ -76,14 +77,14 @@ def build_trained_items(layout: Layout, state: Mapping[str, Any]) -> bytes:
     return content
 
 
-def read_trained_items(release: Release, item_digest: str) -> TrainedItems:
+def read_trained_items(files: VersionFiles, item_digest: str) -> TrainedItems:
     """Read :data:`TRAINED_ITEMS_FILE` of a version.
 
     Raises:
         ModelError: when the version has none, or it is damaged.
     """
-    path = release.find(TRAINED_ITEMS_FILE)
-    named = f"version {release.released.version} of {release.released.name}"
+    path = files.find(TRAINED_ITEMS_FILE)
+    named = files.version.describe()
     if path is None:
         hint = "Register and promote a version made by this release."
         raise ModelError(f"{named} does not say which items it was trained on.", hint=hint)

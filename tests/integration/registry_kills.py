@@ -101,7 +101,7 @@ def look(root: Path) -> dict[str, Any]:
     experiment = tracker.open_experiment(pipelines.registry.tracking.EXPERIMENT)
     models = tracker.client.search_logged_models([experiment])
     return {
-        "champion": [version.version for version in versions if "champion" in version.aliases],
+        "champion": [version.number for version in versions if "champion" in version.aliases],
         "challenger_complete": all(
             all(tag in version.tags for tag in NEEDED_TAGS) for version in versions if "challenger" in version.aliases
         ),

@@ -36,7 +36,7 @@ def second(copy: Path) -> Path:
 
 
 def resolve(root: Path, alias: str = CHAMPION) -> str:
-    return Tracker(root).resolve(NAME, alias).version
+    return Tracker(root).resolve(NAME, alias).number
 
 
 def test_a_version_says_what_it_is(project: Project, tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_an_identical_model_passes_and_the_way_back_takes_it_off(second: Path) -
 def test_no_way_back_to_a_damaged_version(second: Path) -> None:
     shutil.rmtree(second / "work/releases")
     tracker = Tracker(second)
-    (old,) = [version for version in tracker.list_versions(NAME) if version.version == "1"]
+    (old,) = [version for version in tracker.list_versions(NAME) if version.number == "1"]
     model = tracker.client.get_model_version(NAME, old.version).source
     (stored,) = (second / "mlartifacts/models" / model.removeprefix("models:/").split("/")[0]).rglob("model.onnx")
     stored.write_bytes(stored.read_bytes()[:-1] + b"\x00")
