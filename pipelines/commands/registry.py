@@ -106,7 +106,7 @@ def sweep_command(context: Context, yes: bool, hours: float | None) -> dict[str,
     """
     from pipelines.registry.sweep import sweep
 
-    return sweep(context, really=yes, hours=hours)
+    return asdict(sweep(context, really=yes, hours=hours))
 
 
 def describe_row(version: Version) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def load_serving(layout: Layout, files: VersionFiles, catalog: Catalog) -> Servi
     if files.find(TRAINED_ITEMS_FILE) is None and state["item_digest"] == catalog.digest:
         # Such a version knows the features of its training alone, which lie where the data set's own do.
         return Serving(load_recommender(Shelf(Layout(layout.root, layout.dataset)), files.folder), None)
-    carried = load_recommender_on_catalog(layout, files, catalog)
+    carried = load_recommender_on_catalog(Shelf(layout), files)
     return Serving(carried.recommender, carried)
 
 

@@ -15,7 +15,6 @@ from pipelines.assembly.contest import load_material
 from pipelines.parameters.operation import PromoteConfig
 from pipelines.parameters.training import EvaluateConfig
 from pipelines.project.context import Context
-from pipelines.project.shelf import Shelf
 from pipelines.registry.carried import load_recommender_on_catalog
 from pipelines.registry.ranks import RANKS_FILE, digest_split, read_ranks, tabulate
 from pipelines.registry.registry import Registry
@@ -31,15 +30,13 @@ def rank_version(context: Context, files: VersionFiles) -> pl.DataFrame:
         ModelError: when its files do not allow it: another encoder, another form, damage.
         MissingArtifactError: when a stage has not run.
     """
-    layout, config = context.layout, context.section(EvaluateConfig)
-    material = load_material(Shelf(layout))
-    carried = load_recommender_on_catalog(layout, files, material.catalog)
+    material, carried = load_material(context.shelf), load_recommender_on_catalog(context.shelf, files)
     model = carried.recommender
-    users = model.project_users(model.represent_users(material.histories, config.batch_size))
+    users = model.project_users(model.represent_users(material.histories, context.section(EvaluateConfig).batch_size))
     scorer = DotScorer(users, carried.represent_items())
     ranks = rank_cases(scorer, material.cases, allowed=material.allowed).ranks["full"]
     cases = material.cases
-    return tabulate(layout, cases.users[cases.owners], cases.targets.values, ranks)
+    return tabulate(context.shelf, cases.users[cases.owners], cases.targets.values, ranks)
 
 
 def judge_versions(
@@ -95,7 +92,7 @@ def compare_ranks(
 
 def _rank_today(context: Context, files: VersionFiles, champion: VersionFiles) -> tuple[pl.DataFrame | None, str]:
     try:
-        if digest_split(context.layout) != files.version.tags.get("split_sha256"):
+        if digest_split(context.shelf) != files.version.tags.get("split_sha256"):
             return None, "today's split is not the one the challenger was ranked on"
         return rank_version(context, champion), ""
     except IllmrecError as error:

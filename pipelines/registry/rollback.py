@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from dataclasses import asdict, dataclass
 
 from illmrec.errors import ModelError, NothingToDoError
 from pipelines.project.context import Context
@@ -13,8 +13,29 @@ from pipelines.registry.registry import Registry
 from pipelines.registry.tracking import CHAMPION
 
 
+@dataclass(frozen=True)
+class RolledBack:
+    """What was moved back.
+
+    Args:
+        model: the registered model.
+        version: the version that serves now.
+        replaces: the version that served before.
+        alias: what moved.
+        why: the reason given.
+        seconds: how long it took.
+    """
+
+    model: str
+    version: str
+    replaces: str
+    alias: str
+    why: str
+    seconds: float
+
+
 @locked("registry")
-def roll_back(context: Context, wanted: str | None, why: str) -> dict[str, Any]:
+def roll_back(context: Context, wanted: str | None, why: str) -> RolledBack:
     """Move the alias back, write the audit log and a receipt; return what was done.
 
     Args:
@@ -37,15 +58,10 @@ def roll_back(context: Context, wanted: str | None, why: str) -> dict[str, Any]:
         raise ModelError(f"the registry has no version {number} of {current.name} any more.", hint=hint)
     registry.fetch(target)
     registry.move_alias(target, CHAMPION, action="rollback", why=why)
-    facts: dict[str, Any] = {
-        "model": current.name,
-        "version": target.number,
-        "replaces": current.number,
-        "alias": CHAMPION,
-    }
-    facts |= {"why": why, "seconds": round(time.monotonic() - started, 3)}
-    registry.write_receipt("rollback", facts)
-    return facts
+    seconds = round(time.monotonic() - started, 3)
+    moved = RolledBack(current.name, target.number, current.number, CHAMPION, why, seconds)
+    registry.write_receipt("rollback", asdict(moved))
+    return moved
 
 
 def choose_version(line: list[str], current: str, wanted: str | None) -> str:

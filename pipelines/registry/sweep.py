@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import platform
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from illmrec.errors import LockedError
 from pipelines.project.context import Context
@@ -20,34 +20,52 @@ NEEDED_TAGS = (*DIGEST_TAGS.values(), "git_commit", "quality_gate")
 """A version without one of them never came to be."""
 
 
-@locked("registry")
-def sweep(context: Context, *, really: bool, hours: float | None = None) -> dict[str, Any]:
-    """Find orphans, close them where asked to, and return what was found.
+@dataclass(frozen=True)
+class Orphans:
+    """What crashes left behind.
 
     Args:
-        context: the data set; its registry lock is held.
+        swept: whether it was closed, or only looked for.
+        open_runs: runs whose process is gone.
+        open_runs_left_alone: runs that may be alive, with the reason.
+        half_written_models: models whose files were never written whole.
+        versions: versions that never got all their tags.
+    """
+
+    swept: bool
+    open_runs: list[str]
+    open_runs_left_alone: list[str]
+    half_written_models: list[str]
+    versions: list[str]
+
+
+@locked("registry")
+def sweep(context: Context, *, really: bool, hours: float | None = None) -> Orphans:
+    """Look for orphans, close them where asked to, and return them.
+
+    Args:
+        context: the data set.
         really: close them; otherwise only say so.
         hours: close open runs of other machines when they are older.
     """
     registry = Registry(context)
-    tracker = registry.tracker
-    runs = [run for run in tracker.list_open_runs(EXPERIMENT) if run.dataset == context.layout.dataset]
-    closed, kept = judge_runs(runs, is_busy(context), hours)
+    tracker, dataset = registry.tracker, context.layout.dataset
+    runs = [run for run in tracker.list_open_runs(EXPERIMENT) if run.dataset == dataset]
+    gone, kept = judge_runs(runs, is_busy(context), hours)
     versions = [version for version in registry.list_versions() if is_orphan(version)]
     alive = {run.run_id for run, _ in kept}
-    half = [m for m, run in tracker.list_half_models(EXPERIMENT, context.layout.dataset).items() if run not in alive]
+    half = [model for model, run in tracker.list_half_models(EXPERIMENT, dataset).items() if run not in alive]
+    orphans = Orphans(
+        swept=really,
+        open_runs=[run.run_id for run in gone],
+        open_runs_left_alone=[f"{run.run_id} ({reason})" for run, reason in kept],
+        half_written_models=half,
+        versions=[version.number for version in versions],
+    )
     if really:
-        _close(tracker, closed, half, versions)
-    facts = {
-        "swept": really,
-        "open_runs": [run.run_id for run in closed],
-        "open_runs_left_alone": [f"{run.run_id} ({reason})" for run, reason in kept],
-        "half_written_models": half,
-        "versions": [version.number for version in versions],
-    }
-    if really:
-        registry.write_receipt("registry-sweep", facts)
-    return facts
+        _close(tracker, gone, half, versions)
+        registry.write_receipt("registry-sweep", asdict(orphans))
+    return orphans
 
 
 def _close(tracker: Tracker, runs: list[OpenRun], models: list[str], versions: list[Version]) -> None:

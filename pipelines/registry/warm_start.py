@@ -12,7 +12,6 @@ from illmrec.training.checkpoint import read_tensors
 from pipelines.assembly.recommender import list_feature_types, read_form
 from pipelines.assembly.trainer import Start
 from pipelines.project.context import Context
-from pipelines.project.layout import Layout
 from pipelines.project.shelf import Shelf
 from pipelines.registry.registry import Registry
 from pipelines.registry.trained_items import CF, TRAINED_ITEMS_FILE, read_trained_items
@@ -35,7 +34,7 @@ def find_start(context: Context) -> Start:
     champion = registry.champion
     files = registry.fetch(champion)
     saved = read_tensors(files.folder)
-    left_out = () if has_same_cf(context.layout, files, saved.state) else list_cf_readers(saved.state)
+    left_out = () if has_same_cf(context.shelf, files, saved.state) else list_cf_readers(saved.state)
     return Start(champion.number, champion.tags[DIGEST_TAGS["tensors.safetensors"]], saved.tensors, left_out)
 
 
@@ -44,14 +43,13 @@ def list_cf_readers(state: Mapping[str, Any]) -> tuple[str, ...]:
     return (CF_HEAD, ADAPTOR) if CF in read_form(state["settings"]).slot_kinds else (CF_HEAD,)
 
 
-def has_same_cf(layout: Layout, files: VersionFiles, state: Mapping[str, Any]) -> bool:
+def has_same_cf(shelf: Shelf, files: VersionFiles, state: Mapping[str, Any]) -> bool:
     """Return whether today's CF rows of the items a version knows are the ones it was trained with."""
     if CF not in list_feature_types(state["settings"]) or files.find(TRAINED_ITEMS_FILE) is None:
         return False
     known = read_trained_items(files, state["item_digest"])
-    catalog = Shelf(layout).catalog
-    today = Shelf(layout).open_features(CF)[CF]
-    places = catalog.index_items(pl.Series(known.item_ids, dtype=pl.String))
+    today = shelf.open_features(CF)[CF]
+    places = shelf.catalog.index_items(pl.Series(known.item_ids, dtype=pl.String))
     there = places >= 0
     if known.cf is None or not there.any() or known.cf.header.width != today.header.width:
         return False

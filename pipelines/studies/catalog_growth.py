@@ -8,7 +8,6 @@ from illmrec import atomic
 from illmrec.errors import DataError
 from illmrec.evaluation.protocol import DotScorer
 from illmrec.progress import announce
-from illmrec.training.checkpoint import read_tensors
 from pipelines.assembly.contest import load_material
 from pipelines.parameters.training import EvaluateConfig
 from pipelines.project.layout import Layout
@@ -75,9 +74,9 @@ def _rank_stale(bench: Bench, found: Found, layout: Layout) -> dict[str, float]:
 def _carry(trained: Layout, larger: Layout) -> CarriedModel:
     """Put the model of one project on the catalog of another, as a registered version would be."""
     with atomic.write_file(trained.model / TRAINED_ITEMS_FILE) as file:
-        file.write(build_trained_items(trained, read_tensors(trained.model).state))
+        file.write(build_trained_items(Shelf(trained)))
     files = VersionFiles(Version(trained.dataset, "of a study", "", {}), trained.model)
-    return load_recommender_on_catalog(larger, files, Shelf(larger).catalog)
+    return load_recommender_on_catalog(Shelf(larger), files)
 
 
 STUDY = Study(

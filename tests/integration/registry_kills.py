@@ -105,7 +105,7 @@ def look(root: Path) -> dict[str, Any]:
         "challenger_complete": all(
             all(tag in version.tags for tag in NEEDED_TAGS) for version in versions if "challenger" in version.aliases
         ),
-        "incomplete": [v.version for v in versions if any(tag not in v.tags for tag in NEEDED_TAGS)],
+        "incomplete": [v.number for v in versions if any(tag not in v.tags for tag in NEEDED_TAGS)],
         "open_runs": len(tracker.list_open_runs(pipelines.registry.tracking.EXPERIMENT)),
         "pending": sum(model.status == LoggedModelStatus.PENDING for model in models),
     }

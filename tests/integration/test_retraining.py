@@ -93,7 +93,7 @@ def test_old_items_score_as_before_and_new_ones_by_picture_and_text_alone(own: P
     assert [catalog.item_ids[item] for item in range(len(before))] == before.item_ids
     model, carried = (
         load_recommender(context.shelf, files.folder),
-        load_recommender_on_catalog(serving, files, catalog),
+        load_recommender_on_catalog(Shelf(serving), files),
     )
     assert sorted(catalog.item_ids[item] for item in carried.new) == sorted(NEW)
     seen = context.shelf.sequences.histories("test")
@@ -143,7 +143,7 @@ def test_a_catalog_that_moved_without_added_items_is_served_too(
     catalog = Shelf(serving).catalog
     assert Shelf(serving).open_features("image", "text")["text"].values.shape[0] == len(catalog)
     files = fetch_champion(context)
-    carried = load_recommender_on_catalog(serving, files, catalog)
+    carried = load_recommender_on_catalog(Shelf(serving), files)
     assert (len(carried.trained), len(carried.new)) == (len(catalog), 0)
     before = np.load(root / "artifacts/shop/features/cf/values.npy")
     assert (carried.recommender.features["cf"].values == before[3:]).all()
@@ -236,9 +236,9 @@ def test_what_reads_other_cf_rows_begins_anew(own: Path) -> None:
     assert (list_cf_readers(state), list_cf_readers(state | in_slots)) == ((CF_HEAD,), (CF_HEAD, ADAPTOR))
     path = layout.features("cf") / "values.npy"
     values = np.load(path)
-    assert has_same_cf(layout, files, state | in_slots)
+    assert has_same_cf(Shelf(layout), files, state | in_slots)
     np.save(path, -values)
-    assert not has_same_cf(layout, files, state | in_slots)
+    assert not has_same_cf(Shelf(layout), files, state | in_slots)
     np.save(path, values)
 
 
