@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
 from illmrec.data.catalog import Catalog
 from illmrec.errors import ModelError
@@ -93,7 +92,7 @@ def load_recommender_on_catalog(shelf: Shelf, files: VersionFiles) -> CarriedMod
     known = read_trained_items(files, saved.state["item_digest"])
     kinds = list_feature_types(settings)
     features = shelf.open_features(*(kind for kind in kinds if kind != CF))
-    places = _find_places(known.item_ids, catalog)
+    places = known.find_places(catalog)
     features = {kind: _refill(matrix, catalog, known) for kind, matrix in features.items()}
     if CF in kinds:
         features[CF] = carry_cf(known, places, catalog, files)
@@ -151,10 +150,6 @@ def carry_cf(
     values[places[there]], present[places[there]] = known.cf.values[there], known.cf.present[there]
     header = describe_cf(known.cf.header.width, catalog.digest, int((~present).sum()))
     return FeatureMatrix(header, values, present)
-
-
-def _find_places(item_ids: list[str], catalog: Catalog) -> npt.NDArray[np.int64]:
-    return catalog.index_items(pl.Series(item_ids, dtype=pl.String)).astype(np.int64)
 
 
 def _refill(matrix: FeatureMatrix, catalog: Catalog, known: TrainedItems) -> FeatureMatrix:

@@ -71,13 +71,14 @@ def gather_package(context: Context, name: str, workspace: Path) -> Package:
         MissingArtifactError: when a stage has not run.
         ModelError: when a gate refused the data, or artifacts do not belong together.
     """
-    shelf = context.shelf
-    model_files = [shelf.require(shelf.layout.model / file) for file in MODEL_FILES]
-    lineage = describe_lineage(shelf.layout.root, context.params, shelf.layout.dataset)
+    shelf, layout = context.shelf, context.layout
+    made = [layout.head / "head.json", layout.quality / "profile.json", layout.evaluation / "metrics.json"]
+    model_files = [shelf.require(layout.model / file) for file in MODEL_FILES]
+    lineage = describe_lineage(layout.root, context.params, layout.dataset)
     tags = lineage | _tag_gates(shelf) | _tag_metrics(context) | _tag_model(shelf)
     _refuse_other_model(shelf)
     ranks = build_ranks(shelf)
-    _refuse_other_ranks(ranks, shelf.metrics, shelf.layout)
+    _refuse_other_ranks(ranks, shelf.metrics, layout)
     atomic.write_parquet(workspace / RANKS_FILE, ranks)
     (workspace / TRAINED_ITEMS_FILE).write_bytes(build_trained_items(shelf))
     tags |= identify_model(shelf) | {
@@ -90,16 +91,8 @@ def gather_package(context: Context, name: str, workspace: Path) -> Package:
     facts = _gather_card_facts(context, name, tags, cost)
     (workspace / MODEL_CARD).write_text(write_model_card(facts), encoding="utf-8")
     (workspace / DATA_CARD).write_text(write_data_card(facts), encoding="utf-8")
-    return Package([*_list_made(shelf.layout), *model_files, *_list_written(workspace)], tags, describe_version(facts))
-
-
-def _list_made(layout: Layout) -> list[Path]:
-    """Return the files of stages that travel with a version, beside those of the model."""
-    return [layout.head / "head.json", layout.quality / "profile.json", layout.evaluation / "metrics.json"]
-
-
-def _list_written(workspace: Path) -> list[Path]:
-    return [workspace / file for file in (RANKS_FILE, TRAINED_ITEMS_FILE, MODEL_CARD, DATA_CARD)]
+    written = [workspace / file for file in (RANKS_FILE, TRAINED_ITEMS_FILE, MODEL_CARD, DATA_CARD)]
+    return Package([*made, *model_files, *written], tags, describe_version(facts))
 
 
 def identify_model(shelf: Shelf) -> dict[str, str]:

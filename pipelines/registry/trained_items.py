@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
+from illmrec.data.catalog import Catalog
 from illmrec.errors import ModelError
 from illmrec.features.matrix import FeatureMatrix, MatrixHeader
 from pipelines.assembly.recommender import list_feature_types
@@ -38,6 +39,10 @@ class TrainedItems:
     item_ids: list[str]
     cf: FeatureMatrix | None
     fills: Mapping[str, npt.NDArray[np.float16]]
+
+    def find_places(self, catalog: Catalog) -> npt.NDArray[np.int64]:
+        """Return ``int64 [n_trained]``: the item_index of each in a catalog, -1 for those that are gone."""
+        return catalog.index_items(pl.Series(self.item_ids, dtype=pl.String)).astype(np.int64)
 
 
 def build_trained_items(shelf: Shelf) -> bytes:
@@ -69,22 +74,12 @@ def read_trained_items(files: VersionFiles, item_digest: str) -> TrainedItems:
     """Read :data:`TRAINED_ITEMS_FILE` of a version.
 
     Raises:
-        ModelError: when the version has none, or it is damaged.
+        ModelError: when the version has none, or it is damaged or of another model than ``item_digest`` says.
     """
     path = files.find(TRAINED_ITEMS_FILE)
-    named = files.version.describe()
     if path is None:
         hint = "Register and promote a version made by this release."
-        raise ModelError(f"{named} does not say which items it was trained on.", hint=hint)
-    return parse_trained_items(path, item_digest)
-
-
-def parse_trained_items(path: Path, item_digest: str) -> TrainedItems:
-    """Read the file.
-
-    Raises:
-        ModelError: when it is damaged or of another model than ``item_digest`` says.
-    """
+        raise ModelError(f"{files.version.describe()} does not say which items it was trained on.", hint=hint)
     try:
         tensors = load_file(path)
         ids = tensors[IDS].tobytes()

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from illmrec.training.checkpoint import read_tensors
 from pipelines.assembly.recommender import list_feature_types, read_form
@@ -49,7 +48,7 @@ def has_same_cf(shelf: Shelf, files: VersionFiles, state: Mapping[str, Any]) -> 
         return False
     known = read_trained_items(files, state["item_digest"])
     today = shelf.open_features(CF)[CF]
-    places = shelf.catalog.index_items(pl.Series(known.item_ids, dtype=pl.String))
+    places = known.find_places(shelf.catalog)
     there = places >= 0
     if known.cf is None or not there.any() or known.cf.header.width != today.header.width:
         return False
