@@ -24,9 +24,7 @@ from pipelines.project.layout import Layout
 from pipelines.project.lock import hold_lock, locked
 from pipelines.project.receipts import write_receipt
 from pipelines.registry.promote import promote
-from pipelines.registry.ranks import digest_split
 from pipelines.registry.register import register
-from pipelines.registry.tracking import CHALLENGER, Tracker
 from pipelines.registry.warm_start import find_start
 from pipelines.stages.train import train
 
@@ -230,31 +228,19 @@ def record_in_dvc(layout: Layout) -> dict[str, Any]:
 
 def register_once(context: Context) -> dict[str, Any]:
     """Register, unless a run that was killed just after had done so."""
-    layout = context.layout
-    tracker = Tracker(layout.root)
-    waiting = tracker.find(context.section(RegisterConfig).name_prefix + layout.dataset, CHALLENGER)
-    if waiting is not None and _is_this_model(layout, dict(waiting.tags)):
-        return {"model": waiting.name, "version": waiting.version}
-    facts = register(context)
-    return {"model": facts["model"], "version": facts["version"]}
+    registered = register(_reopen(context), once=True)
+    return {"model": registered.model, "version": registered.version}
 
 
-def _is_this_model(layout: Layout, tags: dict[str, str]) -> bool:
-    """Return whether a version holds the model, the head and the ranks that are here."""
-    here = {
-        "tensors_sha256": atomic.digest_file(layout.model / "tensors.safetensors"),
-        "state_sha256": atomic.digest_file(layout.model / "state.json"),
-        "onnx_sha256": atomic.digest_file(layout.head / "head.onnx"),
-        "profile_sha256": atomic.digest_file(layout.quality / "profile.json"),
-        "split_sha256": digest_split(layout),
-    }
-    return all(tags.get(name) == digest for name, digest in here.items())
+def _reopen(context: Context) -> Context:
+    """Return a context that reads what the stages have made since."""
+    return Context(context.layout, context.params)
 
 
 def promote_or_refuse(context: Context) -> dict[str, Any]:
     """Promote; a refusal is a result and not a failure of the step."""
     try:
-        facts = promote(context)
+        facts = promote(_reopen(context))
     except NothingToDoError:
         return {"promoted": True, "refused": None}
     except ModelError as refusal:
