@@ -73,7 +73,9 @@ class Encoded:
 
 
 class Recommender:
-    """The model: backbone, trained parts, prompt and item features of one catalog.
+    """I-LLMRec: a frozen language model, the parts trained around it, and prompt and features of one catalog.
+
+    It turns histories into user vectors and items into item vectors of one space; a score is their dot product.
 
     Args:
         backbone: the language model.
@@ -83,6 +85,14 @@ class Recommender:
         history_limit: most recent items shown.
         slot_kinds: feature types that fill the items' slots, side by side; none for items in words alone.
         token_budget: most tokens of a retrieval prompt: older items are left out; None for no bound.
+
+    Example:
+        >>> catalog = illmrec.Catalog(pl.read_parquet("artifacts/shop/prepared/items.parquet"))
+        >>> history = catalog.index_items(pl.Series(["lamp", "pan"]))
+        >>> hidden = recommender.represent_users([history], batch_size=1)
+        >>> scores = recommender.project_users(hidden) @ recommender.represent_items().T
+        >>> scores.shape == (1, len(catalog))
+        True
     """
 
     def __init__(
