@@ -208,16 +208,17 @@ def _examine_registry(root: Path, params: Params) -> Finding:
 
 
 def _list_champions(root: Path, params: Params) -> Finding:
-    from pipelines.parameters.operation import RegisterConfig
-    from pipelines.registry.tracking import CHAMPION, Tracker
+    from pipelines.project.context import Context
+    from pipelines.registry.registry import Registry
 
-    tracker, lines, lacking = Tracker(root), [], []
+    lines, lacking = [], []
     for dataset in params.datasets:
-        name = params.section(RegisterConfig, dataset).name_prefix + dataset
-        try:
-            lines.append(f"{name} version {tracker.resolve(name, CHAMPION).version}")
-        except IllmrecError:
+        registry = Registry(Context(Layout(root, dataset), params))
+        champion = registry.find_champion()
+        if champion is None:
             lacking.append(dataset)
+        else:
+            lines.append(f"{registry.name} version {champion.number}")
     found = "; ".join([*lines, *([f"no champion of {', '.join(lacking)}"] if lacking else [])])
     return Finding("registry", "note" if lacking else "ok", found, "Run `illmrec release`." if lacking else "")
 

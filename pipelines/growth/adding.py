@@ -15,16 +15,15 @@ from illmrec.scoring.head import Head
 from pipelines.growth.grown_catalog import open_serving
 from pipelines.growth.new_items import judge_new_items, read_new_items, write_batch
 from pipelines.parameters.data import PrepareConfig, ValidateConfig
-from pipelines.parameters.operation import RegisterConfig
 from pipelines.project.artifacts import read_table
 from pipelines.project.context import Context
 from pipelines.project.layout import Layout, require
 from pipelines.project.lock import locked
 from pipelines.project.receipts import write_receipt
 from pipelines.project.shelf import Shelf
-from pipelines.registry.tracking import CHAMPION, Tracker
+from pipelines.registry.registry import Registry
 from pipelines.registry.trained_items import CF, read_trained_items
-from pipelines.registry.version import Release, fetch_release
+from pipelines.registry.version_files import VersionFiles
 
 
 @locked("catalog")
@@ -67,18 +66,18 @@ def project_new_items(context: Context, serving: Layout) -> dict[str, Any]:
     Raises:
         ModelError: when a projected number is not finite.
     """
-    tracker = Tracker(context.layout.root)
-    champion = tracker.find(context.section(RegisterConfig).name_prefix + context.layout.dataset, CHAMPION)
+    registry = Registry(context)
+    champion = registry.find_champion()
     if champion is None:
         return {"champion": None, "unknown_to_champion": None}
-    unknown = _project(serving, fetch_release(context.layout, tracker, champion))
-    return {"champion": champion.version, "unknown_to_champion": unknown}
+    unknown = _project(serving, registry.fetch(champion))
+    return {"champion": champion.number, "unknown_to_champion": unknown}
 
 
-def _project(serving: Layout, release: Release) -> int:
-    head = Head(release.folder / "head.onnx", release.released.tags["onnx_sha256"])
+def _project(serving: Layout, files: VersionFiles) -> int:
+    head = Head(files.folder / "head.onnx", files.version.tags["onnx_sha256"])
     catalog = Shelf(serving).catalog
-    trained = set(read_trained_items(release, release.released.tags["item_digest"]).item_ids)
+    trained = set(read_trained_items(files, files.version.tags["item_digest"]).item_ids)
     new = np.array([place for place, item in enumerate(catalog.item_ids) if item not in trained], dtype=np.int64)
     if not len(new):
         return 0

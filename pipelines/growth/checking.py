@@ -12,16 +12,15 @@ from pipelines.growth.drifting import PROFILE_FILE
 from pipelines.growth.grown_catalog import open_serving
 from pipelines.growth.judging import Counted, Growth, judge_growth
 from pipelines.parameters.data import DriftConfig, GrowthConfig
-from pipelines.parameters.operation import RegisterConfig
 from pipelines.project.artifacts import read_object, read_table
 from pipelines.project.context import Context
 from pipelines.project.layout import Layout, require
 from pipelines.quality.drift import compare_profiles
 from pipelines.quality.profile import read_profile
 from pipelines.registry.ranks import RANKS_FILE, USER_KEY, key_user, read_ranks
-from pipelines.registry.tracking import CHAMPION, Tracker
+from pipelines.registry.registry import Registry
 from pipelines.registry.trained_items import read_trained_items
-from pipelines.registry.version import Release, fetch_release
+from pipelines.registry.version_files import VersionFiles
 
 
 def check_growth(context: Context) -> Growth:
@@ -34,15 +33,15 @@ def check_growth(context: Context) -> Growth:
     """
     layout = context.layout
     refuse_refused_data(layout)
-    tracker = Tracker(layout.root)
-    champion = tracker.find(context.section(RegisterConfig).name_prefix + layout.dataset, CHAMPION)
+    registry = Registry(context)
+    champion = registry.find_champion()
     if champion is None:
         return Growth("retrain", ("there is no champion yet",), {"champion": ""})
-    release = fetch_release(layout, tracker, champion)
-    drifted = find_drift(context, release)
-    then, now = count_then(release), count_now(layout, open_serving(context))
+    files = registry.fetch(champion)
+    drifted = find_drift(context, files)
+    then, now = count_then(files), count_now(layout, open_serving(context))
     growth = judge_growth(then, now, drifted, context.section(GrowthConfig))
-    return Growth(growth.answer, growth.reasons, {"champion": champion.version, **growth.facts})
+    return Growth(growth.answer, growth.reasons, {"champion": champion.number, **growth.facts})
 
 
 def refuse_refused_data(layout: Layout) -> None:
@@ -58,7 +57,7 @@ def refuse_refused_data(layout: Layout) -> None:
         raise DataError("the quality gate refused today's data.", path=path, hint=hint)
 
 
-def find_drift(context: Context, release: Release) -> list[str]:
+def find_drift(context: Context, files: VersionFiles) -> list[str]:
     """Return fields that drifted past a critical bound.
 
     Raises:
@@ -66,7 +65,7 @@ def find_drift(context: Context, release: Release) -> list[str]:
     """
     layout = context.layout
     new = read_profile(require(layout.quality / PROFILE_FILE, f"validate --dataset {layout.dataset}"))
-    old = _read_registered_profile(release)
+    old = _read_registered_profile(files)
     found = [field for field in compare_profiles(old, new, context.section(DriftConfig)) if field.level == "critical"]
     losses = [f"{field.field} {field.largest}" for field in found if field.measure == "loss"]
     if losses:
@@ -75,19 +74,19 @@ def find_drift(context: Context, release: Release) -> list[str]:
     return [f"{field.field} ({field.measure} {field.value:.3f})" for field in found]
 
 
-def _read_registered_profile(release: Release) -> dict[str, Any]:
-    path = release.find(PROFILE_FILE)
+def _read_registered_profile(files: VersionFiles) -> dict[str, Any]:
+    path = files.find(PROFILE_FILE)
     if path is None:
         hint = "Register and promote a version made by this release."
-        raise ModelError(f"version {release.released.version} was registered without a data profile.", hint=hint)
+        raise ModelError(f"version {files.version.number} was registered without a data profile.", hint=hint)
     return read_profile(path)
 
 
-def count_then(release: Release) -> Counted:
+def count_then(files: VersionFiles) -> Counted:
     """Return what the champion was trained on."""
-    profile = _read_registered_profile(release)
-    trained = read_trained_items(release, release.released.tags["item_digest"])
-    ranks = release.find(RANKS_FILE)
+    profile = _read_registered_profile(files)
+    trained = read_trained_items(files, files.version.tags["item_digest"])
+    ranks = files.find(RANKS_FILE)
     users = frozenset(read_ranks(ranks)[USER_KEY]) if ranks else frozenset()
     pictures = profile["names"]["picture_status"]
     return Counted(

@@ -9,12 +9,11 @@ from typing import Any
 from illmrec.atomic import digest_file
 from illmrec.errors import DataError, ModelError
 from pipelines.parameters.data import DriftConfig
-from pipelines.parameters.operation import RegisterConfig
 from pipelines.project.context import Context
 from pipelines.project.layout import require
 from pipelines.quality.drift import FieldDrift, compare_profiles
 from pipelines.quality.profile import PROFILE_TAG, read_profile
-from pipelines.registry.tracking import CHAMPION, Tracker
+from pipelines.registry.registry import Registry
 
 PROFILE_FILE = "profile.json"
 
@@ -40,17 +39,16 @@ def measure_drift(context: Context, against: Path | None) -> tuple[list[FieldDri
 
 def fetch_champion_profile(context: Context) -> tuple[dict[str, Any], str]:
     """Return the profile registered with the champion, checked against its tag, and the version's name."""
-    dataset = context.layout.dataset
-    tracker = Tracker(context.layout.root)
-    champion = tracker.resolve(context.section(RegisterConfig).name_prefix + dataset, CHAMPION)
-    named = f"version {champion.version} of {champion.name}"
+    registry = Registry(context)
+    champion = registry.champion
+    named = champion.describe()
     if PROFILE_TAG not in champion.tags:
         hint = "Give a profile with --against, or register and promote a version made by this release."
         raise ModelError(f"{named} was registered without a data profile.", hint=hint)
     with tempfile.TemporaryDirectory(prefix="illmrec-drift-") as folder:
-        path = tracker.download_file(champion, f"extra_files/{PROFILE_FILE}", Path(folder))
+        path = registry.tracker.download_file(champion, f"extra_files/{PROFILE_FILE}", Path(folder))
         found, expected = digest_file(path), champion.tags[PROFILE_TAG]
         if found != expected:
             hint = "The registry's files were changed: register again."
             raise ModelError(f"sha256 of its profile is {found}, the tag {PROFILE_TAG} says {expected}.", hint=hint)
-        return read_profile(path), f"{champion.name} version {champion.version}"
+        return read_profile(path), f"{champion.name} version {champion.number}"

@@ -28,9 +28,7 @@ from pipelines.project.layout import Layout
 from pipelines.project.lock import locked
 from pipelines.project.receipts import write_receipt
 from pipelines.registry.promote import promote
-from pipelines.registry.ranks import digest_split
 from pipelines.registry.register import register
-from pipelines.registry.tracking import CHALLENGER, Tracker
 
 RunStage = Callable[[str], None]
 """Runs a stage's subcommand, which refuses what its gate refuses."""
@@ -143,25 +141,8 @@ def _list_outputs(layout: Layout, stage: Stage) -> tuple[Path, ...]:
 
 def register_once(context: Context) -> Result:
     """Register, unless a run that was killed just after had done so."""
-    layout = context.layout
-    tracker = Tracker(layout.root)
-    waiting = tracker.find(context.section(RegisterConfig).name_prefix + layout.dataset, CHALLENGER)
-    if waiting is not None and _is_this_model(layout, dict(waiting.tags)):
-        return {"model": waiting.name, "version": waiting.version}
-    receipt = register(context)
-    return {"model": receipt["model"], "version": receipt["version"]}
-
-
-def _is_this_model(layout: Layout, tags: dict[str, str]) -> bool:
-    """Return whether a version holds the model, the head and the ranks that are here."""
-    here = {
-        "tensors_sha256": atomic.digest_file(layout.model / "tensors.safetensors"),
-        "state_sha256": atomic.digest_file(layout.model / "state.json"),
-        "onnx_sha256": atomic.digest_file(layout.head / "head.onnx"),
-        "profile_sha256": atomic.digest_file(layout.quality / "profile.json"),
-        "split_sha256": digest_split(layout),
-    }
-    return all(tags.get(name) == digest for name, digest in here.items())
+    registered = register(context, once=True)
+    return {"model": registered.model, "version": registered.version}
 
 
 def promote_or_refuse(context: Context) -> Result:

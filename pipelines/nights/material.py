@@ -26,7 +26,7 @@ from pipelines.project.layout import Layout
 from pipelines.project.shelf import Shelf
 from pipelines.registry.carried import CarriedModel, load_recommender_on_catalog
 from pipelines.registry.trained_items import TRAINED_ITEMS_FILE
-from pipelines.registry.version import Release
+from pipelines.registry.version_files import VersionFiles
 
 ROWS_DEPEND_ON = ("k", "partitions", "formats", "pass_tokens", "backbone_precision", "candidates", "rerank", "search",
                   "coarse_from_items", "coarse_factor", "score_block_users", "score_block_items")  # fmt: skip
@@ -64,7 +64,7 @@ class Serving:
         return digest_features(matrices)
 
 
-def load_serving(layout: Layout, release: Release, catalog: Catalog) -> Serving:
+def load_serving(layout: Layout, files: VersionFiles, catalog: Catalog) -> Serving:
     """Put the model together on a catalog, which may be another than that of its training.
 
     The CF rows are always the version's own: those of the project may be of a later training, whose challenger was
@@ -73,17 +73,17 @@ def load_serving(layout: Layout, release: Release, catalog: Catalog) -> Serving:
     Raises:
         ModelError: when it cannot be served there.
     """
-    state = json.loads((release.folder / "state.json").read_text(encoding="utf-8"))["state"]
-    if release.find(TRAINED_ITEMS_FILE) is None and state["item_digest"] == catalog.digest:
+    state = json.loads((files.folder / "state.json").read_text(encoding="utf-8"))["state"]
+    if files.find(TRAINED_ITEMS_FILE) is None and state["item_digest"] == catalog.digest:
         # Such a version knows the features of its training alone, which lie where the data set's own do.
-        return Serving(load_recommender(Shelf(Layout(layout.root, layout.dataset)), release.folder), None)
-    carried = load_recommender_on_catalog(layout, release, catalog)
+        return Serving(load_recommender(Shelf(Layout(layout.root, layout.dataset)), files.folder), None)
+    carried = load_recommender_on_catalog(Shelf(layout), files)
     return Serving(carried.recommender, carried)
 
 
 def identify_night(
     layout: Layout,
-    release: Release,
+    files: VersionFiles,
     config: RecommendConfig,
     catalog: Catalog,
     audience: Audience,
@@ -94,7 +94,7 @@ def identify_night(
     settings = config.model_dump(mode="json")
     features = {kind: layout.features(kind) for kind in ("image", "cf", "text")}
     facts: dict[str, Any] = {
-        "model": [release.released.name, release.released.version, dict(release.released.tags)],
+        "model": [files.version.name, files.version.number, dict(files.version.tags)],
         "backbone": Shelf(layout).read_encoder("backbone")["revision"],
         "settings": {name: settings[name] for name in ROWS_DEPEND_ON},
         "items": hashlib.sha256(catalog.items.write_ndjson().encode()).hexdigest(),

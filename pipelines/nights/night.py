@@ -38,14 +38,14 @@ from pipelines.nights.precision import convert, measure_loss
 from pipelines.nights.ray_work import ReadingWork
 from pipelines.nights.reading import Keeping, Represented, read_here, represent_audience
 from pipelines.nights.scoring_work import ScoringWork, score_on_ray
-from pipelines.parameters.operation import RecommendConfig, RegisterConfig
+from pipelines.parameters.operation import RecommendConfig
 from pipelines.project.context import Context
 from pipelines.project.layout import Layout
 from pipelines.project.lock import locked
 from pipelines.project.receipts import write_receipt
 from pipelines.project.shelf import Shelf
-from pipelines.registry.tracking import CHAMPION, Tracker
-from pipelines.registry.version import Release, fetch_release
+from pipelines.registry.registry import Registry
+from pipelines.registry.version_files import VersionFiles
 
 log = logging.getLogger(__name__)
 
@@ -83,22 +83,21 @@ def recommend(
     """
     config = context.section(RecommendConfig)
     config = config.model_copy(update={"engine": engine}) if engine else config
-    tracker = Tracker(context.layout.root)
-    name = context.section(RegisterConfig).name_prefix + context.layout.dataset
-    release = fetch_release(context.layout, tracker, tracker.resolve(name, CHAMPION))
+    registry = Registry(context)
+    files = registry.fetch(registry.champion)
     layout = open_serving(context)
     catalog = Shelf(layout).catalog
     interactions = read_interactions(layout, order.day)
     audience = gather_audience(layout, catalog, interactions)
     offer = open_offer(layout, config, catalog)
-    run_id = identify_night(layout, release, config, catalog, audience, offer, order.day)
+    run_id = identify_night(layout, files, config, catalog, audience, offer, order.day)
     folder = layout.exports / f"dt={order.day.isoformat()}" / f"run={run_id}"
     atomic.sweep_partial(folder.parent)
     written = _read_written(folder)
     counts: dict[str, Any] = {}
     table = written
     if table is None or order.full:
-        work = NightWork(layout, config, release, catalog, audience, offer, order, stop or threading.Event())
+        work = NightWork(layout, config, files, catalog, audience, offer, order, stop or threading.Event())
         table, counts = work.run()
     published = find_published(layout)
     last = choose_comparison(published, folder.name, order.day)
@@ -111,7 +110,7 @@ def recommend(
         if published is not None and published.folder == folder:
             folder = _find_free_name(folder)
         with atomic.write_folder(folder) as partial:
-            _write(partial, table, config, describe_night(release, audience, offer, order.day))
+            _write(partial, table, config, describe_night(files, audience, offer, order.day))
     moved = _publish(layout, config, folder, order)
     return _conclude(layout, folder, counts | moved | {"already_written": same})
 
@@ -143,7 +142,7 @@ class NightWork:
 
     layout: Layout
     config: RecommendConfig
-    release: Release
+    files: VersionFiles
     catalog: Catalog
     audience: Audience
     offer: Offer
@@ -152,9 +151,9 @@ class NightWork:
 
     def run(self) -> tuple[pl.DataFrame, dict[str, Any]]:
         """Return the rows of the night and what it took to make them."""
-        serving = load_serving(self.layout, self.release, self.catalog)
-        head = Head(self.release.folder / "head.onnx", self.release.released.tags["onnx_sha256"])
-        key = self.release.released.tags["onnx_sha256"][:16] + serving.digest_items(head)
+        serving = load_serving(self.layout, self.files, self.catalog)
+        head = Head(self.files.folder / "head.onnx", self.files.version.tags["onnx_sha256"])
+        key = self.files.version.tags["onnx_sha256"][:16] + serving.digest_items(head)
         items, kept = keep_items(
             self.layout.representations,
             key,
@@ -169,9 +168,9 @@ class NightWork:
         marks = Marks(
             image_fallback=~features["image"].present,
             new_item=~features["cf"].present if "cf" in features else None,
-            version=f"{self.release.released.name}/{self.release.released.version}",
+            version=f"{self.files.version.name}/{self.files.version.number}",
         )
-        material = ScoringWork(self.layout, self.release, self.config, key, marks, self.audience.popularity, self.offer)
+        material = ScoringWork(self.layout, self.files, self.config, key, marks, self.audience.popularity, self.offer)
         parts = cut_into_parts(self.audience, represented.hidden, self.config.partitions)
         if self.config.engine == "local":
             tables = list(map(material.prepare(head, items, self.catalog).score, parts))
@@ -186,7 +185,7 @@ class NightWork:
         rows = [audience.histories[int(user)] for user in audience.warm]
         model, loss = serving.recommender, {}
         if config.backbone_precision != "trained":
-            model = convert(self.layout, self.release, self.catalog, model, config.backbone_precision)
+            model = convert(self.layout, self.files, self.catalog, model, config.backbone_precision)
             loss = measure_loss(serving.recommender, model, head, items, rows[: config.precision_sample])
         reader = UserReader(model, config.pass_tokens)
         keeping = Keeping(
@@ -198,7 +197,7 @@ class NightWork:
 
     def _describe_way(self) -> dict[str, Any]:
 
-        tags = self.release.released.tags
+        tags = self.files.version.tags
         return {
             "tensors": tags["tensors_sha256"],
             "state": tags["state_sha256"],
@@ -211,7 +210,7 @@ class NightWork:
             return read_here(reader)
         from pipelines.engines.ray_data import encode_on_ray
 
-        work = ReadingWork(self.layout, self.release, self.config.backbone_precision, reader.pass_tokens)
+        work = ReadingWork(self.layout, self.files, self.config.backbone_precision, reader.pass_tokens)
         return encode_on_ray(work, self.config.ray_actors)
 
 
@@ -255,13 +254,13 @@ def _conclude(layout: Layout, folder: Path, counts: dict[str, Any]) -> dict[str,
     return facts | {"folder": str(folder)}
 
 
-def describe_night(release: Release, audience: Audience, offer: Offer, day: datetime.date) -> dict[str, Any]:
+def describe_night(files: VersionFiles, audience: Audience, offer: Offer, day: datetime.date) -> dict[str, Any]:
     """Return what the manifest says besides files."""
     return {
         "date": day.isoformat(),
-        "model": release.released.name,
-        "model_version": release.released.version,
-        "onnx_sha256": release.released.tags["onnx_sha256"],
+        "model": files.version.name,
+        "model_version": files.version.number,
+        "onnx_sha256": files.version.tags["onnx_sha256"],
         "users_by_model": len(audience.warm),
         "users_by_popularity": len(audience.cold),
         "items_withdrawn": int((~offer.allowed).sum()),

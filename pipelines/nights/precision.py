@@ -22,19 +22,19 @@ from illmrec.training.checkpoint import read_tensors
 from pipelines.assembly.recommender import build_recommender
 from pipelines.project.layout import Layout
 from pipelines.project.shelf import Shelf
-from pipelines.registry.version import Release
+from pipelines.registry.version_files import VersionFiles
 
 log = logging.getLogger(__name__)
 
 _TOP = 10
 
 
-def convert(layout: Layout, release: Release, catalog: Catalog, trained: Recommender, precision: str) -> Recommender:
+def convert(layout: Layout, files: VersionFiles, catalog: Catalog, trained: Recommender, precision: str) -> Recommender:
     """Return the same model with its language model in another number format.
 
     Args:
         layout: the data set.
-        release: the model's files.
+        files: the model's files.
         catalog: the items.
         trained: the model as it was trained, whose features are taken over.
         precision: fp32, bf16 or int8.
@@ -42,7 +42,7 @@ def convert(layout: Layout, release: Release, catalog: Catalog, trained: Recomme
     Raises:
         ParameterError: for int8 on a GPU.
     """
-    saved = read_tensors(release.folder)
+    saved = read_tensors(files.folder)
     if precision == "int8" and trained.backbone.device.type != "cpu":
         hint = "Set recommend.backbone_precision to bf16."
         raise ParameterError("int8 works on a processor only, and this machine has a GPU.", hint=hint)

@@ -11,7 +11,7 @@ from pipelines.nights.precision import convert
 from pipelines.nights.reading import read_here
 from pipelines.project.layout import Layout
 from pipelines.project.shelf import Shelf
-from pipelines.registry.version import Release
+from pipelines.registry.version_files import VersionFiles
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class ReadingWork:
 
     layout: Layout
     """The project; catalog and features are found through it."""
-    release: Release
+    files: VersionFiles
     """The model's files."""
     precision: str
     """Number format of the language model."""
@@ -30,7 +30,7 @@ class ReadingWork:
     def start(self) -> Engine[list[int]]:
         """Load the model."""
         catalog = Shelf(self.layout).catalog
-        model = load_serving(self.layout, self.release, catalog).recommender
+        model = load_serving(self.layout, self.files, catalog).recommender
         if self.precision != "trained":
-            model = convert(self.layout, self.release, catalog, model, self.precision)
+            model = convert(self.layout, self.files, catalog, model, self.precision)
         return read_here(UserReader(model, self.pass_tokens))

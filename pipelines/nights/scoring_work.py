@@ -23,7 +23,7 @@ from pipelines.nights.candidates import propose
 from pipelines.parameters.operation import RecommendConfig
 from pipelines.project.layout import Layout
 from pipelines.project.shelf import Shelf
-from pipelines.registry.version import Release
+from pipelines.registry.version_files import VersionFiles
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class ScoringWork:
 
     Args:
         layout: the project; catalog and projected items are found through it.
-        release: the model's files.
+        files: the model's files.
         config: the section.
         items_key: under which the projected catalog is kept.
         marks: what rows say of items and model.
@@ -41,7 +41,7 @@ class ScoringWork:
     """
 
     layout: Layout
-    release: Release
+    files: VersionFiles
     config: RecommendConfig
     items_key: str
     marks: Marks
@@ -54,7 +54,7 @@ class ScoringWork:
         Raises:
             ModelError: when the projected catalog is not where the driver kept it.
         """
-        head = Head(self.release.folder / "head.onnx", self.release.released.tags["onnx_sha256"])
+        head = Head(self.files.folder / "head.onnx", self.files.version.tags["onnx_sha256"])
         items = read_items(self.layout.representations, self.items_key)
         if items is None:
             hint = "Every machine of the cluster must see the project under the same path; or use engine: local."

@@ -178,6 +178,11 @@ class Shelf:
         return state
 
     @functools.cached_property
+    def metrics(self) -> dict[str, float]:
+        """What `evaluate` measured, flat; an error where it is damaged is about the model."""
+        return self.read_object(self.layout.evaluation / "metrics.json", refusal=ModelError)
+
+    @functools.cached_property
     def head(self) -> dict[str, Any]:
         """What `export` says of the ONNX head."""
         return self.read_object(self.layout.head / "head.json", *HEAD_KEYS, refusal=ModelError)

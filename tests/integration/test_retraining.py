@@ -16,7 +16,9 @@ from pipelines.parameters.reading import read_params
 from pipelines.project.context import Context
 from pipelines.project.layout import Layout
 from pipelines.project.shelf import Shelf
+from pipelines.registry.registry import Registry
 from pipelines.registry.tracking import CHAMPION, Tracker
+from pipelines.registry.version_files import VersionFiles
 from tests.integration.conftest import expect_error, invoke, run_ok
 from tests.own_project import copy_as_own, copy_project, write_new_items
 
@@ -31,6 +33,11 @@ def own(project: tuple[Path, dict[str, Any]], tmp_path_factory: pytest.TempPathF
 
 def open_context(root: Path) -> Context:
     return Context(Layout(root, "shop"), read_params(root / "params.yaml"))
+
+
+def fetch_champion(context: Context) -> VersionFiles:
+    registry = Registry(context)
+    return registry.fetch(registry.champion)
 
 
 def test_the_same_data_ask_for_nothing(own: Path) -> None:
@@ -78,22 +85,20 @@ def test_old_items_score_as_before_and_new_ones_by_picture_and_text_alone(own: P
     from pipelines.assembly.recommender import load_recommender
     from pipelines.growth.grown_catalog import open_serving
     from pipelines.registry.carried import load_recommender_on_catalog
-    from pipelines.registry.version import fetch_release
 
     context = open_context(own)
-    tracker = Tracker(own)
-    release = fetch_release(context.layout, tracker, tracker.resolve("illmrec-shop", CHAMPION))
+    files = fetch_champion(context)
     serving = open_serving(context)
     before, catalog = context.shelf.catalog, Shelf(serving).catalog
     assert [catalog.item_ids[item] for item in range(len(before))] == before.item_ids
     model, carried = (
-        load_recommender(context.shelf, release.folder),
-        load_recommender_on_catalog(serving, release, catalog),
+        load_recommender(context.shelf, files.folder),
+        load_recommender_on_catalog(Shelf(serving), files),
     )
     assert sorted(catalog.item_ids[item] for item in carried.new) == sorted(NEW)
     seen = context.shelf.sequences.histories("test")
     histories = [seen[user] for user in range(len(seen))]
-    head = Head(release.folder / "head.onnx")
+    head = Head(files.folder / "head.onnx")
     users = head.project_users(model.represent_users(histories, 64))
     assert (head.project_users(carried.recommender.represent_users(histories, 64)) == users).all()
     old = users @ head.project_items({kind: model.features[kind].values for kind in head.kinds}).T
@@ -127,7 +132,6 @@ def test_a_catalog_that_moved_without_added_items_is_served_too(
     from pipelines.growth.grown_catalog import open_serving
     from pipelines.project.layout import ServingLayout
     from pipelines.registry.carried import load_recommender_on_catalog
-    from pipelines.registry.version import fetch_release
 
     root = copy_project(project[0], tmp_path / "project")
     context = open_context(root)
@@ -138,9 +142,8 @@ def test_a_catalog_that_moved_without_added_items_is_served_too(
     assert isinstance(serving, ServingLayout)
     catalog = Shelf(serving).catalog
     assert Shelf(serving).open_features("image", "text")["text"].values.shape[0] == len(catalog)
-    tracker = Tracker(root)
-    release = fetch_release(context.layout, tracker, tracker.resolve("illmrec-shop", CHAMPION))
-    carried = load_recommender_on_catalog(serving, release, catalog)
+    files = fetch_champion(context)
+    carried = load_recommender_on_catalog(Shelf(serving), files)
     assert (len(carried.trained), len(carried.new)) == (len(catalog), 0)
     before = np.load(root / "artifacts/shop/features/cf/values.npy")
     assert (carried.recommender.features["cf"].values == before[3:]).all()
@@ -217,7 +220,7 @@ def test_a_retraining_goes_on_where_it_was_stopped(own: Path, monkeypatch: pytes
     scores = {way: facts[f"{way}_validation_ndcg@10"] for way in ("scratch", "warm")}
     assert scores[facts["start"]] == max(scores.values())
     assert facts["promoted"] is True
-    assert Tracker(own).resolve("illmrec-shop", CHAMPION).version == facts["version"]
+    assert Tracker(own).resolve("illmrec-shop", CHAMPION).number == facts["version"]
     state = json.loads((own / "artifacts/shop/model/state.json").read_text())["state"]
     assert ("start" in state) == (facts["start"] == "warm")
     assert isinstance(expect_error(own, "retrain", "--start", "compare"), NothingToDoError)
@@ -225,19 +228,17 @@ def test_a_retraining_goes_on_where_it_was_stopped(own: Path, monkeypatch: pytes
 
 def test_what_reads_other_cf_rows_begins_anew(own: Path) -> None:
     from illmrec.training.checkpoint import read_tensors
-    from pipelines.registry.version import fetch_release
     from pipelines.registry.warm_start import ADAPTOR, CF_HEAD, has_same_cf, list_cf_readers
 
-    layout, tracker = open_context(own).layout, Tracker(own)
-    release = fetch_release(layout, tracker, tracker.resolve("illmrec-shop", CHAMPION))
-    state = dict(read_tensors(release.folder).state)
+    layout, files = open_context(own).layout, fetch_champion(open_context(own))
+    state = dict(read_tensors(files.folder).state)
     in_slots = {"settings": state["settings"] | {"features": ["image"], "representation": "image+cf"}}
     assert (list_cf_readers(state), list_cf_readers(state | in_slots)) == ((CF_HEAD,), (CF_HEAD, ADAPTOR))
     path = layout.features("cf") / "values.npy"
     values = np.load(path)
-    assert has_same_cf(layout, release, state | in_slots)
+    assert has_same_cf(Shelf(layout), files, state | in_slots)
     np.save(path, -values)
-    assert not has_same_cf(layout, release, state | in_slots)
+    assert not has_same_cf(Shelf(layout), files, state | in_slots)
     np.save(path, values)
 
 

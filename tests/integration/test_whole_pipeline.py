@@ -110,12 +110,12 @@ def test_registered_version_carries_its_lineage(project: Project) -> None:
     from pipelines.registry.tracking import CHAMPION, Tracker
 
     root, printed = project
-    released = Tracker(root).resolve("illmrec-shop", CHAMPION)
+    version = Tracker(root).resolve("illmrec-shop", CHAMPION)
     metrics = printed["evaluate"]
-    assert released.tags["quality_gate"] == "passed"
-    assert float(released.tags["metric/full/ndcg_at_10"]) == pytest.approx(metrics["illmrec/full/ndcg@10"], abs=1e-6)
+    assert version.tags["quality_gate"] == "passed"
+    assert float(version.tags["metric/full/ndcg_at_10"]) == pytest.approx(metrics["illmrec/full/ndcg@10"], abs=1e-6)
     for key in ("git_commit", "dvc_lock_sha256", "params_sha256", "onnx_sha256", "backbone", "image_encoder"):
-        assert released.tags[key]
+        assert version.tags[key]
 
 
 def test_promoting_the_champion_again_is_nothing_to_do(project: Project) -> None:
@@ -142,7 +142,7 @@ def test_a_worse_challenger_is_refused_and_the_champion_stays(project: Project, 
     error = expect_error(root, "promote")
     assert error.exit_code == 4
     assert "quality: fails; paired" in str(error)
-    assert Tracker(root).resolve("illmrec-shop", CHAMPION).version == printed["register"]["version"]
+    assert Tracker(root).resolve("illmrec-shop", CHAMPION).number == printed["register"]["version"]
 
 
 def test_a_project_without_champion_says_what_to_run(tmp_path: Path) -> None:
