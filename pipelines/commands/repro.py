@@ -13,14 +13,6 @@ from pathlib import Path
 
 import click
 
-from illmrec.errors import IllmrecError
-from pipelines.parameters.data import PrepareConfig
-from pipelines.parameters.reading import read_params
-from pipelines.project.ignored import describe_unignored
-
-LAST_STAGES = ("evaluate", "export")
-"""Stages that no other stage waits for; asking for them asks for all."""
-
 BUSY = "is busy, it is being blocked by"
 BUSY_RETRIES = 60
 
@@ -44,6 +36,11 @@ def command(chosen: tuple[str, ...], jobs: int | None, pull: bool) -> None:
       illmrec repro --dataset amazon --dataset hm --jobs 2
       illmrec repro --pull
     """
+    from illmrec.errors import IllmrecError
+    from pipelines.parameters.data import PrepareConfig
+    from pipelines.parameters.reading import read_params
+    from pipelines.project.ignored import describe_unignored
+
     root, params_path = click.get_current_context().find_root().obj
     params = read_params(params_path)
     for dataset in chosen:
@@ -82,7 +79,7 @@ def reproduce(root: Path, dataset: str, log: Path, threads: int, *, pull: bool =
 
 def run_dvc(root: Path, dataset: str, log: Path, threads: int, *, pull: bool = False) -> int:
     """Run `dvc repro` once, tell of every stage on stderr, append all output to ``log``; return its exit code."""
-    targets = [*(["--pull"] if pull else []), *(f"{stage}@{dataset}" for stage in LAST_STAGES)]
+    targets = [*(["--pull"] if pull else []), *(f"{stage}@{dataset}" for stage in list_last_stages())]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(  # noqa: S603 - the names of data sets are checked letters and digits
         [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", *targets],
@@ -101,6 +98,14 @@ def run_dvc(root: Path, dataset: str, log: Path, threads: int, *, pull: bool = F
             if is_news(line) and BUSY not in line:
                 click.echo(f"{dataset}: {line.strip()}", err=True)
     return process.wait()
+
+
+def list_last_stages() -> list[str]:
+    """Return the stages that no other stage waits for; asking for them asks for all."""
+    from pipelines.graph import STAGES
+
+    read = {place for stage in STAGES for place in stage.inputs}
+    return [stage.name for stage in STAGES if not any(stage.makes(place) for place in read)]
 
 
 def find_exit_code(output: str) -> int:

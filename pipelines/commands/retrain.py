@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from illmrec.errors import IllmrecError
 from pipelines.commands.options import about_dataset
-from pipelines.parameters.operation import RetrainConfig
 
 if TYPE_CHECKING:
     from pipelines.project.context import Context
@@ -39,6 +37,7 @@ def command(context: Context, start: str | None, no_promote: bool) -> dict[str, 
       illmrec retrain --dataset amazon --start compare --no-promote --json
     """
     from pipelines.growth.retraining import retrain
+    from pipelines.parameters.operation import RetrainConfig
 
     chosen = start or context.section(RetrainConfig).start
     return retrain(context, chosen, promotes=not no_promote, run_stage=make_runner(context.layout.dataset))
@@ -46,6 +45,8 @@ def command(context: Context, start: str | None, no_promote: bool) -> dict[str, 
 
 def make_runner(dataset: str) -> Callable[[str], None]:
     """Return a function that runs a stage's command in this process; what it prints goes to stderr."""
+    from illmrec.errors import IllmrecError
+
     root = click.get_current_context().find_root()
 
     def run(stage: str) -> None:
