@@ -23,6 +23,7 @@ GROUPS: dict[str, dict[str, str]] = {
     "Stages, run by `dvc repro` in this order": {stage.command: stage.summary for stage in STAGES},
     "Around training": {
         "cost": "Say what training, evaluation and a night will take, from a short probe.",
+        "code": "Write what code each stage depends on; `dvc repro` does it first.",
         "repro": "Run `dvc repro` for several data sets at a time.",
         "study": "Compare variants of one data set: a table or figure of the paper, in form.",
         "rivals": "Tune collaborative filtering on validation and rank test targets by it.",
@@ -88,6 +89,7 @@ class LazyGroup(click.Group):
 def load_command(name: str) -> click.Command:
     """Import one command."""
     command: click.Command = importlib.import_module(f"pipelines.commands.{name.replace('-', '_')}").command
+    command.name = name
     for part in (command, *getattr(command, "commands", {}).values()):
         part.help = unescape_marks(part.help)
     return command

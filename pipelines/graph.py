@@ -16,23 +16,33 @@ class Stage:
     Args:
         name: its key in ``dvc.yaml`` and in the parameters file.
         summary: one line of help.
-        work: module and function that do it, without a command line.
         inputs: what it reads, below ``artifacts/<data set>``.
         outputs: what it makes, there too.
         sections: sections of parameters it reads beside the one of its name.
+        readers: package whose module, named by ``format`` in the stage's section, is part of the work.
+        formats: those modules.
     """
 
     name: str
     summary: str
-    work: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     sections: tuple[str, ...] = ()
+    readers: str = ""
+    formats: tuple[str, ...] = ()
 
     @property
     def command(self) -> str:
         """Return the subcommand of ``illmrec`` that runs it."""
         return self.name.replace("_", "-")
+
+    @property
+    def verbs(self) -> dict[str, tuple[str, ...]]:
+        """Return what does the work, ``module:function``, by the name of the file that says what code it reaches."""
+        work = f"pipelines.stages.{self.name}:run"
+        if not self.readers:
+            return {self.name: (work,)}
+        return {f"{self.name}-{form}": (work, f"{self.readers}.{form}:read") for form in self.formats}
 
     def makes(self, place: str) -> bool:
         """Return whether a path below ``artifacts/<data set>`` is one of its outputs, lies in one, or holds one."""
@@ -43,14 +53,14 @@ STAGES = (
     Stage(
         "prepare",
         "Read a raw catalog into tables; probe pictures; apply the k-core.",
-        "pipelines.stages.prepare:prepare",
         inputs=(),
         outputs=("prepared",),
+        readers="illmrec.data.readers",
+        formats=("amazon", "goodbooks", "hm", "microlens", "own"),
     ),
     Stage(
         "validate",
         "Check the tables with Great Expectations; stop on critical failures.",
-        "pipelines.stages.validate:run_gate",
         inputs=("prepared",),
         outputs=("quality",),
         sections=("prepare",),
@@ -58,56 +68,48 @@ STAGES = (
     Stage(
         "split",
         "Split histories leave-one-out and draw sampled candidates.",
-        "pipelines.stages.split:make_split",
         inputs=("prepared", "quality/gate.json"),
         outputs=("split",),
     ),
     Stage(
         "encoders",
         "Resolve pretrained encoders, or train small ones on the catalog.",
-        "pipelines.stages.encoders:make_encoders",
         inputs=("prepared", "quality/gate.json"),
         outputs=("encoders",),
     ),
     Stage(
         "embed_images",
         "Encode pictures into the image feature matrix.",
-        "pipelines.stages.embed_images:embed_images",
         inputs=("prepared", "encoders"),
         outputs=("features/image",),
     ),
     Stage(
         "embed_text",
         "Encode descriptions into the text feature matrix.",
-        "pipelines.stages.embed_text:embed_text",
         inputs=("prepared/items.parquet", "encoders"),
         outputs=("features/text",),
     ),
     Stage(
         "summarize",
         "Shorten descriptions: by choosing sentences, by a model or a file.",
-        "pipelines.stages.summarize:summarize",
         inputs=("prepared/items.parquet",),
         outputs=("summaries",),
     ),
     Stage(
         "validate_features",
         "Check the feature matrices, and that pictures and texts of items belong together.",
-        "pipelines.stages.validate_features:run_feature_gate",
         inputs=("prepared/items.parquet", "encoders", "features/image", "features/text"),
         outputs=("feature_quality",),
     ),
     Stage(
         "train_cf",
         "Train SASRec; its item embeddings are the CF features.",
-        "pipelines.stages.train_cf:train_cf",
         inputs=("prepared/items.parquet", "split"),
         outputs=("cf_model", "features/cf"),
     ),
     Stage(
         "train",
         "Train I-LLMRec and log it to MLflow.",
-        "pipelines.stages.train:train",
         inputs=(
             *("prepared/items.parquet", "split/sequences.parquet", "encoders"),
             *("features/image", "features/text", "features/cf", "summaries"),
@@ -117,7 +119,6 @@ STAGES = (
     Stage(
         "evaluate",
         "Rank test targets: full catalog and sampled, with intervals.",
-        "pipelines.stages.evaluate:evaluate",
         inputs=("prepared/items.parquet", "split", "encoders", "features", "cf_model", "model"),
         outputs=(
             *("evaluation/ranks.parquet", "evaluation/slices.csv", "evaluation/metrics.json"),
@@ -127,7 +128,6 @@ STAGES = (
     Stage(
         "export",
         "Export the projection heads to ONNX and compare them with torch.",
-        "pipelines.stages.export:export_head",
         inputs=(
             *("prepared/items.parquet", "split/sequences.parquet", "encoders", "features", "model"),
             "feature_quality/gate.json",
@@ -136,6 +136,17 @@ STAGES = (
     ),
 )
 """Every stage, in the order of the data."""
+
+
+def list_dvc_targets(dataset: str) -> list[str]:
+    """Return what DVC calls all stages of one data set, the stage that says what code they reach first."""
+    return ["code", *(f"{stage.name}@{dataset}" for stage in STAGES)]
+
+
+def list_last_targets(dataset: str) -> list[str]:
+    """Return what DVC calls the stages that no other stage waits for; asking for them asks for all."""
+    awaited = {place for stage in STAGES for place in stage.inputs}
+    return [f"{stage.name}@{dataset}" for stage in STAGES if not any(stage.makes(place) for place in awaited)]
 
 
 def find_maker(place: str) -> Stage | None:

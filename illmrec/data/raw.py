@@ -22,6 +22,22 @@ PICTURES: Schema = {ITEM_ID: pl.String, "position": pl.Int32, "image_ref": pl.St
 """Picture files found; ``image_ref`` is relative to the raw folder, ``position`` counts an item's pictures from 0."""
 
 MissingItems = Literal["warn", "refuse"]
+Pictures = Literal["frames", "cover"]
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """What readers can be told; each takes what concerns its publisher.
+
+    Args:
+        pictures: MicroLens only: whether a video is shown by its frames or by its cover.
+        missing_items: Amazon, Goodbooks and own: whether to go on where the file that describes items is missing.
+        min_rating: Goodbooks only: lowest rating that counts as an interaction.
+    """
+
+    pictures: Pictures = "frames"
+    missing_items: MissingItems = "warn"
+    min_rating: int = 1
 
 
 @dataclass(frozen=True)
@@ -30,9 +46,9 @@ class RawCatalog:
 
     Attributes:
         interactions: in file order, duplicates included.
-        items: :data:`RAW_ITEMS` in file order, duplicates included.
+        items: texts as published (``columns.RAW_TEXTS``), in file order, duplicates included.
         extra_users: ids of users named by a file of users; they may have no interaction.
-        pictures: :data:`PICTURES`.
+        pictures: item_id, position among the item's pictures, and file of each picture found.
         rejected: ``columns.REJECTED``, malformed rows.
         rows: data rows of each file read, malformed ones included, by file name.
         counts: further facts worth keeping in the summary.

@@ -27,7 +27,22 @@ def reciprocal_rank(ranks: Ranks, k: int | None = None) -> PerUser:
 
 
 def compute_metrics(ranks: Ranks, cutoffs: tuple[int, ...]) -> dict[str, PerUser]:
-    """Return every metric per target: ``hit@k``, ``ndcg@k`` and ``mrr@k`` for each cutoff, and ``mrr``."""
+    """Return every metric per target: ``hit@k``, ``ndcg@k`` and ``mrr@k`` for each cutoff, and ``mrr``.
+
+    Args:
+        ranks: ``float64 [n]``: rank of each target, from 1, as :func:`illmrec.rank_users` returns it.
+        cutoffs: lengths k of the lists.
+
+    Returns:
+        ``float64 [n]`` by name; the metric of a model is its mean.
+
+    Example:
+        >>> metrics = illmrec.compute_metrics(np.array([1.0, 3.0, 20.0]), (10,))
+        >>> list(metrics)
+        ['hit@10', 'ndcg@10', 'mrr@10', 'mrr']
+        >>> metrics["ndcg@10"].tolist()
+        [1.0, 0.5, 0.0]
+    """
     metrics = {f"hit@{k}": hit_rate(ranks, k) for k in cutoffs}
     metrics |= {f"ndcg@{k}": ndcg(ranks, k) for k in cutoffs}
     metrics |= {f"mrr@{k}": reciprocal_rank(ranks, k) for k in cutoffs}

@@ -111,7 +111,7 @@ def sweep_command(context: Context, yes: bool, hours: float | None) -> dict[str,
 
 def describe_row(version: Version) -> dict[str, Any]:
     """Return what a list shows of a version."""
-    from pipelines.registry.sweep import NEEDED_TAGS
+    from pipelines.registry.sweep import is_complete
 
     return {
         "version": version.number,
@@ -122,7 +122,7 @@ def describe_row(version: Version) -> dict[str, Any]:
         "registered": datetime.datetime.fromtimestamp(version.created, datetime.UTC).isoformat(timespec="seconds"),
         "commit": version.tags.get("git_commit", ""),
         "started_from": version.tags.get("started_from", ""),
-        "complete": not any(tag not in version.tags for tag in NEEDED_TAGS),
+        "complete": is_complete(version),
     }
 
 

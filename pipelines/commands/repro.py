@@ -37,6 +37,7 @@ def command(chosen: tuple[str, ...], jobs: int | None, pull: bool) -> None:
       illmrec repro --pull
     """
     from illmrec.errors import IllmrecError
+    from pipelines.graph import list_last_targets
     from pipelines.parameters.data import PrepareConfig
     from pipelines.parameters.reading import read_params
     from pipelines.project.ignored import describe_unignored
@@ -51,8 +52,14 @@ def command(chosen: tuple[str, ...], jobs: int | None, pull: bool) -> None:
     logs = root / "work" / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     threads = max(1, cores // at_once)
+    # All data sets wait for this one; several processes would get into each other's way.
+    if reproduce(root, ["code"], logs / "code.log", threads):
+        raise IllmrecError(f"stage code failed:\n{read_tail(logs / 'code.log')}", hint=f"See {logs}.")
     with ThreadPoolExecutor(at_once) as pool:
-        runs = [pool.submit(reproduce, root, name, logs / f"{name}.log", threads, pull=pull) for name in datasets]
+        runs = [
+            pool.submit(reproduce, root, list_last_targets(name), logs / f"{name}.log", threads, pull=pull)
+            for name in datasets
+        ]
         codes = [run.result() for run in runs]
     if warning := describe_unignored(root):
         click.echo(warning, err=True)
@@ -65,11 +72,11 @@ def command(chosen: tuple[str, ...], jobs: int | None, pull: bool) -> None:
     click.echo(f"up to date: {', '.join(datasets)}")
 
 
-def reproduce(root: Path, dataset: str, log: Path, threads: int, *, pull: bool = False) -> int:
-    """Run `dvc repro` for one data set until nothing of DVC's own stands in its way; return its exit code."""
+def reproduce(root: Path, targets: list[str], log: Path, threads: int, *, pull: bool = False) -> int:
+    """Run `dvc repro` for some stages until nothing of DVC's own stands in its way; return its exit code."""
     log.unlink(missing_ok=True)
     for _ in range(BUSY_RETRIES):
-        code = run_dvc(root, dataset, log, threads, pull=pull)
+        code = run_dvc(root, targets, log, threads, pull=pull)
         # While one process looks at data.dvc, DVC turns others away at once, --wait-for-lock or not.
         if not code or BUSY not in read_tail(log):
             break
@@ -77,9 +84,9 @@ def reproduce(root: Path, dataset: str, log: Path, threads: int, *, pull: bool =
     return code
 
 
-def run_dvc(root: Path, dataset: str, log: Path, threads: int, *, pull: bool = False) -> int:
+def run_dvc(root: Path, targets: list[str], log: Path, threads: int, *, pull: bool = False) -> int:
     """Run `dvc repro` once, tell of every stage on stderr, append all output to ``log``; return its exit code."""
-    targets = [*(["--pull"] if pull else []), *(f"{stage}@{dataset}" for stage in list_last_stages())]
+    targets = [*(["--pull"] if pull else []), *targets]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(  # noqa: S603 - the names of data sets are checked letters and digits
         [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", *targets],
@@ -96,16 +103,8 @@ def run_dvc(root: Path, dataset: str, log: Path, threads: int, *, pull: bool = F
             file.write(line)
             file.flush()
             if is_news(line) and BUSY not in line:
-                click.echo(f"{dataset}: {line.strip()}", err=True)
+                click.echo(f"{log.stem}: {line.strip()}", err=True)
     return process.wait()
-
-
-def list_last_stages() -> list[str]:
-    """Return the stages that no other stage waits for; asking for them asks for all."""
-    from pipelines.graph import STAGES
-
-    read = {place for stage in STAGES for place in stage.inputs}
-    return [stage.name for stage in STAGES if not any(stage.makes(place) for place in read)]
 
 
 def find_exit_code(output: str) -> int:

@@ -16,7 +16,7 @@ from pipelines.project.context import Context
 from pipelines.project.shelf import Shelf
 from pipelines.quality.drift import compare_profiles
 from pipelines.quality.profile import read_profile
-from pipelines.registry.ranks import RANKS_FILE, USER_KEY, key_user, read_ranks
+from pipelines.registry.ranks import USER_KEY, find_ranks, key_user
 from pipelines.registry.registry import Registry
 from pipelines.registry.trained_items import read_trained_items
 from pipelines.registry.version_files import VersionFiles
@@ -80,8 +80,8 @@ def _read_registered_profile(files: VersionFiles) -> dict[str, Any]:
 def count_then(files: VersionFiles, profile: dict[str, Any]) -> Counted:
     """Return what the champion was trained on."""
     trained = read_trained_items(files, files.version.tags["item_digest"])
-    ranks = files.find(RANKS_FILE)
-    users = frozenset(read_ranks(ranks)[USER_KEY]) if ranks else frozenset()
+    ranks = find_ranks(files)
+    users = frozenset() if ranks is None else frozenset(ranks[USER_KEY])
     pictures = profile["names"]["picture_status"]
     return Counted(
         items=frozenset(trained.item_ids),

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 
 from illmrec.errors import IllmrecError
-from pipelines.graph import STAGES
+from pipelines.graph import list_dvc_targets
 from pipelines.growth.step_log import Result
 from pipelines.project.context import Context
 from pipelines.project.layout import Layout
+
+RunCommand = Callable[[Sequence[str]], None]
+"""Runs a subcommand, given with its options, in this process."""
 
 
 def is_dvc_project(layout: Layout) -> bool:
@@ -18,18 +22,21 @@ def is_dvc_project(layout: Layout) -> bool:
 
 
 def list_targets(layout: Layout) -> list[str]:
-    """Return what `dvc commit` is given, in DVC's names: the raw data, and every stage of the data set."""
+    """Return what `dvc commit` is given: the raw data, and every stage of the data set."""
     raw = ["data.dvc"] if (layout.root / "data.dvc").is_file() else []
-    return [*raw, *(f"{stage.name}@{layout.dataset}" for stage in STAGES)]
+    return [*raw, *list_dvc_targets(layout.dataset)]
 
 
-def record_in_dvc(context: Context) -> Result:
+def record_in_dvc(run: RunCommand, context: Context) -> Result:
     """Tell DVC what the stages made, so that dvc.lock names it and `dvc repro` finds nothing to do.
+
+    What code they reach is written first, for else `dvc repro` would find it changed.
 
     Raises:
         IllmrecError: when DVC fails.
     """
     layout = context.layout
+    run(["code"])
     done = subprocess.run(  # noqa: S603 - the names of data sets are checked letters and digits
         [sys.executable, "-m", "dvc", "--wait-for-lock", "commit", "--force", *list_targets(layout)],
         cwd=layout.root,

@@ -17,7 +17,7 @@ from illmrec import atomic
 from illmrec.errors import ModelError, NothingToDoError
 from illmrec.progress import announce
 from pipelines.graph import STAGES, Stage
-from pipelines.growth.recording import is_dvc_project, record_in_dvc
+from pipelines.growth.recording import RunCommand, is_dvc_project, record_in_dvc
 from pipelines.growth.starts import STARTS, TRAIN, choose, place_variant, train_variant
 from pipelines.growth.step_log import Result, Step, StepLog
 from pipelines.parameters.data import PrepareConfig
@@ -30,19 +30,16 @@ from pipelines.project.receipts import write_receipt
 from pipelines.registry.promote import promote
 from pipelines.registry.register import register
 
-RunStage = Callable[[str], None]
-"""Runs a stage's subcommand, which refuses what its gate refuses."""
-
 
 @locked("retrain")
-def retrain(context: Context, start: str, *, promotes: bool, run_stage: RunStage) -> Result:
+def retrain(context: Context, start: str, *, promotes: bool, run: RunCommand) -> Result:
     """Run the steps that are due; return what was done.
 
     Args:
         context: the data set.
         start: ``scratch``, ``warm`` or ``compare``.
         promotes: end with a promotion or a refusal.
-        run_stage: runs a stage's subcommand.
+        run: runs the subcommands of stages, which refuse what their gates refuse.
 
     Raises:
         NothingToDoError: when every step was finished before.
@@ -57,7 +54,7 @@ def retrain(context: Context, start: str, *, promotes: bool, run_stage: RunStage
         ran.append(step.name)
 
     ran: list[str] = []
-    steps = plan_steps(context, start, promotes=promotes, run_stage=run_stage)
+    steps = plan_steps(context, start, promotes=promotes, run=run)
     results = {step.name: log.bring_up_to_date(step, begin) for step in steps}
     return _conclude(context, ran, results)
 
@@ -78,24 +75,24 @@ def _conclude(context: Context, ran: list[str], results: Mapping[str, Result]) -
     return summary
 
 
-def plan_steps(context: Context, start: str, *, promotes: bool, run_stage: RunStage) -> list[Step]:
+def plan_steps(context: Context, start: str, *, promotes: bool, run: RunCommand) -> list[Step]:
     """Return all steps in order: those of the stages, then those that use what the stages made."""
     steps: list[Step] = []
     for stage in STAGES:
-        steps += _plan_training(context, start) if stage is TRAIN else [_plan_stage(context, stage, run_stage)]
-    return [*steps, *_plan_publication(context, promotes=promotes)]
+        steps += _plan_training(context, start) if stage is TRAIN else [_plan_stage(context, stage, run)]
+    return [*steps, *_plan_publication(context, promotes=promotes, run=run)]
 
 
-def _plan_stage(context: Context, stage: Stage, run_stage: RunStage) -> Step:
-    def run() -> Result:
-        run_stage(stage.command)
+def _plan_stage(context: Context, stage: Stage, run: RunCommand) -> Step:
+    def run_stage() -> Result:
+        run([stage.command, "--dataset", context.layout.dataset])
         return {}
 
     # Another catalog is no reason to replace the encoders: every feature would mean something else.
     kept = stage.name == "encoders"
     reads = () if kept else _list_inputs(context, stage)
     writes = _list_outputs(context.layout, stage)
-    return Step(stage.command, _list_settings(context, stage), reads, writes, run, adopts=kept)
+    return Step(stage.command, _list_settings(context, stage), reads, writes, run_stage, adopts=kept)
 
 
 def _plan_training(context: Context, start: str) -> list[Step]:
@@ -107,17 +104,17 @@ def _plan_training(context: Context, start: str) -> list[Step]:
         Step(f"train-{one}", settings, reads, (variant,), functools.partial(train_variant, replace(context), one))
         for one, variant in zip(starts, variants, strict=True)
     ]
-    run = functools.partial(choose, layout, starts)
-    return [*steps, Step("choose", {"starts": starts}, variants, _list_outputs(layout, TRAIN), run)]
+    best = functools.partial(choose, layout, starts)
+    return [*steps, Step("choose", {"starts": starts}, variants, _list_outputs(layout, TRAIN), best)]
 
 
-def _plan_publication(context: Context, *, promotes: bool) -> list[Step]:
+def _plan_publication(context: Context, *, promotes: bool, run: RunCommand) -> list[Step]:
     made = tuple(path for stage in STAGES for path in _list_outputs(context.layout, stage))
 
-    def plan(name: str, settings: dict[str, Any], run: Callable[[Context], Result]) -> Step:
-        return Step(name, settings, made, (), functools.partial(run, replace(context)))
+    def plan(name: str, settings: dict[str, Any], work: Callable[[Context], Result]) -> Step:
+        return Step(name, settings, made, (), functools.partial(work, replace(context)))
 
-    steps = [plan("record", {}, record_in_dvc)] if is_dvc_project(context.layout) else []
+    steps = [plan("record", {}, functools.partial(record_in_dvc, run))] if is_dvc_project(context.layout) else []
     steps.append(plan("register", context.section(RegisterConfig).model_dump(mode="json"), register_once))
     if promotes:
         steps.append(plan("promote", context.section(PromoteConfig).model_dump(mode="json"), promote_or_refuse))

@@ -18,7 +18,7 @@ from illmrec.scoring.head import Head
 from illmrec.scoring.processor import multiplies_bf16, multiplies_int8
 from illmrec.scoring.topk import ExactSearch
 from illmrec.training.checkpoint import read_tensors
-from pipelines.assembly.recommender import build_recommender
+from pipelines.assembly.recommender import build_recommender, read_config
 from pipelines.project.shelf import Shelf
 from pipelines.registry.version_files import VersionFiles
 
@@ -44,8 +44,9 @@ def convert(shelf: Shelf, files: VersionFiles, trained: Recommender, precision: 
         hint = "Set recommend.backbone_precision to bf16."
         raise ParameterError("int8 works on a processor only, and this machine has a GPU.", hint=hint)
     warn_if_slow(precision, trained.backbone.device.type)
-    settings = dict(saved.state["settings"]) | {"precision": "fp32" if precision == "int8" else precision}
-    model = build_recommender(shelf, shelf.catalog, settings, features=trained.features)
+    read = "fp32" if precision == "int8" else precision
+    config = read_config(saved.state).model_copy(update={"precision": read})
+    model = build_recommender(shelf, shelf.catalog, config, features=trained.features)
     model.load_state(saved.tensors)
     if precision == "int8":
         quantise_linears(model)

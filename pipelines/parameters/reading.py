@@ -74,10 +74,11 @@ class Params:
         merged = merge(self.values.get(name) or {}, self.values["datasets"][dataset].get(name) or {})
         return validate_section(kind, merged, f"{name} (data set {dataset})", self.path)
 
-    def digest(self, dataset: str) -> str:
-        """Return a sha256 over every resolved section of one data set."""
-        resolved = {name: self.section(kind, dataset).model_dump(mode="json") for name, kind in SECTIONS.items()}
-        return hashlib.sha256(json.dumps(resolved, sort_keys=True).encode()).hexdigest()
+
+def digest_parameters(params: Params, dataset: str) -> str:
+    """Return a sha256 over every resolved section of one data set."""
+    resolved = {name: params.section(kind, dataset).model_dump(mode="json") for name, kind in SECTIONS.items()}
+    return hashlib.sha256(json.dumps(resolved, sort_keys=True).encode()).hexdigest()
 
 
 def flatten(params: Params, dataset: str) -> dict[str, str]:

@@ -8,6 +8,11 @@ from pathlib import Path
 from illmrec.errors import MissingArtifactError
 
 
+def name_code_folder(root: Path) -> Path:
+    """Return where ``illmrec code`` says what code each stage depends on."""
+    return root / "artifacts" / "code"
+
+
 @dataclass(frozen=True)
 class Layout:
     """Where everything of one data set lies.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import illmrec
 from illmrec.atomic import digest_file
-from pipelines.parameters.reading import Params
+from pipelines.parameters.reading import Params, digest_parameters
 
 
 def describe_lineage(root: Path, params: Params, dataset: str) -> dict[str, str]:
@@ -16,7 +16,7 @@ def describe_lineage(root: Path, params: Params, dataset: str) -> dict[str, str]
     return {
         "git_commit": _git_commit(root),
         "dvc_lock_sha256": digest_file(lock) if lock.is_file() else "none",
-        "params_sha256": params.digest(dataset),
+        "params_sha256": digest_parameters(params, dataset),
         "illmrec_version": illmrec.__version__,
         "dataset": dataset,
     }

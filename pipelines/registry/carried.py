@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
 from illmrec.data.catalog import Catalog
 from illmrec.errors import ModelError
@@ -28,7 +27,7 @@ from illmrec.features.matrix import FeatureMatrix
 from illmrec.models.recommender import Recommender
 from illmrec.scoring.head import Head
 from illmrec.training.checkpoint import read_tensors
-from pipelines.assembly.recommender import build_recommender, list_feature_types
+from pipelines.assembly.recommender import build_recommender, list_feature_types, read_config
 from pipelines.project.shelf import Shelf
 from pipelines.registry.trained_items import CF, TrainedItems, describe_cf, find_filled, read_trained_items
 from pipelines.registry.version_files import VersionFiles
@@ -88,19 +87,19 @@ def load_recommender_on_catalog(shelf: Shelf, files: VersionFiles) -> CarriedMod
             summaries, or a feature matrix is missing or of another catalog.
     """
     saved, catalog = read_tensors(files.folder), shelf.catalog
-    settings = saved.state["settings"]
+    config = read_config(saved.state)
     refuse_other_encoders(shelf, saved.state, files)
     known = read_trained_items(files, saved.state["item_digest"])
-    kinds = list_feature_types(settings)
+    kinds = list_feature_types(config)
     features = shelf.open_features(*(kind for kind in kinds if kind != CF))
-    places = _find_places(known.item_ids, catalog)
+    places = known.find_places(catalog)
     features = {kind: _refill(matrix, catalog, known) for kind, matrix in features.items()}
     if CF in kinds:
         features[CF] = carry_cf(known, places, catalog, files)
-    if settings["representation"] == "summary" and len(known.item_ids) != len(catalog):
+    if config.representation == "summary" and len(known.item_ids) != len(catalog):
         hint = f"Run `illmrec retrain --dataset {shelf.layout.dataset}`."
         raise ModelError("a model that reads summaries serves only the catalog it was trained on.", hint=hint)
-    recommender = build_recommender(shelf, catalog, settings, features=features)
+    recommender = build_recommender(shelf, catalog, config, features=features)
     recommender.load_state(saved.tensors)
     trained = places[places >= 0]
     new = np.setdiff1d(np.arange(len(catalog)), trained)
@@ -151,10 +150,6 @@ def carry_cf(
     values[places[there]], present[places[there]] = known.cf.values[there], known.cf.present[there]
     header = describe_cf(known.cf.header.width, catalog.digest, int((~present).sum()))
     return FeatureMatrix(header, values, present)
-
-
-def _find_places(item_ids: list[str], catalog: Catalog) -> npt.NDArray[np.int64]:
-    return catalog.index_items(pl.Series(item_ids, dtype=pl.String)).astype(np.int64)
 
 
 def _refill(matrix: FeatureMatrix, catalog: Catalog, known: TrainedItems) -> FeatureMatrix:

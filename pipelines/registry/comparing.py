@@ -16,7 +16,7 @@ from pipelines.parameters.operation import PromoteConfig
 from pipelines.parameters.training import EvaluateConfig
 from pipelines.project.context import Context
 from pipelines.registry.carried import load_recommender_on_catalog
-from pipelines.registry.ranks import RANKS_FILE, digest_split, read_ranks, tabulate
+from pipelines.registry.ranks import digest_split, find_ranks, tabulate
 from pipelines.registry.registry import Registry
 from pipelines.registry.verdicts import Comparison, Verdict, judge, read_figures, share_of_pairs
 from pipelines.registry.version import Version
@@ -50,8 +50,7 @@ def judge_versions(
         files: the challenger's files.
         champion: the version it would replace; None for the first.
     """
-    path = files.find(RANKS_FILE)
-    ranks = read_ranks(path) if path else None
+    ranks = find_ranks(files)
     return judge(
         context.section(PromoteConfig),
         read_figures(files.version.tags),
@@ -76,8 +75,7 @@ def compare_ranks(
         old = registry.fetch(champion)
     except ModelError as error:
         return f"the champion's files do not verify: {error}"
-    path = old.find(RANKS_FILE)
-    before = read_ranks(path) if path else None
+    before = find_ranks(old)
     same = files.version.tags.get("split_sha256", "") == champion.tags.get("split_sha256", "none")
     if before is not None and same and share_of_pairs(ranks, before) >= config.min_shared:
         return Comparison(ranks, before, "paired")

@@ -52,11 +52,13 @@ class Package:
         files: copied into the version.
         tags: its tags.
         description: three lines.
+        shown: metrics that the run of the training shows.
     """
 
     files: list[Path]
     tags: dict[str, str]
     description: str
+    shown: dict[str, float]
 
 
 def gather_package(context: Context, name: str, workspace: Path) -> Package:
@@ -71,13 +73,16 @@ def gather_package(context: Context, name: str, workspace: Path) -> Package:
         MissingArtifactError: when a stage has not run.
         ModelError: when a gate refused the data, or artifacts do not belong together.
     """
-    shelf = context.shelf
-    model_files = [shelf.require(shelf.layout.model / file) for file in MODEL_FILES]
-    lineage = describe_lineage(shelf.layout.root, context.params, shelf.layout.dataset)
-    tags = lineage | _tag_gates(shelf) | _tag_metrics(context) | _tag_model(shelf)
+    shelf, layout = context.shelf, context.layout
+    made = [layout.head / "head.json", layout.quality / "profile.json", layout.evaluation / "metrics.json"]
+    model_files = [shelf.require(layout.model / file) for file in MODEL_FILES]
+    lineage = describe_lineage(layout.root, context.params, layout.dataset)
+    tags = lineage | _tag_gates(shelf) | _tag_model(shelf)
+    metrics = shelf.metrics
+    tags |= tag_metrics(metrics, context.section(PromoteConfig).metric) | tag_knockouts(metrics)
     _refuse_other_model(shelf)
     ranks = build_ranks(shelf)
-    _refuse_other_ranks(ranks, shelf.metrics, shelf.layout)
+    _refuse_other_ranks(ranks, metrics, layout)
     atomic.write_parquet(workspace / RANKS_FILE, ranks)
     (workspace / TRAINED_ITEMS_FILE).write_bytes(build_trained_items(shelf))
     tags |= identify_model(shelf) | {
@@ -87,19 +92,11 @@ def gather_package(context: Context, name: str, workspace: Path) -> Package:
     users = context.section(RegisterConfig).probe_users
     cost = probe_serving(shelf, users) if users else None
     tags |= cost.as_tags() if cost else {}
-    facts = _gather_card_facts(context, name, tags, cost)
+    facts = _gather_card_facts(context, name, tags, metrics, cost)
     (workspace / MODEL_CARD).write_text(write_model_card(facts), encoding="utf-8")
     (workspace / DATA_CARD).write_text(write_data_card(facts), encoding="utf-8")
-    return Package([*_list_made(shelf.layout), *model_files, *_list_written(workspace)], tags, describe_version(facts))
-
-
-def _list_made(layout: Layout) -> list[Path]:
-    """Return the files of stages that travel with a version, beside those of the model."""
-    return [layout.head / "head.json", layout.quality / "profile.json", layout.evaluation / "metrics.json"]
-
-
-def _list_written(workspace: Path) -> list[Path]:
-    return [workspace / file for file in (RANKS_FILE, TRAINED_ITEMS_FILE, MODEL_CARD, DATA_CARD)]
+    written = [workspace / file for file in (RANKS_FILE, TRAINED_ITEMS_FILE, MODEL_CARD, DATA_CARD)]
+    return Package([*made, *model_files, *written], tags, describe_version(facts), pick_metrics(metrics))
 
 
 def identify_model(shelf: Shelf) -> dict[str, str]:
@@ -114,13 +111,15 @@ def identify_model(shelf: Shelf) -> dict[str, str]:
     }
 
 
-def _gather_card_facts(context: Context, name: str, tags: dict[str, str], cost: ServingCost | None) -> CardFacts:
+def _gather_card_facts(
+    context: Context, name: str, tags: dict[str, str], metrics: dict[str, float], cost: ServingCost | None
+) -> CardFacts:
     shelf = context.shelf
     return CardFacts(
         layout=shelf.layout,
         model=name,
         tags=tags,
-        metrics=shelf.metrics,
+        metrics=metrics,
         state=shelf.model_state,
         gates={"data": shelf.gate, "feature": shelf.feature_gate},
         summary=shelf.prepare_summary,
@@ -197,17 +196,20 @@ def _refuse_refused(shelf: Shelf, gate: Mapping[str, Any], folder: Path) -> None
         raise ModelError("the quality gate refused this data.", path=folder, hint=hint)
 
 
-def _tag_metrics(context: Context) -> dict[str, str]:
-    """Return the figures that later decisions read, with intervals."""
-    metrics = context.shelf.metrics
-    names = dict.fromkeys((*KEPT_METRICS, context.section(PromoteConfig).metric))
-    kept = {
+def tag_metrics(metrics: dict[str, float], judged: str) -> dict[str, str]:
+    """Return the metrics that a version carries as tags.
+
+    Args:
+        metrics: of the evaluation.
+        judged: what promotion compares, such as ``full/ndcg@10``; it is tagged too.
+    """
+    names = dict.fromkeys((*KEPT_METRICS, judged))
+    return {
         metric_tag(f"{name}{end}"): f"{metrics[f'illmrec/{name}{end}']:.6f}"
         for name in names
         for end in (("", ".low", ".high") if name in WITH_INTERVAL else ("",))
         if f"illmrec/{name}{end}" in metrics
     }
-    return kept | tag_knockouts(metrics)
 
 
 def _tag_model(shelf: Shelf) -> dict[str, str]:

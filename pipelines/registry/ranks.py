@@ -17,6 +17,7 @@ import polars as pl
 from illmrec.columns import ITEM_ID, ITEM_INDEX, USER_INDEX
 from illmrec.errors import ModelError
 from pipelines.project.shelf import Shelf
+from pipelines.registry.version_files import VersionFiles
 
 RANKS_FILE, RANKS_TAG = "ranks.parquet", "ranks_sha256"
 OURS, POPULAR = "illmrec_full", "popularity_full"
@@ -82,6 +83,16 @@ def tabulate(
 def key_user(user_id: str) -> str:
     """Return what stands for a user."""
     return hashlib.sha256(user_id.encode()).hexdigest()[:20]
+
+
+def find_ranks(files: VersionFiles) -> pl.DataFrame | None:
+    """Return the ranks of a version; None where it was registered without.
+
+    Raises:
+        ModelError: when the file is not readable or not of this form.
+    """
+    path = files.find(RANKS_FILE)
+    return read_ranks(path) if path else None
 
 
 def read_ranks(path: Path) -> pl.DataFrame:

@@ -12,7 +12,7 @@ from illmrec.scoring.head import Head
 from pipelines.project.context import Context
 from pipelines.project.layout import Layout
 from pipelines.project.lock import locked
-from pipelines.registry.package import Package, gather_package, identify_model, pick_metrics
+from pipelines.registry.package import Package, gather_package, identify_model
 from pipelines.registry.registry import Registry
 from pipelines.registry.tracking import CHALLENGER, EXPERIMENT, TrackedRun, infer_head_signature, name_metric
 from pipelines.registry.version import Version
@@ -57,7 +57,7 @@ def register(context: Context, *, once: bool = False) -> Registered:
         return Registered(waiting.name, waiting.number, CHALLENGER, waiting.run_id)
     with tempfile.TemporaryDirectory(prefix="illmrec-register-") as workspace:
         package = gather_package(context, registry.name, Path(workspace))
-        run = _open_run(registry, context, package)
+        run = _open_run(registry, package)
         version = _create_version(registry, run, head, package, layout)
         _show_on_run(run, version, package, layout)
     registry.tracker.describe_model(registry.name, describe_model(layout.dataset))
@@ -68,11 +68,11 @@ def register(context: Context, *, once: bool = False) -> Registered:
     return registered
 
 
-def _open_run(registry: Registry, context: Context, package: Package) -> TrackedRun:
+def _open_run(registry: Registry, package: Package) -> TrackedRun:
     """Return the run that made the model, or a new one where this store has not seen it, with its figures."""
     made_by = registry.tracker.find_run(EXPERIMENT, package.tags["tensors_sha256"])
-    run = registry.tracker.start_run(EXPERIMENT, context.layout.dataset, run_id=made_by)
-    run.log(0, {name_metric(key): value for key, value in pick_metrics(context.shelf.metrics).items()})
+    run = registry.tracker.start_run(EXPERIMENT, registry.layout.dataset, run_id=made_by)
+    run.log(0, {name_metric(key): value for key, value in package.shown.items()})
     return run
 
 

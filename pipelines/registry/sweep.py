@@ -79,7 +79,12 @@ def _close(tracker: Tracker, runs: list[OpenRun], models: list[str], versions: l
 
 def is_orphan(version: Version) -> bool:
     """Return whether a version is one that ``register`` did not finish."""
-    return not version.aliases and any(tag not in version.tags for tag in NEEDED_TAGS)
+    return not version.aliases and not is_complete(version)
+
+
+def is_complete(version: Version) -> bool:
+    """Return whether a version has every tag that it must have."""
+    return all(tag in version.tags for tag in NEEDED_TAGS)
 
 
 def judge_runs(

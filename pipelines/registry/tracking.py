@@ -276,8 +276,7 @@ class Tracker:
             with _quiet_environment():
                 return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder)))
         except (MlflowException, OSError):
-            lost = f"version {version.number} of {version.name} has no file {name}."
-            raise ModelError(lost, hint="Register it again.") from None
+            raise ModelError(f"{version.describe()} has no file {name}.", hint="Register it again.") from None
 
     def download(self, version: Version, folder: Path) -> Path:
         """Copy a version's files into ``folder`` and return where they are."""

@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
+from illmrec.data.catalog import Catalog
 from illmrec.errors import ModelError
 from illmrec.features.matrix import FeatureMatrix, MatrixHeader
-from pipelines.assembly.recommender import list_feature_types
+from pipelines.assembly.recommender import list_feature_types, read_config
 from pipelines.project.shelf import Shelf
 from pipelines.registry.version import MORE_TAGS
 from pipelines.registry.version_files import VersionFiles
@@ -39,6 +40,10 @@ class TrainedItems:
     cf: FeatureMatrix | None
     fills: Mapping[str, npt.NDArray[np.float16]]
 
+    def find_places(self, catalog: Catalog) -> npt.NDArray[np.int64]:
+        """Return ``int64 [n_trained]``: the item_index of each in a catalog, -1 for those that are gone."""
+        return catalog.index_items(pl.Series(self.item_ids, dtype=pl.String)).astype(np.int64)
+
 
 def build_trained_items(shelf: Shelf) -> bytes:
     """Return the content of :data:`TRAINED_ITEMS_FILE` for the model that was just trained.
@@ -50,7 +55,7 @@ def build_trained_items(shelf: Shelf) -> bytes:
     if catalog.digest != state["item_digest"]:
         hint = f"Run `illmrec train --dataset {shelf.layout.dataset}`: the catalog has changed."
         raise ModelError("the model was trained on another catalog.", path=shelf.layout.model, hint=hint)
-    features = shelf.open_features(*list_feature_types(state["settings"]))
+    features = shelf.open_features(*list_feature_types(read_config(state)))
     tensors = {IDS: np.frombuffer("\n".join(catalog.item_ids).encode(), dtype=np.uint8)}
     texts = catalog.describe_items()
     for kind, matrix in features.items():
@@ -69,22 +74,12 @@ def read_trained_items(files: VersionFiles, item_digest: str) -> TrainedItems:
     """Read :data:`TRAINED_ITEMS_FILE` of a version.
 
     Raises:
-        ModelError: when the version has none, or it is damaged.
+        ModelError: when the version has none, or it is damaged or of another model than ``item_digest`` says.
     """
     path = files.find(TRAINED_ITEMS_FILE)
-    named = files.version.describe()
     if path is None:
         hint = "Register and promote a version made by this release."
-        raise ModelError(f"{named} does not say which items it was trained on.", hint=hint)
-    return parse_trained_items(path, item_digest)
-
-
-def parse_trained_items(path: Path, item_digest: str) -> TrainedItems:
-    """Read the file.
-
-    Raises:
-        ModelError: when it is damaged or of another model than ``item_digest`` says.
-    """
+        raise ModelError(f"{files.version.describe()} does not say which items it was trained on.", hint=hint)
     try:
         tensors = load_file(path)
         ids = tensors[IDS].tobytes()

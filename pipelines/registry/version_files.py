@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -15,6 +15,9 @@ from illmrec import atomic
 from illmrec.errors import ModelError
 from illmrec.scoring.head import refuse_outside_data
 from pipelines.registry.version import DIGEST_TAGS, MORE_TAGS, Version
+
+if TYPE_CHECKING:  # a process that only reads files needs no MLflow
+    from pipelines.registry.tracking import Tracker
 
 _STORED_NAMES = {"head.onnx": "model.onnx"}
 
@@ -25,14 +28,6 @@ OWN_SUFFIXES = (".json", ".md", ".onnx", ".parquet", ".safetensors", ".txt", ".y
 
 LOADER = "mlflow.onnx"
 MAX_MODEL_FILE_BYTES = 1_000_000
-
-
-class Store(Protocol):
-    """Where versions come from: a Tracker. Naming it here would bring MLflow to every process that reads files."""
-
-    def download(self, version: Version, folder: Path) -> Path:
-        """Copy a version's files into ``folder`` and return where they are."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -49,14 +44,14 @@ class VersionFiles:
         return path if path.is_file() else None
 
 
-def fetch_version(store: Store, version: Version, fetched: Path) -> VersionFiles:
+def fetch_version(tracker: Tracker, version: Version, fetched: Path) -> VersionFiles:
     """Download a version unless it is here, and compare every file with the digests in its tags.
 
     Nothing of the version is executed: the graph goes to ONNX Runtime, the tensors through safetensors. A version that
     holds anything else, or that names other code to load it with, is refused when it is downloaded.
 
     Args:
-        store: where it comes from.
+        tracker: of the store it comes from.
         version: the version.
         fetched: folder of all versions that are here.
 
@@ -68,7 +63,7 @@ def fetch_version(store: Store, version: Version, fetched: Path) -> VersionFiles
     folder = fetched / version.name / identity[:16]
     if not folder.is_dir():
         with atomic.write_folder(folder) as partial:
-            downloaded = store.download(version, partial / "download")
+            downloaded = tracker.download(version, partial / "download")
             refuse_foreign_files(downloaded, version)
             for name in tags:
                 stored = _STORED_NAMES.get(name, f"extra_files/{name}")
@@ -78,12 +73,11 @@ def fetch_version(store: Store, version: Version, fetched: Path) -> VersionFiles
             refuse_outside_data((partial / "head.onnx").read_bytes(), partial / "head.onnx")
             shutil.rmtree(partial / "download")
     for name, tag in tags.items():
-        found = atomic.digest_file(folder / name)
-        if found != version.tags.get(tag):
+        sha256, expected = atomic.digest_file(folder / name), version.tags.get(tag)
+        if sha256 != expected:
             shutil.rmtree(folder)
             hint = "The copy is removed. If it happens again, the registry's files were changed: register again."
-            expected = version.tags.get(tag)
-            raise ModelError(f"sha256 is {found}, the tag {tag} says {expected}.", path=folder / name, hint=hint)
+            raise ModelError(f"sha256 is {sha256}, the tag {tag} says {expected}.", path=folder / name, hint=hint)
     return VersionFiles(version, folder)
 
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import polars as pl
 
+from illmrec.models.prompt import PromptForm
 from illmrec.training.checkpoint import read_tensors
-from pipelines.assembly.recommender import list_feature_types, read_form
+from pipelines.assembly.recommender import list_feature_types, read_config
 from pipelines.assembly.trainer import Start
 from pipelines.project.context import Context
 from pipelines.project.shelf import Shelf
@@ -40,16 +40,16 @@ def find_start(context: Context) -> Start:
 
 def list_cf_readers(state: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the beginnings of the names of all tensors that read CF rows."""
-    return (CF_HEAD, ADAPTOR) if CF in read_form(state["settings"]).slot_kinds else (CF_HEAD,)
+    return (CF_HEAD, ADAPTOR) if CF in read_config(state).make(PromptForm).slot_kinds else (CF_HEAD,)
 
 
 def has_same_cf(shelf: Shelf, files: VersionFiles, state: Mapping[str, Any]) -> bool:
     """Return whether today's CF rows of the items a version knows are the ones it was trained with."""
-    if CF not in list_feature_types(state["settings"]) or files.find(TRAINED_ITEMS_FILE) is None:
+    if CF not in list_feature_types(read_config(state)) or files.find(TRAINED_ITEMS_FILE) is None:
         return False
     known = read_trained_items(files, state["item_digest"])
     today = shelf.open_features(CF)[CF]
-    places = shelf.catalog.index_items(pl.Series(known.item_ids, dtype=pl.String))
+    places = known.find_places(shelf.catalog)
     there = places >= 0
     if known.cf is None or not there.any() or known.cf.header.width != today.header.width:
         return False

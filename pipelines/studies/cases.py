@@ -157,7 +157,7 @@ def resolve(context: Context, case: Case, extra: Mapping[str, Any]) -> Sections:
 def _identify(layout: Layout, case: Case, sections: Sections) -> str:
     """Return a digest of all that a case's result depends on: what identifies its training, and how it is judged."""
     run, remedy = (
-        identify_run(Shelf(layout), sections.train.model_dump(mode="json")),
+        identify_run(Shelf(layout), sections.train),
         f"split --dataset {layout.dataset}",
     )
     judged = [require(layout.split / f"{name}.parquet", remedy) for name in ("targets", "negatives")]
@@ -215,7 +215,7 @@ def _train_and_rank(layout: Layout, sections: Sections) -> dict[str, Any]:
     trainer.resume()
     tensors = trainer.run()
     seconds = time.perf_counter() - start
-    publish_model(Shelf(layout), sections.train.model_dump(mode="json"), trainer, tensors)
+    publish_model(Shelf(layout), sections.train, trainer, tensors)
     model = trainer.recommender
     work = count_scoring(model, load_material(Shelf(layout)).histories)
     return {

@@ -24,11 +24,12 @@ PASSES = 5
 
 def measure(bench: Bench) -> list[Row]:
     """Read made-up histories of each length with untrained parts: time does not depend on what was learned."""
-    settings = bench.context.section(TrainConfig).model_dump(mode="json") | {"token_budget": None}
+    config = bench.context.section(TrainConfig)
     catalog = Shelf(bench.layout).catalog
     rows = []
     for name in WRITTEN:
-        own = settings | {"representation": name, "history_limit": max(LENGTHS), "image_dropout": 0.0}
+        changed = {"representation": name, "history_limit": max(LENGTHS), "image_dropout": 0.0, "token_budget": None}
+        own = config.model_copy(update=changed)
         model = build_recommender(Shelf(bench.layout), catalog, own)
         for length in LENGTHS:
             tokens = float(model.prompt.items.lengths.mean()) * length + model.prompt.constant_tokens

@@ -15,13 +15,14 @@ from pipelines.commands.cost import describe_seconds
 from pipelines.project.layout import Layout
 from pipelines.project.shelf import Shelf
 from tests.integration.conftest import expect_error, invoke, run_ok
+from tests.own_project import copy_project
 
 Project = tuple[Path, dict[str, dict[str, Any]]]
 
 
 @pytest.fixture(scope="module")
 def root(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return Path(shutil.copytree(project[0], tmp_path_factory.mktemp("cost") / "project"))
+    return copy_project(project[0], tmp_path_factory.mktemp("cost") / "project")
 
 
 @pytest.fixture(scope="module")

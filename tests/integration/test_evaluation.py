@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +13,22 @@ import yaml
 
 from illmrec.errors import DataError
 from tests.integration.conftest import expect_error, run_ok
+from tests.own_project import copy_project, copy_with_outputs
 
 Project = tuple[Path, dict[str, dict[str, Any]]]
 MODELS = ("illmrec", "sasrec", "popularity")
 CUTOFFS = (5, 10, 20)
 
 
+@pytest.fixture(scope="module")
+def project(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Return a copy for this module: who opens the registry writes to its lock."""
+    return copy_with_outputs(project, tmp_path_factory.mktemp("evaluated") / "project")
+
+
 @pytest.fixture
 def root(project: Project, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(project[0], tmp_path / "project", symlinks=True))
+    return copy_project(project[0], tmp_path / "project")
 
 
 def change(root: Path, section: str, **values: Any) -> None:

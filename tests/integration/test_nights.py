@@ -17,6 +17,7 @@ from illmrec.errors import DataError, ModelError, ParameterError
 from illmrec.scoring.output import check_run, find_latest, read_latest, read_user
 from pipelines.nights import making, night
 from tests.integration.conftest import DAY, expect_error, invoke, run_ok
+from tests.own_project import copy_project
 
 Project = tuple[Path, dict[str, dict[str, Any]]]
 NEXT_DAY = "2026-02-01"
@@ -24,8 +25,7 @@ NEXT_DAY = "2026-02-01"
 
 @pytest.fixture
 def root(project: Project, tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "project"
-    shutil.copytree(project[0], folder)
+    folder = copy_project(project[0], tmp_path / "project")
     yield folder
     shutil.rmtree(folder)
 

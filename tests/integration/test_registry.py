@@ -20,10 +20,16 @@ from pipelines.registry.register import register
 from pipelines.registry.registry import Registry
 from pipelines.registry.tracking import CHALLENGER, CHAMPION, Tracker
 from tests.integration.conftest import expect_error, invoke, run_ok
-from tests.own_project import copy_project
+from tests.own_project import copy_project, copy_with_outputs
 
 Project = tuple[Path, dict[str, dict[str, Any]]]
 NAME = "illmrec-shop"
+
+
+@pytest.fixture(scope="module")
+def project(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Return a copy for this module: who opens the registry writes to its lock."""
+    return copy_with_outputs(project, tmp_path_factory.mktemp("registry") / "project")
 
 
 @pytest.fixture

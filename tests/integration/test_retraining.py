@@ -244,14 +244,14 @@ def test_what_reads_other_cf_rows_begins_anew(own: Path) -> None:
 
 
 def test_a_warm_start_takes_what_fits(own: Path) -> None:
-    from pipelines.assembly.recommender import build_recommender
+    from pipelines.assembly.recommender import build_recommender, read_config
     from pipelines.assembly.trainer import Start
     from pipelines.registry.warm_start import CF_HEAD, find_start
 
     context = open_context(own)
     start = find_start(context)
-    settings = json.loads((own / "artifacts/shop/model/state.json").read_text())["state"]["settings"]
-    recommender = build_recommender(context.shelf, context.shelf.catalog, settings)
+    config = read_config(context.shelf.model_state)
+    recommender = build_recommender(context.shelf, context.shelf.catalog, config)
     odd = next(iter(start.tensors))
     given = Start("1", "digest", {**start.tensors, odd: start.tensors[odd][:1]}, (CF_HEAD,))
     facts = given.apply(recommender)

@@ -15,8 +15,15 @@ from illmrec.errors import DataError, ModelError, NothingToDoError
 from illmrec.scoring.output import read_latest
 from pipelines.project.shelf import Shelf
 from tests.integration.conftest import DAY, expect_error, make_project, run_ok
+from tests.own_project import copy_project, copy_with_outputs
 
 Project = tuple[Path, dict[str, dict[str, Any]]]
+
+
+@pytest.fixture(scope="module")
+def project(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Return a copy for this module: some of its tests damage it for a moment, and commands write their logs."""
+    return copy_with_outputs(project, tmp_path_factory.mktemp("whole") / "project")
 
 
 def test_every_command_says_what_it_did(project: Project) -> None:
@@ -129,7 +136,7 @@ def test_a_worse_challenger_is_refused_and_the_champion_stays(project: Project, 
     from pipelines.registry.tracking import CHAMPION, Tracker
 
     root, printed = tmp_path / "project", project[1]
-    shutil.copytree(project[0], root)  # another version would be there for all tests after this one
+    copy_project(project[0], root)  # another version would be there for all tests after this one
     folder = root / "artifacts/shop/evaluation"
     metrics, ranks = (folder / "metrics.json").read_bytes(), (folder / "ranks.parquet").read_bytes()
     worse = pl.read_parquet(folder / "ranks.parquet").with_columns(pl.col("illmrec_full") + 20)

@@ -1,113 +1,69 @@
-"""dvc.yaml, params.yaml and the commands agree; declared dependencies cover what a stage imports."""
+"""dvc.yaml, the one list of stages, parameters and commands agree."""
 
 from __future__ import annotations
 
-import ast
+import importlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 
-from pipelines.cli import COMMANDS
-from pipelines.parameters.reading import STAGES
+from pipelines.cli import COMMANDS, load_command
+from pipelines.graph import STAGES, Stage
+from pipelines.parameters.reading import SECTIONS
 
 ROOT = Path(__file__).parents[2]
 FILE: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 
-EVERYWHERE = (
-    "illmrec/__init__.py",
-    "illmrec/atomic.py",
-    "illmrec/columns.py",
-    "pipelines/parameters/section.py",
-    "illmrec/features/cpu_torchvision.py",
-    "illmrec/errors.py",
-    "illmrec/progress.py",
-    "illmrec/seeds.py",
-    "illmrec/sqlite_file.py",
-    "pipelines/__init__.py",
-    "pipelines/project/artifacts.py",
-    "pipelines/assembly/recommender.py",
-    "pipelines/cli.py",
-    "pipelines/project/context.py",
-    "pipelines/report/curves.py",
-    "pipelines/project/failures.py",
-    "pipelines/project/layout.py",
-    "pipelines/project/lineage.py",
-    "pipelines/project/lock.py",
-    "pipelines/parameters/reading.py",
-    "pipelines/assembly/pictures.py",
-    "pipelines/project/termination.py",
-    "pipelines/registry/tracking.py",
-    "pipelines/stages/__init__.py",
-)
-"""Wiring that decides where files lie and how parameters are read, not what is computed; no stage depends on it."""
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
+def test_a_stage_is_what_the_list_declares(stage: Stage) -> None:
+    definition = FILE[stage.name]["do"]
+    assert definition["cmd"] == f"illmrec {stage.command} --dataset ${{key}}"
+    assert stage.command in COMMANDS
+    sections = (stage.name, *stage.sections)
+    assert definition["params"] == [*sections, *(f"datasets.${{key}}.{section}" for section in sections)]
+    assert tuple(list_outputs(definition)) == tuple(f"artifacts/${{key}}/{output}" for output in stage.outputs)
+    code, *inputs = definition["deps"]
+    raw = [f"${{item.{stage.name}.folder}}"] if stage.readers else []
+    assert inputs == [*raw, *(f"artifacts/${{key}}/{place}" for place in stage.inputs)]
+    files = {code.replace(f"${{item.{stage.name}.format}}", form) for form in stage.formats or ("",)}
+    assert files == {f"artifacts/code/{name}.json" for name in stage.verbs}
 
 
-def list_imports(path: Path) -> set[Path]:
-    """Return the project's own modules a file imports, inside functions too, type-checking blocks apart."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    typing_only = {
-        node
-        for block in ast.walk(tree)
-        if isinstance(block, ast.If) and isinstance(block.test, ast.Name) and block.test.id == "TYPE_CHECKING"
-        for node in ast.walk(block)
-    }
-    names: set[str] = set()
-    for node in ast.walk(tree):
-        if node in typing_only:
-            continue
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    files = set()
-    for name in names:
-        place = ROOT.joinpath(*name.split("."))
-        for candidate in (place.with_suffix(".py"), place / "__init__.py"):
-            if name.split(".")[0] in ("illmrec", "pipelines") and candidate.is_file():
-                files.add(candidate)
-    return files
+def list_outputs(definition: dict[str, Any]) -> Iterator[str]:
+    """Yield the paths of outputs, metrics and plots."""
+    for entry in (entry for kind in ("outs", "metrics", "plots") for entry in definition.get(kind, [])):
+        yield entry if isinstance(entry, str) else next(iter(entry))
 
 
-def close_over_imports(start: Path) -> set[str]:
-    """Return every project file that a stage's module reaches, assembly included."""
-    found, waiting = set(), [start]
-    while waiting:
-        path = waiting.pop()
-        if path in found:
-            continue
-        found.add(path)
-        # Assembly serves all stages; what a stage takes from it is the library's and declared where it is used.
-        if path.relative_to(ROOT).as_posix() not in EVERYWHERE:
-            waiting += list_imports(path)
-    return {path.relative_to(ROOT).as_posix() for path in found}
+def test_stages_come_in_the_order_of_the_list_behind_the_one_that_says_what_code_they_reach() -> None:
+    assert list(FILE) == ["code", *(stage.name for stage in STAGES)]
+    assert FILE["code"] == {"cmd": "illmrec code", "deps": ["illmrec", "pipelines"], "outs": ["artifacts/code"]}
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_stage_command_and_section_have_one_name(stage: str) -> None:
-    definition = FILE[stage]["do"]
-    command = stage.replace("_", "-")
-    assert definition["cmd"] == f"illmrec {command} --dataset ${{key}}"
-    assert command in COMMANDS
-    assert stage in definition["params"]
-    assert f"datasets.${{key}}.{stage}" in definition["params"]
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
+def test_every_input_is_an_output_of_an_earlier_stage(stage: Stage) -> None:
+    earlier = STAGES[: STAGES.index(stage)]
+    for place in stage.inputs:
+        assert any(other.makes(place) for other in earlier), place
 
 
-def test_there_is_no_other_stage() -> None:
-    assert list(FILE) == list(STAGES)
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
+def test_a_stage_has_a_verb_a_section_and_a_command(stage: Stage) -> None:
+    for verb in (verb for verbs in stage.verbs.values() for verb in verbs):
+        module, _, name = verb.partition(":")
+        assert callable(getattr(importlib.import_module(module), name)), verb
+    assert stage.name in SECTIONS
+    assert load_command(stage.command).name == stage.command
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_declared_code_covers_what_the_stage_imports(stage: str) -> None:
-    declared = [dep for dep in FILE[stage]["do"]["deps"] if dep.startswith(("illmrec", "pipelines"))]
-    reached = close_over_imports(ROOT / "pipelines" / "stages" / f"{stage}.py")
-    uncovered = {
-        name
-        for name in reached
-        if name not in EVERYWHERE and not any(name == dep or name.startswith(f"{dep}/") for dep in declared)
-    }
-    assert not uncovered
+def test_the_formats_of_raw_files_are_those_of_the_section() -> None:
+    from pipelines.parameters.data import PrepareConfig
+
+    assert STAGES[0].formats == get_args(PrepareConfig.model_fields["format"].annotation)
 
 
 def test_no_output_persists() -> None:
@@ -132,10 +88,12 @@ def test_parameters_that_the_studies_watch_are_there(path: Path) -> None:
 
 
 def test_studies_that_the_pipeline_runs_are_known() -> None:
-    from pipelines.studies.catalogue import STUDIES
+    from pipelines.studies.catalogue import STUDIES, list_study_verbs
 
     wanted = yaml.safe_load((ROOT / "pipelines/studies/studies.yaml").read_text(encoding="utf-8"))["studies"]
     assert not set(wanted) - set(STUDIES)
+    assert STUDIES_FILE["stages"]["study"]["deps"][0] == "artifacts/code/study-${item.name}.json"
+    assert set(list_study_verbs()) == {f"study-{name}" for name in STUDIES}
     assert len(set(wanted)) == len(wanted)
 
 

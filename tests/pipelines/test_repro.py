@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 STAGES = """
 stages:
+  code: {cmd: touch code, outs: [code]}
   evaluate: {foreach: [amazon, hm, microlens], do: {cmd: "touch ${item}-evaluated", outs: ["${item}-evaluated"]}}
   export:
     foreach: [amazon, hm, microlens]
@@ -56,13 +57,13 @@ def test_data_that_another_process_looks_at_is_waited_for(tmp_path: Path, monkey
     codes = iter([255, 255, 0])
     waits: list[float] = []
 
-    def run_dvc(root: Path, dataset: str, log: Path, threads: int, *, pull: bool) -> int:
+    def run_dvc(root: Path, targets: list[str], log: Path, threads: int, *, pull: bool) -> int:
         log.write_text(f"ERROR: failed to reproduce 'data.dvc': '{root}/data' {repro.BUSY}:\n")
         return next(codes)
 
     monkeypatch.setattr(repro, "run_dvc", run_dvc)
     monkeypatch.setattr(repro.time, "sleep", waits.append)
-    assert repro.reproduce(tmp_path, "hm", tmp_path / "hm.log", 1) == 0
+    assert repro.reproduce(tmp_path, ["export@hm"], tmp_path / "hm.log", 1) == 0
     assert waits == [1.0, 1.0]
 
 

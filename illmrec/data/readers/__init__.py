@@ -1,20 +1,15 @@
-"""Readers of publishers' folders, one module per layout."""
+"""Readers of publishers' folders, one module per layout, each with a function ``read``; imported when it is needed."""
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Literal
 
-from illmrec.data.raw import MissingItems, RawCatalog
-from illmrec.data.readers.amazon import read_amazon
-from illmrec.data.readers.goodbooks import read_goodbooks
-from illmrec.data.readers.hm import read_hm
-from illmrec.data.readers.microlens import read_microlens
-from illmrec.data.readers.own import read_own
+from illmrec.data.raw import MissingItems, Pictures, RawCatalog, ReadOptions
 from illmrec.errors import DataError
 
 Format = Literal["amazon", "goodbooks", "hm", "microlens", "own"]
-Pictures = Literal["frames", "cover"]
 
 
 def read_raw(
@@ -25,7 +20,15 @@ def read_raw(
     missing_items: MissingItems = "warn",
     min_rating: int = 1,
 ) -> RawCatalog:
-    """Read a publisher's folder.
+    """Read the raw files of a catalog: interactions, items, pictures. Nothing is cleaned, joined or removed yet.
+
+    The layouts, each drawn in the module of its reader:
+
+    - ``amazon``: Amazon Reviews 2018, reviews and metadata as gzipped JSON lines
+    - ``goodbooks``: Goodbooks-10k
+    - ``hm``: H&M Personalized Fashion Recommendations
+    - ``microlens``: MicroLens, with covers or frames
+    - ``own``: ``interactions.csv`` (user_id, item_id, timestamp), ``items.csv`` and ``images/<item_id>.jpg``
 
     Args:
         layout: whose files they are.
@@ -36,6 +39,13 @@ def read_raw(
 
     Raises:
         DataError: when the folder, a file or a column is missing, or a file is damaged.
+
+    Example:
+        >>> raw = illmrec.read_raw("own", Path("data/shop"))
+        >>> raw.rows
+        {'interactions.csv': 12, 'items.csv': 4}
+        >>> raw.interactions.decode().row(0)
+        ('ann', 'lamp', 1767225600)
     """
     if not folder.is_dir():
         raise DataError(
@@ -43,12 +53,6 @@ def read_raw(
             path=folder,
             hint="Put the publisher's files there, or make small synthetic catalogs with `illmrec sample`.",
         )
-    if layout == "amazon":
-        return read_amazon(folder, missing_items=missing_items)
-    if layout == "goodbooks":
-        return read_goodbooks(folder, min_rating=min_rating, missing_items=missing_items)
-    if layout == "hm":
-        return read_hm(folder)
-    if layout == "microlens":
-        return read_microlens(folder, pictures=pictures)
-    return read_own(folder, missing_items=missing_items)
+    reader = importlib.import_module(f"{__name__}.{layout}")
+    catalog: RawCatalog = reader.read(folder, ReadOptions(pictures, missing_items, min_rating))
+    return catalog

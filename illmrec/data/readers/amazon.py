@@ -29,6 +29,7 @@ from illmrec.data.raw import (
     RAW_ITEMS,
     MissingItems,
     RawCatalog,
+    ReadOptions,
     find_one,
     items_table,
     rejected_table,
@@ -57,6 +58,11 @@ class _Item(msgspec.Struct, gc=False):
     brand: msgspec.Raw = _NOTHING
     category: msgspec.Raw = _NOTHING
     description: msgspec.Raw = _NOTHING
+
+
+def read(folder: Path, options: ReadOptions) -> RawCatalog:
+    """Read the folder as :func:`illmrec.data.readers.read_raw` asks for it; see :func:`read_amazon`."""
+    return read_amazon(folder, missing_items=options.missing_items)
 
 
 def read_amazon(folder: Path, *, missing_items: MissingItems = "warn") -> RawCatalog:

@@ -28,6 +28,7 @@ from illmrec.data.raw import (
     RAW_ITEMS,
     MissingItems,
     RawCatalog,
+    ReadOptions,
     find_one,
     items_table,
     rejected_table,
@@ -48,6 +49,11 @@ SHELVES = (
 """Shelves that say what a reader did or has, not what a book is."""
 
 _SHELVES = frozenset(SHELVES.split("|"))
+
+
+def read(folder: Path, options: ReadOptions) -> RawCatalog:
+    """Read the folder as :func:`illmrec.data.readers.read_raw` asks for it; see :func:`read_goodbooks`."""
+    return read_goodbooks(folder, min_rating=options.min_rating, missing_items=options.missing_items)
 
 
 def read_goodbooks(

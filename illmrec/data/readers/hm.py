@@ -25,10 +25,15 @@ from illmrec.data.files.csv_files import (
     require_columns,
 )
 from illmrec.data.files.picture_files import list_folders, list_pictures, pictures_table
-from illmrec.data.raw import RawCatalog, find_one, items_table, rejected_table
+from illmrec.data.raw import RawCatalog, ReadOptions, find_one, items_table, rejected_table
 
 CATEGORY = ("index_group_name", "product_group_name", "product_type_name")
 """Columns of the category, most general first."""
+
+
+def read(folder: Path, _options: ReadOptions) -> RawCatalog:
+    """Read the folder as :func:`illmrec.data.readers.read_raw` asks for it; see :func:`read_hm`."""
+    return read_hm(folder)
 
 
 def read_hm(folder: Path) -> RawCatalog:

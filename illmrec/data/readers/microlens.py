@@ -24,12 +24,17 @@ import polars as pl
 from illmrec.columns import ITEM_ID, TIMESTAMP, USER_ID
 from illmrec.data.files.csv_files import iterate_records, read_header, read_interactions
 from illmrec.data.files.picture_files import list_folders, list_pictures, pictures_table
-from illmrec.data.raw import RawCatalog, find_one, items_table, rejected_table
+from illmrec.data.raw import RawCatalog, ReadOptions, find_one, items_table, rejected_table
 
 TITLE_COLUMNS = ("item", "title")
 TITLE_PATTERNS = ("*_title_en.csv", "*_titles_en.csv", "*_titles.csv", "*_title.csv")
 MILLISECONDS = 1000
 _FLAT_FRAME = re.compile(r"(?P<item>.+)[-_](?P<number>[0-9]{1,9})")
+
+
+def read(folder: Path, options: ReadOptions) -> RawCatalog:
+    """Read the folder as :func:`illmrec.data.readers.read_raw` asks for it; see :func:`read_microlens`."""
+    return read_microlens(folder, pictures=options.pictures)
 
 
 def read_microlens(folder: Path, *, pictures: Literal["frames", "cover"]) -> RawCatalog:

@@ -28,12 +28,25 @@ from illmrec.data.files.csv_files import (
     require_columns,
 )
 from illmrec.data.files.picture_files import list_pictures, pictures_table
-from illmrec.data.raw import RAW_ITEMS, MissingItems, RawCatalog, find_one, rejected_table, report_missing_items
+from illmrec.data.raw import (
+    RAW_ITEMS,
+    MissingItems,
+    RawCatalog,
+    ReadOptions,
+    find_one,
+    rejected_table,
+    report_missing_items,
+)
 from illmrec.data.readers.added import read_batches
 from illmrec.errors import DataError
 
 ENDINGS = ("csv", "csv.gz", "parquet")
 TEXTS = ("title", "brand", "category", "description")
+
+
+def read(folder: Path, options: ReadOptions) -> RawCatalog:
+    """Read the folder as :func:`illmrec.data.readers.read_raw` asks for it; see :func:`read_own`."""
+    return read_own(folder, missing_items=options.missing_items)
 
 
 def read_own(folder: Path, *, missing_items: MissingItems = "warn") -> RawCatalog:
