@@ -10,7 +10,6 @@ from illmrec.atomic import digest_file
 from illmrec.errors import DataError, ModelError
 from pipelines.parameters.data import DriftConfig
 from pipelines.project.context import Context
-from pipelines.project.layout import require
 from pipelines.quality.drift import FieldDrift, compare_profiles
 from pipelines.quality.profile import PROFILE_TAG, read_profile
 from pipelines.registry.registry import Registry
@@ -27,7 +26,7 @@ def measure_drift(context: Context, against: Path | None) -> tuple[list[FieldDri
         DataError: when a profile is damaged or of another form.
     """
     layout = context.layout
-    here = require(layout.quality / PROFILE_FILE, f"validate --dataset {layout.dataset}")
+    here = context.shelf.require(layout.quality / PROFILE_FILE)
     new = read_profile(here)
     old, beside = (read_profile(against), str(against)) if against else fetch_champion_profile(context)
     try:
@@ -52,3 +51,27 @@ def fetch_champion_profile(context: Context) -> tuple[dict[str, Any], str]:
             hint = "The registry's files were changed: register again."
             raise ModelError(f"sha256 of its profile is {found}, the tag {PROFILE_TAG} says {expected}.", hint=hint)
         return read_profile(path), f"{champion.name} version {champion.number}"
+
+
+def refuse_drift(drift: list[FieldDrift], beside: str, dataset: str) -> None:
+    """Return when no field is past its critical bound.
+
+    Raises:
+        DataError: naming each that is.
+    """
+    critical = [field for field in drift if field.level == "critical"]
+    if not critical:
+        return
+    lines = "".join(
+        f"\n  {field.field}: {describe_drift(field)}; expected at most {field.limit:g}" for field in critical
+    )
+    hint = (
+        f"Look at the raw data. If the change is real, train on it: `dvc repro export@{dataset}`, register and "
+        "promote; to accept it once, raise the bound in the section `drift`."
+    )
+    raise DataError(f"the data drifted from {beside}; fields past a critical bound: {len(critical)}{lines}", hint=hint)
+
+
+def describe_drift(field: FieldDrift) -> str:
+    """Return what is printed of one field."""
+    return f"{field.level}, {field.measure} {field.value:.3f}, most moved {field.largest}"

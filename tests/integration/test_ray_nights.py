@@ -49,7 +49,7 @@ def test_an_actor_that_cannot_see_the_project_says_so(
     root = copy_project(project[0], tmp_path / "project")
     run_ok(root, "recommend", "--date", "2026-02-01")
     monkeypatch.setattr(
-        "illmrec.scoring.item_side.keep_items", lambda *_, **__: (np.zeros((1, 1), dtype=np.float32), True)
+        "pipelines.nights.making.keep_items", lambda *_, **__: (np.zeros((1, 1), dtype=np.float32), True)
     )
     shutil.rmtree(next((root / "work/representations").rglob("items-*")))
     error = expect_error(root, "recommend", "--date", "2026-02-02", "--engine", "ray")

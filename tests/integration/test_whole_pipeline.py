@@ -70,16 +70,16 @@ def test_the_export_equals_scores_computed_with_torch(project: Project) -> None:
     import numpy as np
 
     from pipelines.assembly.recommender import load_recommender
-    from pipelines.nights.night import gather_audience, read_interactions
+    from pipelines.nights.audience import gather_audience, read_interactions
     from pipelines.project.layout import Layout
 
     root, _ = project
-    layout = Layout(root, "shop")
-    model = load_recommender(Shelf(layout), layout.model)
+    shelf = Shelf(Layout(root, "shop"))
+    model = load_recommender(shelf, shelf.layout.model)
     from datetime import date
 
-    catalog = Shelf(layout).catalog
-    audience = gather_audience(layout, catalog, read_interactions(layout, date.fromisoformat(DAY)))
+    catalog = shelf.catalog
+    audience = gather_audience(shelf, read_interactions(shelf, date.fromisoformat(DAY)))
     rows = [audience.histories[user] for user in range(len(audience.user_ids))]
     scores = model.project_users(model.represent_users(rows, 1)) @ model.represent_items().T
     for user, row in enumerate(rows):
