@@ -153,7 +153,7 @@ def test_no_way_back_to_a_damaged_version(second: Path) -> None:
     shutil.rmtree(second / "work/releases")
     tracker = Tracker(second)
     (old,) = [version for version in tracker.list_versions(NAME) if version.number == "1"]
-    model = tracker.client.get_model_version(NAME, old.version).source
+    model = tracker.client.get_model_version(NAME, old.number).source
     (stored,) = (second / "mlartifacts/models" / model.removeprefix("models:/").split("/")[0]).rglob("model.onnx")
     stored.write_bytes(stored.read_bytes()[:-1] + b"\x00")
     error = expect_error(second, "rollback")
