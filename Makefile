@@ -27,7 +27,7 @@ demo: environment ## Synthetic data to recommendations: sample, all DVC stages, 
 	@$(ACTIVATED) illmrec release
 	@echo
 	@echo "Look at:"
-	@echo "  artifacts/<data set>/evaluation/metrics.json   metrics of the synthetic sample, with intervals"
+	@echo "  artifacts/<data set>/evaluation/                metrics, their summary and slices"
 	@echo "  artifacts/<data set>/quality/                  the data gate and its pages"
 	@echo "  exports/<data set>/                            recommendations as Parquet, with a manifest"
 	@echo "  work/reports/<data set>.html                   users, pictures and what was recommended"

@@ -87,7 +87,8 @@ def rank(users: Floats, items: Floats, histories: npt.NDArray[np.int32], targets
     known = Ragged(histories.ravel(), np.arange(len(users) + 1) * histories.shape[1])
     cases = Cases(np.arange(len(users)), known, Ragged(targets, np.arange(len(users) + 1)))
     found = rank_cases(DotScorer(users, items), cases, list_length=K)
-    return {"rank": found.ranks["full"], "list": found.lists} | compute_metrics(found.ranks["full"], (K,))
+    metrics = compute_metrics(found.ranks["full"], (K,))
+    return {"rank": found.ranks["full"], "list": found.lists} | {str(name): each for name, each in metrics.items()}
 
 
 def rank_plainly(users: Floats, items: Floats, histories: npt.NDArray[np.int32], targets: npt.NDArray[np.int32]) -> Any:

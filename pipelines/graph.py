@@ -121,7 +121,8 @@ STAGES = (
         "Rank test targets: full catalog and sampled, with intervals.",
         inputs=("prepared/items.parquet", "split", "encoders", "features", "cf_model", "model"),
         outputs=(
-            *("evaluation/ranks.parquet", "evaluation/slices.csv", "evaluation/metrics.json"),
+            *("evaluation/metrics.parquet", "evaluation/ranks.parquet", "evaluation/slices.csv"),
+            "evaluation/summary.json",
             *("evaluation/full.csv", "evaluation/sampled.csv", "evaluation/popular.csv"),
         ),
     ),

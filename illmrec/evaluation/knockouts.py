@@ -39,11 +39,6 @@ class Knockout:
     wrong: Wrong
     place: Place
 
-    @property
-    def name(self) -> str:
-        """Return what the metrics call it."""
-        return f"images {self.wrong} in {self.place}"
-
 
 def list_knockouts(model: Recommender) -> list[Knockout]:
     """Return those that can make a difference: pictures may be in the prompt, in retrieval, in both or nowhere."""

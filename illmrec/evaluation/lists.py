@@ -14,7 +14,7 @@ import numpy.typing as npt
 import polars as pl
 
 from illmrec.data.histories import Indices, Ragged
-from illmrec.evaluation.metrics import PerUser
+from illmrec.evaluation.metrics import Metric, PerUser
 from illmrec.evaluation.top import NONE
 
 SMOOTHING = 0.01
@@ -138,19 +138,19 @@ def measure_miscalibration(lists: Indices, tastes: Tastes) -> PerUser:
 
 
 @dataclass(frozen=True)
-class ListFacts:
-    """What the lists of one model are like, by metric name such as ``novelty@10``.
+class ListMetrics:
+    """What the lists of one model are like.
 
     Args:
         of_all: coverage and Gini coefficient: of all lists together, so there is no interval over users.
         per_user: novelty and miscalibration: ``float64 [n]``, NaN where a user has none.
     """
 
-    of_all: dict[str, float]
-    per_user: dict[str, PerUser]
+    of_all: dict[Metric, float]
+    per_user: dict[Metric, PerUser]
 
 
-def describe_lists(lists: Indices, popularity: Counts, tastes: Tastes, cutoffs: tuple[int, ...]) -> ListFacts:
+def describe_lists(lists: Indices, popularity: Counts, tastes: Tastes, cutoffs: tuple[int, ...]) -> ListMetrics:
     """Return all metrics of the first k items of each list, for each cutoff k.
 
     Args:
@@ -160,11 +160,11 @@ def describe_lists(lists: Indices, popularity: Counts, tastes: Tastes, cutoffs: 
         cutoffs: list lengths.
     """
     information = measure_information(popularity)
-    of_all: dict[str, float] = {}
-    per_user: dict[str, PerUser] = {}
+    of_all: dict[Metric, float] = {}
+    per_user: dict[Metric, PerUser] = {}
     for k in cutoffs:
         exposure = count_exposure(lists[:, :k], len(popularity))
-        of_all |= {f"coverage@{k}": measure_coverage(exposure), f"gini@{k}": measure_gini(exposure)}
-        per_user[f"novelty@{k}"] = measure_novelty(lists[:, :k], information)
-        per_user[f"miscalibration@{k}"] = measure_miscalibration(lists[:, :k], tastes)
-    return ListFacts(of_all, per_user)
+        of_all |= {Metric("coverage", k): measure_coverage(exposure), Metric("gini", k): measure_gini(exposure)}
+        per_user[Metric("novelty", k)] = measure_novelty(lists[:, :k], information)
+        per_user[Metric("miscalibration", k)] = measure_miscalibration(lists[:, :k], tastes)
+    return ListMetrics(of_all, per_user)

@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
 from illmrec.evaluation.rank import Ranks
 
 PerUser = npt.NDArray[np.float64]
+
+
+class Metric(NamedTuple):
+    """A metric and its cutoff; written ``ndcg@10``, or ``mrr`` where there is none."""
+
+    name: str
+    cutoff: int | None = None
+
+    def __str__(self) -> str:
+        """Return how parameters, columns and people write it."""
+        return self.name if self.cutoff is None else f"{self.name}@{self.cutoff}"
+
+    @classmethod
+    def parse(cls, text: str) -> Metric:
+        """Return the metric that a parameter names, such as ``ndcg@10``."""
+        name, at, cutoff = text.partition("@")
+        return cls(name, int(cutoff) if at else None)
+
+
+HIT_10, NDCG_10, MRR = Metric("hit", 10), Metric("ndcg", 10), Metric("mrr")
 
 
 def hit_rate(ranks: Ranks, k: int) -> PerUser:
@@ -26,27 +48,27 @@ def reciprocal_rank(ranks: Ranks, k: int | None = None) -> PerUser:
     return reciprocal if k is None else np.where(ranks <= k, reciprocal, 0.0)
 
 
-def compute_metrics(ranks: Ranks, cutoffs: tuple[int, ...]) -> dict[str, PerUser]:
-    """Return every metric per target: ``hit@k``, ``ndcg@k`` and ``mrr@k`` for each cutoff, and ``mrr``.
+def compute_metrics(ranks: Ranks, cutoffs: tuple[int, ...]) -> dict[Metric, PerUser]:
+    """Return every metric per target: hit rate, NDCG and reciprocal rank at each cutoff, and the reciprocal rank.
 
     Args:
         ranks: ``float64 [n]``: rank of each target, from 1, as :func:`illmrec.rank_users` returns it.
         cutoffs: lengths k of the lists.
 
     Returns:
-        ``float64 [n]`` by name; the metric of a model is its mean.
+        ``float64 [n]`` by metric; the metric of a model is its mean.
 
     Example:
         >>> metrics = illmrec.compute_metrics(np.array([1.0, 3.0, 20.0]), (10,))
-        >>> list(metrics)
+        >>> [str(metric) for metric in metrics]
         ['hit@10', 'ndcg@10', 'mrr@10', 'mrr']
-        >>> metrics["ndcg@10"].tolist()
+        >>> next(values.tolist() for metric, values in metrics.items() if str(metric) == "ndcg@10")
         [1.0, 0.5, 0.0]
     """
-    metrics = {f"hit@{k}": hit_rate(ranks, k) for k in cutoffs}
-    metrics |= {f"ndcg@{k}": ndcg(ranks, k) for k in cutoffs}
-    metrics |= {f"mrr@{k}": reciprocal_rank(ranks, k) for k in cutoffs}
-    return metrics | {"mrr": reciprocal_rank(ranks)}
+    metrics = {Metric("hit", k): hit_rate(ranks, k) for k in cutoffs}
+    metrics |= {Metric("ndcg", k): ndcg(ranks, k) for k in cutoffs}
+    metrics |= {Metric("mrr", k): reciprocal_rank(ranks, k) for k in cutoffs}
+    return metrics | {MRR: reciprocal_rank(ranks)}
 
 
 def average_by_user(values: PerUser, owners: npt.NDArray[np.int64], users: int) -> PerUser:

@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from illmrec.data.histories import sort_distinct
-from illmrec.evaluation.metrics import PerUser, compute_metrics
+from illmrec.evaluation.metrics import HIT_10, NDCG_10, Metric, PerUser, compute_metrics
 from illmrec.evaluation.protocol import Cases
 from illmrec.evaluation.rank import Ranks
 from illmrec.evaluation.summary import Estimate, Resampling, estimate_ratios
 
 Flags = npt.NDArray[np.bool_]
 CUTOFF = 10
-METRICS = (f"hit@{CUTOFF}", f"ndcg@{CUTOFF}")
+METRICS = (HIT_10, NDCG_10)
 QUINTILES = 5
 
 
@@ -47,7 +47,7 @@ class SliceRow:
 
     slice: Slice
     model: str
-    estimates: Mapping[str, Estimate]
+    estimates: Mapping[Metric, Estimate]
 
 
 def divide_cases(

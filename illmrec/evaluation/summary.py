@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -11,7 +12,9 @@ from illmrec.evaluation.intervals import bootstrap_means, interval
 from illmrec.evaluation.metrics import PerUser
 from illmrec.evaluation.significance import correct_holm, flip_signs
 
-Values = Mapping[str, Mapping[str, PerUser]]
+Model = TypeVar("Model", bound=Hashable)
+Name = TypeVar("Name", bound=Hashable)
+Values = Mapping[Model, Mapping[Name, PerUser]]
 """Model -> metric -> ``float64 [n]``: one value per user, the same users in the same order everywhere."""
 
 
@@ -40,6 +43,15 @@ class Estimate:
     low: float
     high: float
 
+    @property
+    def side(self) -> int:
+        """Return -1 or 1 where the whole interval is below or above zero, else 0."""
+        return (self.low > 0) - (self.high < 0)
+
+    def as_columns(self, name: str) -> dict[str, float]:
+        """Return its cells in a table with a row per model: ``name``, ``name.low`` and ``name.high``."""
+        return {name: self.value, f"{name}.low": self.low, f"{name}.high": self.high}
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -56,15 +68,15 @@ class Difference:
     holm: float
 
 
-def estimate_means(values: Values, how: Resampling) -> dict[tuple[str, str], Estimate]:
+def estimate_means(values: Values[Model, Name], how: Resampling) -> dict[tuple[Model, Name], Estimate]:
     """Return the estimate of each (model, metric)."""
     keys = [(model, metric) for model, metrics in values.items() for metric in metrics]
     return dict(zip(keys, _estimate([values[model][metric] for model, metric in keys], how), strict=True))
 
 
 def compare_models(
-    values: Values, pairs: Iterable[tuple[str, str]], how: Resampling
-) -> dict[tuple[str, str, str], Difference]:
+    values: Values[Model, Name], pairs: Iterable[tuple[Model, Model]], how: Resampling
+) -> dict[tuple[Model, Model, Name], Difference]:
     """Return, for each pair of models and metric, the first minus the second, all of them corrected together."""
     keys = [(first, second, metric) for first, second in pairs for metric in values[first]]
     if not keys:
@@ -75,7 +87,7 @@ def compare_models(
     return {key: Difference(estimate, float(p), float(holm)) for key, estimate, p, holm in rows}
 
 
-def estimate_known(columns: Mapping[str, PerUser], how: Resampling) -> dict[str, Estimate]:
+def estimate_known(columns: Mapping[Name, PerUser], how: Resampling) -> dict[Name, Estimate]:
     """Return the mean over those users who have a value, with its interval; what nobody has is left out."""
     known = {name: ~np.isnan(values) for name, values in columns.items()}
     names = [name for name, there in known.items() if there.any()]

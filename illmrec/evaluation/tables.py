@@ -1,4 +1,4 @@
-"""From ranks and lists of several models to named figures; see :mod:`illmrec.evaluation.keys` for the names."""
+"""From ranks and lists of several models to rows of the table of metrics."""
 
 from __future__ import annotations
 
@@ -8,21 +8,26 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from illmrec.evaluation.keys import (
-    INTACT,
-    flatten_differences,
-    flatten_estimate,
-    flatten_estimates,
-    name_variant,
-)
 from illmrec.evaluation.lists import Counts, Tastes, describe_lists
-from illmrec.evaluation.metrics import PerUser, average_by_user, compute_metrics
+from illmrec.evaluation.metrics import HIT_10, MRR, NDCG_10, Metric, PerUser, average_by_user, compute_metrics
 from illmrec.evaluation.protocol import Cases, Ranked
 from illmrec.evaluation.rank import Ranks
 from illmrec.evaluation.summary import Resampling, compare_models, estimate_known, estimate_means
+from illmrec.evaluation.table import (
+    FULL,
+    INTACT,
+    LISTS,
+    Measurement,
+    measure_difference,
+    measure_mean,
+    measure_single,
+)
 
 VARIANT_CUTOFFS = (10,)
-VARIANT_METRICS = ("hit@10", "ndcg@10", "mrr")
+VARIANT_METRICS = (HIT_10, NDCG_10, MRR)
+TIED = Metric("tied_share")
+Variant = tuple[str, str | None]
+"""What stands in place of the pictures, and where; :data:`INTACT` and None for the model as it is."""
 
 
 def summarise_ranks(
@@ -31,7 +36,7 @@ def summarise_ranks(
     named: Mapping[str, npt.NDArray[np.bool_]],
     cutoffs: tuple[int, ...],
     how: Resampling,
-) -> dict[str, float]:
+) -> list[Measurement]:
     """Return every metric of every protocol with its interval, and all models' paired differences with tests.
 
     Args:
@@ -41,33 +46,40 @@ def summarise_ranks(
         cutoffs: k of the metrics.
         how: resampling of users.
     """
-    result: dict[str, float] = {}
+    rows: list[Measurement] = []
     pairs = list(itertools.combinations(ranked, 2))
     for protocol, users in named.items():
         values = {
             model: {
-                name: metric[users] for name, metric in average_metrics(found.ranks[protocol], cases, cutoffs).items()
+                metric: each[users] for metric, each in average_metrics(found.ranks[protocol], cases, cutoffs).items()
             }
             for model, found in ranked.items()
         }
-        result |= flatten_estimates(protocol, estimate_means(values, how))
-        result |= flatten_differences(protocol, compare_models(values, pairs, how))
+        rows += [
+            measure_mean(metric, estimate, model=model, protocol=protocol)
+            for (model, metric), estimate in estimate_means(values, how).items()
+        ]
+        rows += [
+            measure_difference(metric, difference, model=first, against=second, protocol=protocol)
+            for (first, second, metric), difference in compare_models(values, pairs, how).items()
+        ]
     tied = {
-        model: {"tied_share": average_by_user(found.tied.astype(np.float64), cases.owners, len(cases))}
+        model: {TIED: average_by_user(found.tied.astype(np.float64), cases.owners, len(cases))}
         for model, found in ranked.items()
     }
-    return result | flatten_estimates("full", estimate_means(tied, how))
+    means = estimate_means(tied, how)
+    return rows + [measure_mean(metric, mean, model=model, protocol=FULL) for (model, metric), mean in means.items()]
 
 
-def average_metrics(ranks: Ranks, cases: Cases, cutoffs: tuple[int, ...]) -> dict[str, PerUser]:
+def average_metrics(ranks: Ranks, cases: Cases, cutoffs: tuple[int, ...]) -> dict[Metric, PerUser]:
     """Return ``float64 [n]`` per metric: each user's mean over the user's targets."""
     metrics = compute_metrics(ranks, cutoffs)
-    return {name: average_by_user(values, cases.owners, len(cases)) for name, values in metrics.items()}
+    return {metric: average_by_user(values, cases.owners, len(cases)) for metric, values in metrics.items()}
 
 
 def summarise_lists(
     ranked: Mapping[str, Ranked], popularity: Counts, tastes: Tastes, cutoffs: tuple[int, ...], how: Resampling
-) -> dict[str, float]:
+) -> list[Measurement]:
     """Return what each model's lists are like; coverage and Gini coefficient have no interval.
 
     Args:
@@ -77,34 +89,43 @@ def summarise_lists(
         cutoffs: list lengths.
         how: resampling of users.
     """
-    result: dict[str, float] = {}
+    rows: list[Measurement] = []
     for model, found in ranked.items():
-        facts = describe_lists(found.lists, popularity, tastes, cutoffs)
-        result |= {f"{model}/lists/{name}": value for name, value in facts.of_all.items()}
-        for name, estimate in estimate_known(facts.per_user, how).items():
-            result |= flatten_estimate(f"{model}/lists/{name}", estimate)
-    return result
+        measured = describe_lists(found.lists, popularity, tastes, cutoffs)
+        rows += [
+            measure_single(metric, value, model=model, protocol=LISTS) for metric, value in measured.of_all.items()
+        ]
+        rows += [
+            measure_mean(metric, estimate, model=model, protocol=LISTS)
+            for metric, estimate in estimate_known(measured.per_user, how).items()
+        ]
+    return rows
 
 
 def summarise_variants(
-    model: str, intact: Ranks, variants: Mapping[str, Ranks], cases: Cases, how: Resampling
-) -> dict[str, float]:
+    model: str, intact: Ranks, variants: Mapping[Variant, Ranks], cases: Cases, how: Resampling
+) -> list[Measurement]:
     """Return metrics of variants of one model on the full catalog, and their paired differences to the intact model.
 
     Args:
         model: the model's name.
         intact: ``float64 [c]``: its ranks.
-        variants: name -> ``float64 [c]``: ranks of each variant.
+        variants: what stands in place of the pictures, and where -> ``float64 [c]``: ranks.
         cases: users and targets.
         how: resampling of users.
     """
-    original = name_variant(model, INTACT)
-    ranks = {original: intact} | {name_variant(model, name): found for name, found in variants.items()}
+    original: Variant = (INTACT, None)
+    ranks: dict[Variant, Ranks] = {original: intact, **variants}
     values = {}
-    for name, found in ranks.items():
+    for variant, found in ranks.items():
         metrics = average_metrics(found, cases, VARIANT_CUTOFFS)
-        values[name] = {metric: metrics[metric] for metric in VARIANT_METRICS}
-    pairs = [(name, original) for name in values if name != original]
-    return flatten_estimates("full", estimate_means(values, how)) | flatten_differences(
-        "full", compare_models(values, pairs, how)
-    )
+        values[variant] = {metric: metrics[metric] for metric in VARIANT_METRICS}
+    pairs = [(variant, original) for variant in values if variant != original]
+    means = [
+        measure_mean(metric, estimate, model=model, variant=variant, place=place)
+        for ((variant, place), metric), estimate in estimate_means(values, how).items()
+    ]
+    return means + [
+        measure_difference(metric, difference, model=model, variant=variant, place=place, against=INTACT)
+        for ((variant, place), _, metric), difference in compare_models(values, pairs, how).items()
+    ]

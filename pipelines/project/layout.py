@@ -80,7 +80,7 @@ class Layout:
 
     @property
     def evaluation(self) -> Path:
-        """metrics.json, ranks.parquet, slices.csv and plot data of ``evaluate``."""
+        """metrics.parquet, summary.json, ranks.parquet, slices.csv and plot data of ``evaluate``."""
         return self.artifacts / "evaluation"
 
     @property

@@ -25,6 +25,7 @@ from illmrec.columns import (
 from illmrec.data.catalog import Catalog
 from illmrec.data.histories import Ragged, Sequences, ragged_from_column, read_sequences
 from illmrec.errors import DataError, IllmrecError, MissingArtifactError, ModelError
+from illmrec.evaluation.table import MetricsTable, read_metrics
 from illmrec.features.matrix import FeatureMatrix, open_matrix
 from pipelines.graph import find_maker
 from pipelines.project.artifacts import read_object, read_table
@@ -198,10 +199,35 @@ class Shelf:
         state: dict[str, Any] = saved["state"]
         return state
 
+    @property
+    def is_evaluated(self) -> bool:
+        """Whether `evaluate` has run, in this release or an earlier one."""
+        return any((self.layout.evaluation / f"metrics.{form}").exists() for form in ("parquet", "json"))
+
     @functools.cached_property
-    def metrics(self) -> dict[str, float]:
-        """What `evaluate` measured, flat; an error where it is damaged is about the model."""
-        return self.read_object(self.layout.evaluation / "metrics.json", refusal=ModelError)
+    def metrics(self) -> MetricsTable:
+        """What `evaluate` measured; see :meth:`read_metrics`."""
+        return self.read_metrics()
+
+    def read_metrics(self, refusal: type[IllmrecError] = DataError) -> MetricsTable:
+        """Read what `evaluate` measured.
+
+        Raises:
+            MissingArtifactError: when it has not run, or an earlier release did.
+            DataError: or ``refusal``, when the table is damaged.
+        """
+        path = self.layout.evaluation / "metrics.parquet"
+        command = f"illmrec {self.name_maker(path)}"
+        old = path.with_suffix(".json")
+        if old.exists() and not path.exists():
+            hint = f"Run `{command}`: it writes {path.name}."
+            raise MissingArtifactError("was made by an earlier release.", path=old, hint=hint)
+        return read_metrics(self.require(path), f"Run `{command}` again.", refusal)
+
+    @functools.cached_property
+    def evaluation_summary(self) -> dict[str, Any]:
+        """The evaluation in about ten numbers, rounded, for DVC; :attr:`metrics` has them all."""
+        return self.read_object(self.layout.evaluation / "summary.json")
 
     @functools.cached_property
     def head(self) -> dict[str, Any]:

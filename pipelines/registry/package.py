@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,8 @@ import polars as pl
 
 from illmrec import atomic
 from illmrec.errors import ModelError
+from illmrec.evaluation.metrics import HIT_10, MRR, NDCG_10, Metric
+from illmrec.evaluation.table import FULL, INTACT, LISTS, MetricsTable
 from illmrec.samples.notice import is_synthetic
 from pipelines.assembly.contest import RANKED_MODEL
 from pipelines.assembly.recommender import refuse_other_features
@@ -35,9 +36,10 @@ from pipelines.registry.verdicts import average_by_key
 
 MODEL_FILES = ("tensors.safetensors", "state.json")
 """What is saved of a trained recommender; see :mod:`illmrec.training.checkpoint`."""
-KEPT_METRICS = ("full/hit@10", "full/ndcg@10", "full/mrr", "lists/coverage@10")
-"""Figures that a version carries as tags; all others are in its metrics.json."""
-WITH_INTERVAL = ("full/ndcg@10",)
+OURS, MODELS = "illmrec", ("illmrec", "sasrec", "popularity")
+KEPT_METRICS = ((FULL, HIT_10), (FULL, NDCG_10), (FULL, MRR), (LISTS, Metric("coverage", 10)))
+"""Protocols and metrics that a version carries as tags; all others are in its metrics.parquet."""
+WITH_INTERVAL = ((FULL, NDCG_10),)
 """Those with the ends of their interval: the registry's page shows every tag of every version, line by line."""
 KNOCKOUTS_TAG = "knockouts"
 TOLERANCE = 1e-6
@@ -74,11 +76,12 @@ def gather_package(context: Context, name: str, workspace: Path) -> Package:
         ModelError: when a gate refused the data, or artifacts do not belong together.
     """
     shelf, layout = context.shelf, context.layout
-    made = [layout.head / "head.json", layout.quality / "profile.json", layout.evaluation / "metrics.json"]
+    made = [layout.head / "head.json", layout.quality / "profile.json"]
+    made += [shelf.require(layout.evaluation / file) for file in ("metrics.parquet", "summary.json")]
     model_files = [shelf.require(layout.model / file) for file in MODEL_FILES]
     lineage = describe_lineage(layout.root, context.params, layout.dataset)
     tags = lineage | _tag_gates(shelf) | _tag_model(shelf)
-    metrics = shelf.metrics
+    metrics = shelf.read_metrics(ModelError)
     tags |= tag_metrics(metrics, context.section(PromoteConfig).metric) | tag_knockouts(metrics)
     _refuse_other_model(shelf)
     ranks = build_ranks(shelf)
@@ -112,7 +115,7 @@ def identify_model(shelf: Shelf) -> dict[str, str]:
 
 
 def _gather_card_facts(
-    context: Context, name: str, tags: dict[str, str], metrics: dict[str, float], cost: ServingCost | None
+    context: Context, name: str, tags: dict[str, str], metrics: MetricsTable, cost: ServingCost | None
 ) -> CardFacts:
     shelf = context.shelf
     return CardFacts(
@@ -150,27 +153,46 @@ def _refuse_other_model(shelf: Shelf) -> None:
     refuse_other_features(shelf, shelf.model_state)
 
 
-def _refuse_other_ranks(ranks: pl.DataFrame, metrics: dict[str, float], layout: Layout) -> None:
-    """Refuse ranks that are not those behind the figures: promotion compares the one and people read the other.
+def _refuse_other_ranks(ranks: pl.DataFrame, metrics: MetricsTable, layout: Layout) -> None:
+    """Refuse ranks that are not those behind the metrics: promotion compares the one and people read the other.
 
     Raises:
         ModelError: when they differ.
     """
-    key = "illmrec/full/mrr"
-    claimed, found = metrics.get(key), float(average_by_key(ranks, "full/mrr").mean())
-    if claimed is None or abs(claimed - found) > TOLERANCE:
+    row, expected = metrics.find(MRR, model=OURS), float(average_by_key(ranks, "full/mrr").mean())
+    if row is None or abs(row.value - expected) > TOLERANCE:
         hint = f"Run `illmrec evaluate --dataset {layout.dataset}` again."
-        raise ModelError(f"{key} is {claimed}, but the ranks give {found:.6f}.", path=layout.evaluation, hint=hint)
+        claimed = None if row is None else row.value
+        message = f"the mrr of {OURS} is {claimed}, but the ranks give {expected:.6f}."
+        raise ModelError(message, path=layout.evaluation, hint=hint)
 
 
-def pick_metrics(metrics: dict[str, float]) -> dict[str, float]:
-    """Return the figures that a run shows; each would be a chart of its own."""
-    return {
-        f"{model}/{name}": float(metrics[f"{model}/{name}"])
-        for model in ("illmrec", "sasrec", "popularity")
-        for name in KEPT_METRICS
-        if f"{model}/{name}" in metrics
+def pick_metrics(metrics: MetricsTable) -> dict[str, float]:
+    """Return the numbers that a run shows, by name; each would be a chart of its own."""
+    rows = {
+        f"{model}/{protocol}/{metric}": metrics.find(metric, model=model, protocol=protocol)
+        for model in MODELS
+        for protocol, metric in KEPT_METRICS
     }
+    return {name: row.value for name, row in rows.items() if row is not None}
+
+
+def tag_metrics(metrics: MetricsTable, judged: str) -> dict[str, str]:
+    """Return the numbers that a version carries as tags.
+
+    Args:
+        metrics: of the evaluation.
+        judged: what promotion compares, such as ``full/ndcg@10``; it is tagged too.
+    """
+    tags: dict[str, str] = {}
+    for protocol, metric in dict.fromkeys((*KEPT_METRICS, (FULL, Metric.parse(judged.removeprefix("full/"))))):
+        row = metrics.find(metric, model=OURS, protocol=protocol)
+        if row is None:
+            continue
+        estimate = row.estimate if (protocol, metric) in WITH_INTERVAL else None
+        cells = {f"{protocol}/{metric}": row.value} if estimate is None else estimate.as_columns(f"{protocol}/{metric}")
+        tags |= {metric_tag(name): f"{value:.6f}" for name, value in cells.items()}
+    return tags
 
 
 def _tag_gates(shelf: Shelf) -> dict[str, str]:
@@ -196,22 +218,6 @@ def _refuse_refused(shelf: Shelf, gate: Mapping[str, Any], folder: Path) -> None
         raise ModelError("the quality gate refused this data.", path=folder, hint=hint)
 
 
-def tag_metrics(metrics: dict[str, float], judged: str) -> dict[str, str]:
-    """Return the metrics that a version carries as tags.
-
-    Args:
-        metrics: of the evaluation.
-        judged: what promotion compares, such as ``full/ndcg@10``; it is tagged too.
-    """
-    names = dict.fromkeys((*KEPT_METRICS, judged))
-    return {
-        metric_tag(f"{name}{end}"): f"{metrics[f'illmrec/{name}{end}']:.6f}"
-        for name in names
-        for end in (("", ".low", ".high") if name in WITH_INTERVAL else ("",))
-        if f"illmrec/{name}{end}" in metrics
-    }
-
-
 def _tag_model(shelf: Shelf) -> dict[str, str]:
     """Return what the model was made of and how far its head differs from it."""
     state, parity = shelf.model_state, shelf.head["parity"]
@@ -224,18 +230,15 @@ def _tag_model(shelf: Shelf) -> dict[str, str]:
     }
 
 
-def tag_knockouts(metrics: dict[str, float]) -> dict[str, str]:
+def tag_knockouts(metrics: MetricsTable) -> dict[str, str]:
     """Return by how much wrong pictures change NDCG@10, as one tag: MLflow's page has a line for every tag.
 
     Returns:
         ``knockouts``: JSON, such as ``shuffled in prompt`` -> difference and the ends of its interval; nothing where
         there were none.
     """
-    form = re.compile(r"illmrec\[images (\w+ in \w+)\]-illmrec\[intact\]/full/ndcg@10")
-    found = {key: form.fullmatch(key) for key in metrics}
     gaps = {
-        match[1]: [round(metrics[f"{key}{end}"], 6) for end in ("", ".low", ".high")]
-        for key, match in found.items()
-        if match
+        f"{row.variant} in {row.place}": [round(end, 6) for end in (row.value, row.low, row.high) if end is not None]
+        for row in metrics.select(NDCG_10, model=OURS, against=INTACT)
     }
     return {KNOCKOUTS_TAG: json.dumps(gaps, sort_keys=True)} if gaps else {}

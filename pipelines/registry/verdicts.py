@@ -20,7 +20,7 @@ import polars as pl
 
 from illmrec.columns import ITEM_ID
 from illmrec.evaluation.intervals import bootstrap_means
-from illmrec.evaluation.metrics import compute_metrics
+from illmrec.evaluation.metrics import Metric, compute_metrics
 from pipelines.parameters.operation import PromoteConfig
 from pipelines.registry.ranks import POPULARITY_RANK, RANK, UNSEEN, USER_KEY
 
@@ -252,9 +252,8 @@ def share_of_pairs(challenger: pl.DataFrame, champion: pl.DataFrame) -> float:
 
 def average_by_key(ranks: pl.DataFrame, metric: str) -> Floats:
     """Return ``float64 [n]``: a metric such as ``full/ndcg@10`` per user, users in order of their keys."""
-    name = metric.removeprefix("full/")
-    cutoffs = (int(name.split("@")[1]),) if "@" in name else ()
-    values = compute_metrics(ranks[RANK].to_numpy(), cutoffs)[name]
+    name = Metric.parse(metric.removeprefix("full/"))
+    values = compute_metrics(ranks[RANK].to_numpy(), () if name.cutoff is None else (name.cutoff,))[name]
     table = ranks.select(USER_KEY).with_columns(value=pl.Series(values, dtype=pl.Float64))
     return table.group_by(USER_KEY).agg(pl.col("value").mean()).sort(USER_KEY)["value"].to_numpy()
 

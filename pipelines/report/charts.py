@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from pipelines.report.figures import MODELS, Interval, signed
+from illmrec.evaluation.summary import Estimate
+from pipelines.report.figures import MODELS, signed
 from pipelines.report.knockouts import KnockoutRow
 from pipelines.report.results import MetricRow
 from pipelines.report.slices import SliceRow
@@ -215,7 +216,7 @@ def draw_gaps(rows: Sequence[KnockoutRow], label: str) -> Markup:
     return draw_figure(WIDTH, height, label, *parts)
 
 
-def _draw_dot(axis: Axis, interval: Interval, y: float, colour: str) -> list[Markup]:
+def _draw_dot(axis: Axis, interval: Estimate, y: float, colour: str) -> list[Markup]:
     low, high, at = axis.place(interval.low), axis.place(interval.high), axis.place(interval.value)
     return [
         element("line", x1=low, x2=high, y1=y, y2=y, class_=f"line {colour}"),

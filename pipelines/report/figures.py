@@ -1,39 +1,19 @@
-"""Numbers of the evaluation as the report's parts share them: models, intervals, signs."""
+"""What the report's parts share: the models, which is best, how numbers are written."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
-from pipelines.report.reading import Facts
+from illmrec.evaluation.summary import Estimate
 
 OURS, RIVAL = "illmrec", "sasrec"
 MODELS = {OURS: "I-LLMRec", RIVAL: "SASRec", "popularity": "Popularity"}
 
 
-@dataclass(frozen=True)
-class Interval:
-    """A mean over users with the ends of its bootstrap interval."""
-
-    value: float
-    low: float
-    high: float
-
-    @property
-    def side(self) -> int:
-        """Return -1 or 1 where the whole interval is below or above zero, else 0."""
-        return (self.low > 0) - (self.high < 0)
-
-
-def read_interval(metrics: Facts, key: str) -> Interval:
-    """Return a metric with its interval; raises DataError where one of the three is missing or no number."""
-    return Interval(metrics.number(key), metrics.number(f"{key}.low"), metrics.number(f"{key}.high"))
-
-
-def find_best(models: Mapping[str, Interval]) -> frozenset[str]:
+def find_best(models: Mapping[str, Estimate]) -> frozenset[str]:
     """Return the models with the highest value; none where all have the same."""
-    values = {interval.value for interval in models.values()}
-    return frozenset(model for model, interval in models.items() if len(values) > 1 and interval.value == max(values))
+    values = {estimate.value for estimate in models.values()}
+    return frozenset(model for model, estimate in models.items() if len(values) > 1 and estimate.value == max(values))
 
 
 def signed(value: float, digits: int = 4) -> str:

@@ -123,12 +123,13 @@ def choose_users(
     return np.sort(np.concatenate([taken, misses[: count - len(taken)]]))
 
 
-def build_gallery(layout: Layout, night: str | Missing, count: int, pixels: int) -> Gallery:
+def build_gallery(shelf: Shelf, night: str | Missing, count: int, pixels: int) -> Gallery:
     """Choose users and gather everything that is shown of them.
 
     Raises:
         DataError: when tables are damaged or do not fit each other.
     """
+    layout = shelf.layout
     items = layout.prepared / "items.parquet"
     catalog = Catalog(scan_table(items, (ITEM_ID, "title"), f"illmrec prepare --dataset {layout.dataset}").collect())
     path, remedy = layout.split / "sequences.parquet", f"illmrec split --dataset {layout.dataset}"
@@ -142,7 +143,7 @@ def build_gallery(layout: Layout, night: str | Missing, count: int, pixels: int)
     wanted = _list_items(rows, lists, catalog)
     if wanted and not 0 <= min(wanted) <= max(wanted) < len(catalog):
         raise DataError("names items outside items.parquet.", path=path, hint=f"Run `{remedy}` again.")
-    thumbnails = make_thumbnails(list_readable_pictures(Shelf(layout), catalog), wanted, pixels)
+    thumbnails = make_thumbnails(list_readable_pictures(shelf, catalog), wanted, pixels)
     tiles = _make_tiles(catalog, wanted, thumbnails)
     by_user = {} if ranks is None else ranks.rows_by_key(USER_INDEX, named=True, unique=True)
     users = tuple(_build_user(row, tiles, by_user, lists, catalog) for row in rows.iter_rows(named=True))

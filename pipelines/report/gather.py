@@ -14,8 +14,10 @@ import polars as pl
 from illmrec.columns import ITEM_ID
 from illmrec.data.catalog import Catalog
 from illmrec.errors import DataError
+from illmrec.evaluation.table import MetricsTable
 from illmrec.samples.notice import is_synthetic as is_made_up
-from pipelines.project.layout import Layout, require
+from pipelines.project.layout import Layout
+from pipelines.project.shelf import Shelf
 from pipelines.quality.verdict import DOCS_INDEX, GATE_FILE
 from pipelines.report.funnel import Funnel, build_funnel
 from pipelines.report.gallery import Gallery, build_gallery
@@ -137,18 +139,20 @@ class Choices:
     confidence: float
 
 
-def gather_report(layout: Layout, lineage: Mapping[str, str], choices: Choices, made_at: datetime.datetime) -> Report:
+def gather_report(shelf: Shelf, lineage: Mapping[str, str], choices: Choices, made_at: datetime.datetime) -> Report:
     """Read everything the report shows.
 
     Raises:
-        MissingArtifactError: when ``prepare`` has not run.
+        MissingArtifactError: when ``prepare`` has not run, or ``evaluate`` of an earlier release did.
         DataError: when an artifact is damaged or does not fit another one.
     """
-    prepared = require(layout.prepared, f"prepare --dataset {layout.dataset}")
+    layout = shelf.layout
+    prepared = shelf.require(layout.prepared)
     summary = read_facts(prepared / "summary.json", f"illmrec prepare --dataset {layout.dataset}")
     split = layout.split / "summary.json"
     counts = read_facts(split, f"illmrec split --dataset {layout.dataset}") if split.exists() else None
     model = read_model(layout)
+    metrics = shelf.metrics if shelf.is_evaluated else None
     return Report(
         dataset=layout.dataset,
         made_at=made_at,
@@ -159,10 +163,12 @@ def gather_report(layout: Layout, lineage: Mapping[str, str], choices: Choices, 
         gate=read_gate(layout, layout.quality, "Quality gate", "validate"),
         feature_gate=read_gate(layout, layout.feature_quality, "Feature gate", "validate-features"),
         curves=read_curves(layout, None if isinstance(model, Missing) else model.best_step),
-        results=read_results(layout, choices.confidence, counts.count("negatives_per_user") if counts else None),
-        knockouts=read_wrong_pictures(layout),
+        results=read_results(
+            layout, metrics, choices.confidence, counts.count("negatives_per_user") if counts else None
+        ),
+        knockouts=read_wrong_pictures(layout, metrics),
         parity=read_parity(layout),
-        gallery=read_gallery(layout, choices),
+        gallery=read_gallery(shelf, choices),
     )
 
 
@@ -255,21 +261,21 @@ def read_curves(layout: Layout, best_step: int | None) -> Curves | Missing:
     return Curves({name: tuple(rows) for name, rows in points.items() if rows}, best_step)
 
 
-def read_results(layout: Layout, confidence: float, negatives: int | None) -> Results | Missing:
+def read_results(
+    layout: Layout, metrics: MetricsTable | None, confidence: float, negatives: int | None
+) -> Results | Missing:
     """Return the evaluation's tables and verdict."""
-    path, remedy = layout.evaluation / "metrics.json", f"illmrec evaluate --dataset {layout.dataset}"
-    if not path.exists():
+    remedy = f"illmrec evaluate --dataset {layout.dataset}"
+    if metrics is None:
         return Missing("Results", remedy)
-    slices = read_slices(layout.evaluation / "slices.csv", remedy)
-    return build_results(read_facts(path, remedy), confidence, negatives, slices)
+    return build_results(metrics, confidence, negatives, read_slices(layout.evaluation / "slices.csv", remedy))
 
 
-def read_wrong_pictures(layout: Layout) -> Knockouts | Missing | None:
-    """Return what the evaluation found with wrong pictures, None where it did not try."""
-    path, remedy = layout.evaluation / "metrics.json", f"illmrec evaluate --dataset {layout.dataset}"
-    if not path.exists():
-        return Missing("Is the picture used?", remedy)
-    return read_knockouts(read_facts(path, remedy))
+def read_wrong_pictures(layout: Layout, metrics: MetricsTable | None) -> Knockouts | Missing | None:
+    """Return what the evaluation measured with wrong pictures, None where it did not try."""
+    if metrics is None:
+        return Missing("Is the picture used?", f"illmrec evaluate --dataset {layout.dataset}")
+    return read_knockouts(metrics)
 
 
 def read_parity(layout: Layout) -> Parity | Missing:
@@ -282,11 +288,11 @@ def read_parity(layout: Layout) -> Parity | Missing:
     return Parity(parity.count("users"), *(parity.number(name) for name in names))
 
 
-def read_gallery(layout: Layout, choices: Choices) -> Gallery | Missing:
+def read_gallery(shelf: Shelf, choices: Choices) -> Gallery | Missing:
     """Return the gallery; without a nightly export it shows histories and held-out items alone."""
-    if not layout.split.exists():
-        return Missing("Gallery", f"illmrec split --dataset {layout.dataset}")
-    return build_gallery(layout, find_night(layout), choices.users, choices.thumbnail_pixels)
+    if not shelf.layout.split.exists():
+        return Missing("Gallery", f"illmrec split --dataset {shelf.layout.dataset}")
+    return build_gallery(shelf, find_night(shelf.layout), choices.users, choices.thumbnail_pixels)
 
 
 def find_night(layout: Layout) -> str | Missing:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
-from pipelines.report.figures import OURS, Interval, read_interval, show_p, signed
-from pipelines.report.reading import Facts
+from illmrec.evaluation.metrics import NDCG_10
+from illmrec.evaluation.summary import Estimate
+from illmrec.evaluation.table import FULL, INTACT, MetricsTable
+from pipelines.report.figures import OURS, show_p, signed
 
-METRIC, LABEL = "ndcg@10", "NDCG@10"
+LABEL = "NDCG@10"
 PLACES = {"prompt": "in the prompt", "retrieval": "in the retrieval head", "both": "in both"}
 WRONGS = {"shuffled": "another item's picture", "constant": "the mean picture", "noise": "noise"}
 ALPHA = 0.05
@@ -28,8 +29,8 @@ class KnockoutRow:
 
     place: str
     wrong: str
-    value: Interval
-    difference: Interval
+    value: Estimate
+    difference: Estimate
     holm: float
 
     @property
@@ -60,36 +61,29 @@ class Knockouts:
     """
 
     users: int
-    intact: Interval
+    intact: Estimate
     rows: tuple[KnockoutRow, ...]
     verdict: tuple[str, ...]
 
 
-def read_knockouts(metrics: Facts) -> Knockouts | None:
-    """Return what metrics.json says about wrong pictures; None where they were not tried."""
-    found = [re.fullmatch(rf"{OURS}\[images (\w+) in (\w+)\]/full/{METRIC}", key) for key in metrics.values]
-    named = {(match[2], match[1]) for match in found if match}
-    tried = [(place, wrong) for place in PLACES for wrong in WRONGS if (place, wrong) in named]
+def read_knockouts(metrics: MetricsTable) -> Knockouts | None:
+    """Return what the evaluation says about wrong pictures; None where they were not tried."""
+    means = metrics.select(NDCG_10, model=OURS, against=None, protocol=FULL)
+    measured = {(row.place, row.variant) for row in means}
+    tried = [(place, wrong) for place in PLACES for wrong in WRONGS if (place, wrong) in measured]
     if not tried:
         return None
-    intact = f"{OURS}[intact]"
-    rows = tuple(_read_row(metrics, place, wrong, intact) for place, wrong in tried)
+    rows = tuple(_read_row(metrics, place, wrong) for place, wrong in tried)
     places = dict.fromkeys(place for place, _ in tried)
     verdict = tuple(judge_place([row for row in rows if row.place == place]) for place in places)
-    users = metrics.count("cases/knockout_users")
-    return Knockouts(users, read_interval(metrics, f"{intact}/full/{METRIC}"), rows, verdict)
+    intact = metrics.interval(NDCG_10, model=OURS, variant=INTACT)
+    return Knockouts(metrics.count("knockout_users"), intact, rows, verdict)
 
 
-def _read_row(metrics: Facts, place: str, wrong: str, intact: str) -> KnockoutRow:
-    name = f"{OURS}[images {wrong} in {place}]"
-    gap = f"{name}-{intact}/full/{METRIC}"
-    return KnockoutRow(
-        place,
-        wrong,
-        read_interval(metrics, f"{name}/full/{METRIC}"),
-        read_interval(metrics, gap),
-        metrics.number(f"{gap}.holm"),
-    )
+def _read_row(metrics: MetricsTable, place: str, wrong: str) -> KnockoutRow:
+    value = metrics.interval(NDCG_10, model=OURS, variant=wrong, place=place)
+    gap = metrics.compare(NDCG_10, model=OURS, variant=wrong, place=place, against=INTACT)
+    return KnockoutRow(place, wrong, value, gap.estimate, gap.holm)
 
 
 def judge_place(rows: list[KnockoutRow]) -> str:

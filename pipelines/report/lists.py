@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipelines.report.figures import MODELS, OURS, Interval, read_interval
-from pipelines.report.reading import Facts
+from illmrec.evaluation.metrics import Metric
+from illmrec.evaluation.summary import Estimate
+from illmrec.evaluation.table import LISTS, MetricsTable
+from pipelines.report.figures import MODELS, OURS
 
 CUTOFF = 10
 MEANINGS = {
@@ -33,28 +34,28 @@ class ListRow:
 
     label: str
     meaning: str
-    models: Mapping[str, Interval]
+    models: Mapping[str, Estimate]
     has_interval: bool
 
 
-def read_lists(metrics: Facts) -> tuple[ListRow, ...]:
+def read_lists(metrics: MetricsTable) -> tuple[ListRow, ...]:
     """Return the rows for lists of ten, or of the longest length measured; nothing where lists were not measured."""
-    found = [re.fullmatch(rf"{OURS}/lists/coverage@(\d+)", key) for key in metrics.values]
-    cutoffs = [int(match[1]) for match in found if match]
+    measured = {row.name for row in metrics.select(model=OURS, protocol=LISTS)}
+    cutoffs = [metric.cutoff for metric in measured if metric.name == "coverage" and metric.cutoff is not None]
     if not cutoffs:
         return ()
     k = CUTOFF if CUTOFF in cutoffs else max(cutoffs)
-    return tuple(_read_row(metrics, name, k) for name in MEANINGS if f"{OURS}/lists/{name}@{k}" in metrics.values)
+    return tuple(_read_row(metrics, Metric(name, k)) for name in MEANINGS if Metric(name, k) in measured)
 
 
-def _read_row(metrics: Facts, name: str, k: int) -> ListRow:
-    label, meaning = MEANINGS[name]
+def _read_row(metrics: MetricsTable, metric: Metric) -> ListRow:
+    label, meaning = MEANINGS[metric.name]
+    has_interval = metric.name not in WHOLE
     models = {}
     for model in MODELS:
-        key = f"{model}/lists/{name}@{k}"
-        if name in WHOLE:
-            value = metrics.number(key)
-            models[model] = Interval(value, value, value)
+        if has_interval:
+            models[model] = metrics.interval(metric, model=model, protocol=LISTS)
         else:
-            models[model] = read_interval(metrics, key)
-    return ListRow(f"{label}@{k}", meaning, models, name not in WHOLE)
+            value = metrics.value(metric, model=model, protocol=LISTS)
+            models[model] = Estimate(value, value, value)
+    return ListRow(f"{label}@{metric.cutoff}", meaning, models, has_interval)

@@ -6,23 +6,10 @@ import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipelines.report.figures import MODELS, Interval, read_interval
-from pipelines.report.reading import Facts
-
-
-@dataclass(frozen=True)
-class PairedTest:
-    """One difference.
-
-    Args:
-        difference: the first model minus the second, paired by user.
-        p: two-sided p-value by flipping signs.
-        holm: the same, corrected for all differences of the table.
-    """
-
-    difference: Interval
-    p: float
-    holm: float
+from illmrec.evaluation.metrics import Metric
+from illmrec.evaluation.summary import Difference
+from illmrec.evaluation.table import MetricsTable
+from pipelines.report.figures import MODELS
 
 
 @dataclass(frozen=True)
@@ -31,30 +18,28 @@ class PairedTests:
 
     Args:
         pairs: what the columns compare.
-        rows: by metric, a difference for each pair.
+        rows: by metric, for each pair the first model minus the second.
     """
 
     pairs: tuple[str, ...]
-    rows: Mapping[str, tuple[PairedTest, ...]]
+    rows: Mapping[str, tuple[Difference, ...]]
 
 
-def read_tests(metrics: Facts, labels: Mapping[str, str]) -> PairedTests | None:
+def read_tests(metrics: MetricsTable, labels: Mapping[Metric, str]) -> PairedTests | None:
     """Return the tests of some metrics; None where models were not tested.
 
     Args:
-        metrics: the content of metrics.json.
-        labels: metrics by key, with what they are called.
+        metrics: of the evaluation.
+        labels: metrics, with what they are called.
     """
     pairs = list(itertools.combinations(MODELS, 2))
-    first, last = f"{'-'.join(pairs[0])}/full", f"{'-'.join(pairs[-1])}/full"
-    if not all(f"{pair}/{key}.holm" in metrics.values for pair in (first, last) for key in labels):
+    first = [
+        metrics.find(metric, model=one, against=other) for metric in labels for one, other in (pairs[0], pairs[-1])
+    ]
+    if any(row is None or row.p_holm is None for row in first):
         return None
     rows = {
-        label: tuple(_read_test(metrics, f"{one}-{other}/full/{key}") for one, other in pairs)
-        for key, label in labels.items()
+        label: tuple(metrics.compare(metric, model=one, against=other) for one, other in pairs)
+        for metric, label in labels.items()
     }
     return PairedTests(tuple(f"{MODELS[one]} minus {MODELS[other]}" for one, other in pairs), rows)
-
-
-def _read_test(metrics: Facts, key: str) -> PairedTest:
-    return PairedTest(read_interval(metrics, key), metrics.number(f"{key}.p"), metrics.number(f"{key}.holm"))

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipelines.report.figures import MODELS, OURS, RIVAL, Interval, find_best, read_interval, show_p, signed
+from illmrec.evaluation.metrics import MRR, NDCG_10, Metric
+from illmrec.evaluation.summary import Estimate
+from illmrec.evaluation.table import MetricsTable
+from pipelines.report.figures import MODELS, OURS, RIVAL, find_best, show_p, signed
 from pipelines.report.lists import ListRow, read_lists
 from pipelines.report.paired_tests import PairedTests, read_tests
-from pipelines.report.reading import Facts
 from pipelines.report.slices import SliceGroup
 
 PROTOCOLS = ("full", "sampled", "popular", "candidates")
 NEEDED = ("full", "sampled")
 """Protocols without which there are no results; the others are shown where they were measured."""
-HEADLINE = "ndcg@10"
 NAMES = {"hit": "Hit", "ndcg": "NDCG", "mrr": "MRR"}
 
 
@@ -25,20 +25,19 @@ class MetricRow:
     """One metric of all models.
 
     Args:
-        key: as in metrics.json, for example ``ndcg@10``.
+        metric: which, with its cutoff.
         models: interval by model.
         difference: I-LLMRec minus SASRec, paired by user.
     """
 
-    key: str
-    models: Mapping[str, Interval]
-    difference: Interval
+    metric: Metric
+    models: Mapping[str, Estimate]
+    difference: Estimate
 
     @property
     def label(self) -> str:
         """The metric's name as readers know it."""
-        name, _, cutoff = self.key.partition("@")
-        return NAMES[name] + (f"@{cutoff}" if cutoff else "")
+        return str(self.metric._replace(name=NAMES[self.metric.name]))
 
     @property
     def best(self) -> frozenset[str]:
@@ -62,7 +61,7 @@ class ProtocolResults:
 
 @dataclass(frozen=True)
 class Results:
-    """What ``evaluate`` found.
+    """What ``evaluate`` measured.
 
     Args:
         protocols: full catalog first.
@@ -82,12 +81,12 @@ class Results:
 
 
 def build_results(
-    metrics: Facts, confidence: float, negatives: int | None, slices: tuple[SliceGroup, ...] = ()
+    metrics: MetricsTable, confidence: float, negatives: int | None, slices: tuple[SliceGroup, ...] = ()
 ) -> Results:
-    """Return tables and verdict from metrics.json.
+    """Return tables and verdict.
 
     Args:
-        metrics: the content of metrics.json.
+        metrics: of the evaluation.
         confidence: coverage of its intervals, 0 to 1.
         negatives: sampled negatives per user; None where unknown.
         slices: groups of test targets.
@@ -98,10 +97,10 @@ def build_results(
     protocols = tuple(
         ProtocolResults(*_describe_protocol(name, negatives), _build_rows(metrics, name))
         for name in PROTOCOLS
-        if name in NEEDED or f"{OURS}/{name}/mrr" in metrics.values
+        if name in NEEDED or metrics.find(MRR, model=OURS, protocol=name) is not None
     )
     rows = protocols[0].rows
-    tests = read_tests(metrics, {row.key: row.label for row in rows})
+    tests = read_tests(metrics, {row.metric: row.label for row in rows})
     verdict = judge_rows(rows, confidence) + judge_tests(rows, tests)
     return Results(protocols, verdict, confidence, tests, read_lists(metrics), slices)
 
@@ -120,27 +119,28 @@ def _describe_protocol(name: str, negatives: int | None) -> tuple[str, str]:
     return f"{count}sampled negatives".capitalize(), f"{among}; that is easier, and it can order models differently."
 
 
-def _build_rows(metrics: Facts, protocol: str) -> tuple[MetricRow, ...]:
-    found = [re.fullmatch(rf"{OURS}/{protocol}/((hit|ndcg|mrr)(?:@(\d+))?)", key) for key in metrics.values]
-    order = {"hit": 0, "ndcg": 1, "mrr": 2}
-    matches = sorted(
-        (match for match in found if match), key=lambda match: (order[match[2]], int(match[3] or sys.maxsize))
+def _build_rows(metrics: MetricsTable, protocol: str) -> tuple[MetricRow, ...]:
+    order = list(NAMES)
+    ours = metrics.select(model=OURS, variant=None, against=None, protocol=protocol)
+    measured = sorted(
+        (row.name for row in ours if row.metric in NAMES),
+        key=lambda metric: (order.index(metric.name), metric.cutoff or sys.maxsize),
     )
-    if not matches:
+    if not measured:
         raise metrics.refuse(f"there is no metric of {OURS} for the protocol {protocol!r}")
     return tuple(
         MetricRow(
-            match[1],
-            {model: read_interval(metrics, f"{model}/{protocol}/{match[1]}") for model in MODELS},
-            read_interval(metrics, f"{OURS}-{RIVAL}/{protocol}/{match[1]}"),
+            metric,
+            {model: metrics.interval(metric, model=model, protocol=protocol) for model in MODELS},
+            metrics.interval(metric, model=OURS, against=RIVAL, protocol=protocol),
         )
-        for match in matches
+        for metric in measured
     )
 
 
 def pick_headline(rows: tuple[MetricRow, ...]) -> MetricRow:
     """Return the row of NDCG@10, or the last one where it was not computed."""
-    return next((row for row in rows if row.key == HEADLINE), rows[-1])
+    return next((row for row in rows if row.metric == NDCG_10), rows[-1])
 
 
 def judge_rows(rows: tuple[MetricRow, ...], confidence: float) -> tuple[str, ...]:

@@ -9,11 +9,12 @@ from pathlib import Path
 import polars as pl
 
 from illmrec.errors import DataError
-from pipelines.report.figures import MODELS, Interval, find_best
+from illmrec.evaluation.metrics import NDCG_10
+from illmrec.evaluation.summary import Estimate
+from pipelines.report.figures import MODELS, find_best
 
-METRIC = "ndcg@10"
 COLUMNS = {"group": pl.String, "slice": pl.String, "model": pl.String, "targets": pl.Int64} | {
-    f"{METRIC}{end}": pl.Float64 for end in ("", ".low", ".high")
+    f"{NDCG_10}{end}": pl.Float64 for end in ("", ".low", ".high")
 }
 NOTES = {
     "target's popularity": "Fifths of the test targets by how often training users took the item; few at the top.",
@@ -36,7 +37,7 @@ class SliceRow:
 
     label: str
     targets: int
-    models: Mapping[str, Interval]
+    models: Mapping[str, Estimate]
 
     @property
     def best(self) -> frozenset[str]:
@@ -74,9 +75,9 @@ def read_slices(path: Path, remedy: str) -> tuple[SliceGroup, ...]:
     except (OSError, pl.exceptions.PolarsError) as error:
         first = str(error).splitlines()[0]
         raise DataError(f"is not a table of slices: {first}", path=path, hint=hint) from None
-    groups: dict[str, dict[str, dict[str, tuple[int, Interval]]]] = {}
+    groups: dict[str, dict[str, dict[str, tuple[int, Estimate]]]] = {}
     for group, name, model, targets, value, low, high in table.drop_nulls().rows():
-        groups.setdefault(group, {}).setdefault(name, {})[model] = (targets, Interval(value, low, high))
+        groups.setdefault(group, {}).setdefault(name, {})[model] = (targets, Estimate(value, low, high))
     if any(set(models) != set(MODELS) for slices in groups.values() for models in slices.values()):
         raise DataError("lacks a model in some slice.", path=path, hint=hint)
     return tuple(
@@ -86,6 +87,6 @@ def read_slices(path: Path, remedy: str) -> tuple[SliceGroup, ...]:
     )
 
 
-def _make_row(name: str, found: Mapping[str, tuple[int, Interval]]) -> SliceRow:
+def _make_row(name: str, found: Mapping[str, tuple[int, Estimate]]) -> SliceRow:
     targets = next(iter(found.values()))[0]
     return SliceRow(name, targets, {model: found[model][1] for model in MODELS})

@@ -29,7 +29,7 @@ def write_report(context: Context, made_at: datetime.datetime) -> dict[str, Any]
     layout, config = context.layout, context.section(ReportConfig)
     choices = Choices(config.users, config.thumbnail_pixels, context.section(EvaluateConfig).confidence)
     lineage = describe_lineage(layout.root, context.params, layout.dataset)
-    report = gather_report(layout, lineage, choices, made_at)
+    report = gather_report(context.shelf, lineage, choices, made_at)
     size = publish_page(layout.report, render_report(report))
     gallery = report.gallery if isinstance(report.gallery, Gallery) else Gallery((), "", 0, 0)
     return {

@@ -11,13 +11,16 @@ import polars as pl
 
 from illmrec import atomic
 from illmrec.columns import ITEM_INDEX, USER_INDEX
-from illmrec.evaluation.keys import flatten_estimate
+from illmrec.evaluation.headline import summarise_evaluation
 from illmrec.evaluation.knockouts import list_knockouts, score_knockouts
 from illmrec.evaluation.lists import code_categories, describe_tastes
+from illmrec.evaluation.metrics import Metric
 from illmrec.evaluation.protocol import Cases, DotScorer, PopularityScorer, Ranked, Scorer, rank_cases
+from illmrec.evaluation.rank import Ranks
 from illmrec.evaluation.slices import SliceRow, divide_cases, find_repeats, measure_slices
 from illmrec.evaluation.summary import Resampling
-from illmrec.evaluation.tables import summarise_lists, summarise_ranks, summarise_variants
+from illmrec.evaluation.table import CASES, Measurement, MetricsTable, measure_single, write_metrics
+from illmrec.evaluation.tables import Variant, summarise_lists, summarise_ranks, summarise_variants
 from illmrec.models.recommender import Recommender
 from illmrec.seeds import generator
 from pipelines.assembly.contest import POOLS, RANKED_MODEL, Material, load_material, load_pools
@@ -28,22 +31,20 @@ from pipelines.project.layout import Layout
 from pipelines.project.shelf import Shelf
 from pipelines.stages import Facts, stage
 
-OURS = "illmrec"
-MODELS = (OURS, "sasrec", "popularity")
+OURS, RIVAL, BASELINE = "illmrec", "sasrec", "popularity"
+MODELS = (OURS, RIVAL, BASELINE)
 PLOTTED = ("full", *POOLS)
 
 
 @stage("evaluate")
 def run(context: Context) -> Facts:
-    """Rank the test targets of the data set."""
-    return evaluate(context.shelf, context.section(EvaluateConfig))
+    """Rank the test targets of the data set; return the summary, and every row of the table of metrics."""
+    table = evaluate(context.shelf, context.section(EvaluateConfig))
+    return {"summary": summarise_evaluation(table, OURS, RIVAL, BASELINE), "metrics": table.as_rows()}
 
 
-def evaluate(shelf: Shelf, config: EvaluateConfig) -> dict[str, Any]:
-    """Write metrics.json, ranks.parquet, slices.csv and plot data; return the metrics.
-
-    Keys read as :mod:`illmrec.evaluation.keys` says.
-    """
+def evaluate(shelf: Shelf, config: EvaluateConfig) -> MetricsTable:
+    """Write metrics.parquet, summary.json, ranks.parquet, slices.csv and plot data; return the metrics."""
     how = Resampling(config.bootstrap_samples, config.confidence, config.permutations, config.seed)
     material = load_material(shelf)
     pools, named, counts = load_pools(shelf, material, config)
@@ -61,18 +62,20 @@ def evaluate(shelf: Shelf, config: EvaluateConfig) -> dict[str, Any]:
         for name, scorer in build_scorers(shelf, material, vectors)
     }
     slices = divide_cases(material.cases, material.popularity, material.pictured, config.history_bins)
-    full = {name: found.ranks["full"] for name, found in ranked.items()}
+    full = {name: each.ranks["full"] for name, each in ranked.items()}
     tastes = describe_tastes(material.cases.histories, *code_categories(material.catalog.items["category"]))
-    rows = measure_slices(slices, material.cases, full, how)
-    metrics = {
-        **summarise_ranks(ranked, material.cases, named, config.cutoffs, how),
-        **summarise_lists(ranked, material.popularity, tastes, config.cutoffs, how),
-        **measure_knockouts(model, material, vectors, full[OURS], config, how),
-        **_count_cases(material),
-        **{f"cases/candidate_{name}": count for name, count in counts.items()},
-    }
-    _write(shelf.layout, metrics, _tabulate_ranks(material.cases, ranked, named), rows, config.cutoffs)
-    return metrics
+    table = MetricsTable(
+        [
+            *summarise_ranks(ranked, material.cases, named, config.cutoffs, how),
+            *summarise_lists(ranked, material.popularity, tastes, config.cutoffs, how),
+            *measure_knockouts(model, material, vectors, full[OURS], config, how),
+            *_count_cases(material),
+            *(_count(f"candidate_{name}", count) for name, count in counts.items()),
+        ]
+    )
+    by_slice = measure_slices(slices, material.cases, full, how)
+    _write(shelf.layout, table, _tabulate_ranks(material.cases, ranked, named), by_slice, config.cutoffs)
+    return table
 
 
 def build_scorers(
@@ -98,7 +101,7 @@ def measure_knockouts(
     intact: npt.NDArray[np.float64],
     config: EvaluateConfig,
     how: Resampling,
-) -> dict[str, float]:
+) -> list[Measurement]:
     """Return I-LLMRec's metrics with wrong pictures, and the paired differences to the intact model.
 
     Args:
@@ -111,7 +114,7 @@ def measure_knockouts(
     """
     users = np.arange(len(material.cases))
     if not config.knockout_users or not list_knockouts(model):
-        return {}
+        return []
     if len(users) > config.knockout_users:
         drawn = generator(config.seed, "knock-out users").choice(users, config.knockout_users, replace=False)
         users = np.sort(drawn)
@@ -120,23 +123,29 @@ def measure_knockouts(
     scorers = score_knockouts(
         model, histories, vectors[0][users], vectors[1], batch_size=config.batch_size, seed=config.seed
     )
-    variants = {
-        knockout.name: rank_cases(scorer, cases, allowed=material.allowed).ranks["full"] for knockout, scorer in scorers
+    variants: dict[Variant, Ranks] = {
+        (knockout.wrong, knockout.place): rank_cases(scorer, cases, allowed=material.allowed).ranks["full"]
+        for knockout, scorer in scorers
     }
-    own = intact[np.isin(material.cases.owners, users)]
-    return {"cases/knockout_users": len(users), **summarise_variants(OURS, own, variants, cases, how)}
+    same_users = intact[np.isin(material.cases.owners, users)]
+    return [_count("knockout_users", len(users)), *summarise_variants(OURS, same_users, variants, cases, how)]
 
 
-def _count_cases(material: Material) -> dict[str, float]:
+def _count_cases(material: Material) -> list[Measurement]:
     targets = material.cases.targets.values
-    return {
-        "cases/users": len(material.cases),
-        "cases/targets": len(targets),
-        "cases/items": len(material.catalog) if material.allowed is None else int(material.allowed.sum()),
-        "cases/targets_without_image_share": float((~material.pictured[targets]).mean()),
-        "cases/targets_unseen_in_training_share": float((material.popularity[targets] == 0).mean()),
-        "cases/repeat_targets_share": float(find_repeats(material.cases).mean()),
-    }
+    items = len(material.catalog) if material.allowed is None else int(material.allowed.sum())
+    return [
+        _count("users", len(material.cases)),
+        _count("targets", len(targets)),
+        _count("items", items),
+        _count("targets_without_image_share", float((~material.pictured[targets]).mean())),
+        _count("targets_unseen_in_training_share", float((material.popularity[targets] == 0).mean())),
+        _count("repeat_targets_share", float(find_repeats(material.cases).mean())),
+    ]
+
+
+def _count(name: str, value: float) -> Measurement:
+    return measure_single(Metric(name), value, protocol=CASES)
 
 
 def _tabulate_ranks(
@@ -144,22 +153,23 @@ def _tabulate_ranks(
 ) -> pl.DataFrame:
     """Return a row per target: user_index, item_index and ranks, null where a protocol cannot rank the user."""
     columns: dict[str, Any] = {USER_INDEX: cases.users[cases.owners], ITEM_INDEX: cases.targets.values}
-    for model, found in ranked.items():
-        for protocol, ranks in found.ranks.items():
+    for model, each in ranked.items():
+        for protocol, ranks in each.ranks.items():
             mask = pl.Series(named[protocol][cases.owners])
             columns[f"{model}_{protocol}"] = pl.Series(ranks).zip_with(mask, pl.Series([None], dtype=pl.Float64))
     return pl.DataFrame(columns).cast({USER_INDEX: pl.Int32, ITEM_INDEX: pl.Int32})
 
 
 def _write(
-    layout: Layout, metrics: Mapping[str, Any], ranks: pl.DataFrame, slices: list[SliceRow], cutoffs: tuple[int, ...]
+    layout: Layout, table: MetricsTable, ranks: pl.DataFrame, slices: list[SliceRow], cutoffs: tuple[int, ...]
 ) -> None:
     with atomic.write_folder(layout.evaluation) as folder:
-        atomic.write_json(folder / "metrics.json", dict(metrics))
+        write_metrics(folder / "metrics.parquet", table)
+        atomic.write_json(folder / "summary.json", summarise_evaluation(table, OURS, RIVAL, BASELINE))
         ranked = {RANKED_MODEL: atomic.digest_file(layout.model / "tensors.safetensors")}
         atomic.write_parquet(folder / "ranks.parquet", ranks, ranked)
-        tables = {protocol: _plot_rows(metrics, protocol, cutoffs) for protocol in PLOTTED}
-        for name, rows in (tables | {"slices": [_describe_slice(row) for row in slices]}).items():
+        plots = {protocol: _plot_rows(table, protocol, cutoffs) for protocol in PLOTTED}
+        for name, rows in (plots | {"slices": [_describe_slice(row) for row in slices]}).items():
             with atomic.write_file(folder / f"{name}.csv") as file:
                 pl.from_dicts(rows).write_csv(file)
 
@@ -168,13 +178,17 @@ def _describe_slice(row: SliceRow) -> dict[str, Any]:
     line: dict[str, Any] = {"group": row.slice.group, "slice": row.slice.name, "model": row.model}
     line["targets"] = int(row.slice.members.sum())
     for metric, estimate in row.estimates.items():
-        line |= flatten_estimate(metric, estimate)
+        line |= estimate.as_columns(str(metric))
     return line
 
 
-def _plot_rows(metrics: Mapping[str, float], protocol: str, cutoffs: tuple[int, ...]) -> list[dict[str, Any]]:
+def _plot_rows(table: MetricsTable, protocol: str, cutoffs: tuple[int, ...]) -> list[dict[str, Any]]:
     return [
-        {"model": model, "k": k, **{metric: metrics[f"{model}/{protocol}/{metric}@{k}"] for metric in ("hit", "ndcg")}}
+        {
+            "model": model,
+            "k": k,
+            **{name: table.value(Metric(name, k), model=model, protocol=protocol) for name in ("hit", "ndcg")},
+        }
         for model in MODELS
         for k in cutoffs
     ]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from illmrec.errors import ParameterError
 from pipelines.parameters.studies import StudyConfig
 from pipelines.project.shelf import Shelf
@@ -30,16 +28,12 @@ def make_cases(study: StudyConfig) -> list[Case]:
 
 def measure(bench: Bench) -> list[Row]:
     """Make each alternative's encoders and features, train and rank."""
-    rows = []
-    for found in bench.run(make_cases(bench.context.section(StudyConfig))):
-        about: dict[str, Any] = _describe(found.layout)
-        rows.append(found.row | about)
-    return rows
+    results = bench.run(make_cases(bench.context.section(StudyConfig)))
+    return [result.row | _name_encoders(result.shelf) for result in results]
 
 
-def _describe(layout: Any) -> dict[str, Any]:
-
-    return {role: Shelf(layout).read_encoder(role)["name"] for role in ("backbone", "image")}
+def _name_encoders(shelf: Shelf) -> Row:
+    return {role: shelf.read_encoder(role)["name"] for role in ("backbone", "image")}
 
 
 STUDY = Study(

@@ -23,8 +23,7 @@ import polars as pl
 from illmrec import atomic
 from illmrec.columns import ITEM_INDEX, USER_INDEX
 from illmrec.errors import ParameterError
-from illmrec.evaluation.keys import flatten_estimate
-from illmrec.evaluation.metrics import compute_metrics
+from illmrec.evaluation.metrics import HIT_10, MRR, NDCG_10, Metric, compute_metrics
 from illmrec.evaluation.protocol import DotScorer, rank_cases
 from illmrec.evaluation.summary import Resampling, estimate_ratios
 from illmrec.training.cost import count_scoring
@@ -33,16 +32,16 @@ from pipelines.assembly.trainer import identify_run, make_trainer, publish_model
 from pipelines.parameters.features import EmbedImagesConfig, EmbedTextConfig, EncodersConfig
 from pipelines.parameters.reading import SectionType, merge, validate_section
 from pipelines.parameters.training import EvaluateConfig, TrainConfig
-from pipelines.project.artifacts import read_object
 from pipelines.project.context import Context
-from pipelines.project.layout import Layout, require
+from pipelines.project.layout import Layout
 from pipelines.project.shelf import Shelf
 from pipelines.stages.embed_images import embed_images
 from pipelines.stages.embed_text import embed_text
 from pipelines.stages.encoders import make_encoders
 from pipelines.studies import revision
 
-METRICS = ("hit@5", "ndcg@5", "hit@10", "ndcg@10", "mrr")
+METRICS = (Metric("hit", 5), Metric("ndcg", 5), HIT_10, NDCG_10, MRR)
+"""What is measured of a case; written out, names of columns."""
 RESULT = "result.json"
 PROTOCOL_PREFIX = {"full": "", "sampled": "sampled/"}
 """Protocol -> what its metrics' names begin with."""
@@ -68,23 +67,28 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a case found.
+class CaseResult:
+    """What was measured of a case.
 
     Args:
         case: the case.
-        facts: metrics with intervals, epochs, tokens; flat.
-        layout: the case's own project, in which its model lies.
+        columns: metrics with intervals, epochs, tokens; flat.
+        shelf: the case's own project, in which its model lies.
     """
 
     case: Case
-    facts: Mapping[str, Any]
-    layout: Layout
+    columns: Mapping[str, Any]
+    shelf: Shelf
+
+    @property
+    def layout(self) -> Layout:
+        """Return where its own project lies."""
+        return self.shelf.layout
 
     @property
     def row(self) -> dict[str, Any]:
         """Return the case's line in a table."""
-        return {"case": self.case.name, **self.case.labels, **self.facts}
+        return {"case": self.case.name, **self.case.labels, **self.columns}
 
     def ranks(self) -> dict[str, npt.NDArray[np.float64]]:
         """Return ``float64 [c]`` per protocol: the test targets' ranks."""
@@ -107,8 +111,8 @@ class Sections:
     evaluation: EvaluateConfig
 
 
-def run_case(context: Context, case: Case, extra: Mapping[str, Any]) -> Found:
-    """Train and rank one case, or return what it found before.
+def run_case(context: Context, case: Case, extra: Mapping[str, Any]) -> CaseResult:
+    """Train and rank one case, or return what was measured before.
 
     Args:
         context: the data set; its stages up to ``train-cf`` must have run.
@@ -120,17 +124,17 @@ def run_case(context: Context, case: Case, extra: Mapping[str, Any]) -> Found:
         MissingArtifactError: when a stage before has not run.
     """
     sections = resolve(context, case, extra)
-    digest = _identify(context.layout, case, sections)
+    digest = _identify(context.shelf, case, sections)
     own = context.layout.studies / "cases" / digest
     layout = Layout(own, context.layout.dataset)
-    facts = _read_result(own / RESULT)
-    if facts is None:
+    columns = _read_result(own / RESULT)
+    if columns is None:
         _make_project(context.layout, layout, case)
         _make_features(layout, case, sections)
-        facts = {**_train_and_rank(layout, sections), "run": digest}
-        atomic.write_json(own / RESULT, facts)
+        columns = {**_train_and_rank(Shelf(layout), sections), "run": digest}
+        atomic.write_json(own / RESULT, columns)
         shutil.rmtree(layout.checkpoints, ignore_errors=True)
-    return Found(case, facts, layout)
+    return CaseResult(case, columns, Shelf(layout))
 
 
 def resolve(context: Context, case: Case, extra: Mapping[str, Any]) -> Sections:
@@ -154,18 +158,13 @@ def resolve(context: Context, case: Case, extra: Mapping[str, Any]) -> Sections:
     )
 
 
-def _identify(layout: Layout, case: Case, sections: Sections) -> str:
+def _identify(shelf: Shelf, case: Case, sections: Sections) -> str:
     """Return a digest of all that a case's result depends on: what identifies its training, and how it is judged."""
-    run, remedy = (
-        identify_run(Shelf(layout), sections.train),
-        f"split --dataset {layout.dataset}",
-    )
-    judged = [require(layout.split / f"{name}.parquet", remedy) for name in ("targets", "negatives")]
     facts = {
         "revision": revision.CASES,
-        "method": read_object(layout.split / "summary.json", remedy, ("method",))["method"],
-        "judged": [atomic.digest_file(path) for path in judged],
-        "run": run,
+        "method": shelf.split_method,
+        "judged": [shelf.digest(shelf.layout.split / f"{name}.parquet") for name in ("targets", "negatives")],
+        "run": identify_run(shelf, sections.train),
         "evaluation": sections.evaluation.model_dump(mode="json"),
         "embed": sections.embed.model_dump(mode="json") if case.embed_images or case.encoders else None,
         "encoders": sections.encoders.model_dump(mode="json") if case.encoders else None,
@@ -175,10 +174,10 @@ def _identify(layout: Layout, case: Case, sections: Sections) -> str:
 
 def _read_result(path: Path) -> dict[str, Any] | None:
     try:
-        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        columns: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return facts if isinstance(facts, dict) else None
+    return columns if isinstance(columns, dict) else None
 
 
 def _make_project(shared: Layout, own: Layout, case: Case) -> None:
@@ -201,7 +200,7 @@ def _make_project(shared: Layout, own: Layout, case: Case) -> None:
 
 
 def _make_features(layout: Layout, case: Case, sections: Sections) -> None:
-    """Run the stages before training that the case changes."""
+    """Run the stages before training that the case changes, each on a new shelf: it reads what the one before made."""
     if case.encoders:
         make_encoders(Shelf(layout), sections.encoders)
         embed_text(Shelf(layout), EmbedTextConfig())
@@ -209,17 +208,17 @@ def _make_features(layout: Layout, case: Case, sections: Sections) -> None:
         embed_images(Shelf(layout), sections.embed)
 
 
-def _train_and_rank(layout: Layout, sections: Sections) -> dict[str, Any]:
+def _train_and_rank(shelf: Shelf, sections: Sections) -> dict[str, Any]:
     start = time.perf_counter()
-    trainer = make_trainer(Shelf(layout), sections.train, checkpoints=layout.checkpoints / "case")
+    trainer = make_trainer(shelf, sections.train, checkpoints=shelf.layout.checkpoints / "case")
     trainer.resume()
     tensors = trainer.run()
     seconds = time.perf_counter() - start
-    publish_model(Shelf(layout), sections.train, trainer, tensors)
+    publish_model(shelf, sections.train, trainer, tensors)
     model = trainer.recommender
-    work = count_scoring(model, load_material(Shelf(layout)).histories)
+    work = count_scoring(model, load_material(shelf).histories)
     return {
-        **rank_model(layout, model, sections.evaluation),
+        **rank_model(shelf, model, sections.evaluation),
         "validation_ndcg@10": trainer.progress.best_score,
         "best_epoch": round(trainer.progress.best_step / trainer.steps_per_epoch, 2),
         "tokens_per_item": float(model.prompt.items.lengths.mean()),
@@ -230,51 +229,53 @@ def _train_and_rank(layout: Layout, sections: Sections) -> dict[str, Any]:
     }
 
 
-def rank_model(layout: Layout, model: Any, evaluation: EvaluateConfig, *, keep: bool = True) -> dict[str, float]:
+def rank_model(shelf: Shelf, model: Any, evaluation: EvaluateConfig, *, keep: bool = True) -> dict[str, float]:
     """Rank the test targets by a recommender; see :func:`rank_scorer`."""
-    users = model.project_users(model.represent_users(load_material(Shelf(layout)).histories, evaluation.batch_size))
-    return rank_scorer(layout, DotScorer(users, model.represent_items()), evaluation, keep=keep)
+    users = model.project_users(model.represent_users(load_material(shelf).histories, evaluation.batch_size))
+    return rank_scorer(shelf, DotScorer(users, model.represent_items()), evaluation, keep=keep)
 
 
-def rank_scorer(layout: Layout, scorer: Any, evaluation: EvaluateConfig, *, keep: bool = True) -> dict[str, float]:
+def rank_scorer(shelf: Shelf, scorer: Any, evaluation: EvaluateConfig, *, keep: bool = True) -> dict[str, float]:
     """Rank the test targets by a scorer under both protocols; return metrics with intervals over users.
 
     Args:
-        layout: where split and, if ``keep``, ranks.parquet lie.
+        shelf: where the split lies and, if ``keep``, ranks.parquet is written.
         scorer: a :class:`illmrec.evaluation.protocol.Scorer` of the users that have targets.
         evaluation: confidence, resamples and their seed.
         keep: write ranks.parquet, a row per target.
     """
-    material = load_material(Shelf(layout))
+    material, layout = load_material(shelf), shelf.layout
     cases = material.cases
-    pools = {"sampled": Shelf(layout).read_candidates().take(cases.users)}
+    pools = {"sampled": shelf.read_candidates().take(cases.users)}
     ranks = rank_cases(scorer, cases, pools, allowed=material.allowed).ranks
     if keep:
-        columns = {USER_INDEX: cases.users[cases.owners], ITEM_INDEX: cases.targets.values}
-        table = pl.DataFrame(columns | {name: ranks[name] for name in PROTOCOL_PREFIX})
+        targets = {USER_INDEX: cases.users[cases.owners], ITEM_INDEX: cases.targets.values}
+        table = pl.DataFrame(targets | {name: ranks[name] for name in PROTOCOL_PREFIX})
         layout.evaluation.mkdir(parents=True, exist_ok=True)
         written = table.cast({USER_INDEX: pl.Int32, ITEM_INDEX: pl.Int32})
         atomic.write_parquet(layout.evaluation / "ranks.parquet", written)
-    facts: dict[str, float] = {}
+    columns: dict[str, float] = {}
     for protocol, prefix in PROTOCOL_PREFIX.items():
-        found = summarise([ranks[protocol]], cases.owners, evaluation)
-        facts |= {f"{prefix}{name}": value for name, value in found.items()}
-    return facts
+        summary = summarise([ranks[protocol]], cases.owners, evaluation)
+        columns |= {f"{prefix}{name}": value for name, value in summary.items()}
+    return columns
 
 
-def join_seeds(found: Sequence[Found], evaluation: EvaluateConfig) -> dict[str, Any]:
+def join_seeds(results: Sequence[CaseResult], evaluation: EvaluateConfig) -> dict[str, Any]:
     """Return one row for the trainings of a case with different seeds.
 
     Metrics are means over seeds. Their intervals are of each user's mean over the seeds: how far a figure depends on
     who the users are. ``.sd``, the standard deviation between seeds, is how far it depends on the seed. ``run`` names
     every training.
     """
-    rows, ranks = [each.row for each in found], [each.ranks() for each in found]
+    rows, ranks = [each.row for each in results], [each.ranks() for each in results]
     row: dict[str, Any] = dict(rows[0])
     for protocol, prefix in PROTOCOL_PREFIX.items():
-        joined = summarise([each[protocol] for each in ranks], found[0].owners(), evaluation)
+        joined = summarise([each[protocol] for each in ranks], results[0].owners(), evaluation)
         row |= {f"{prefix}{name}": value for name, value in joined.items()}
-        row |= {f"{prefix}{name}.sd": float(np.std([each[prefix + name] for each in rows], ddof=1)) for name in METRICS}
+        row |= {
+            f"{prefix}{name}.sd": float(np.std([each[f"{prefix}{name}"] for each in rows], ddof=1)) for name in METRICS
+        }
     for name in ("validation_ndcg@10", "best_epoch"):
         row[name] = float(np.mean([each[name] for each in rows]))
     row["seconds"] = sum(each["seconds"] for each in rows)
@@ -303,7 +304,7 @@ def summarise(
     weights = count if of_targets else np.ones(len(count))
     means = [np.mean([np.bincount(users, each[name]) for each in metrics], axis=0) / count for name in METRICS]
     estimates = estimate_ratios([mean * weights for mean in means], [weights] * len(METRICS), how)
-    facts: dict[str, float] = {}
+    columns: dict[str, float] = {}
     for name, estimate in zip(METRICS, estimates, strict=True):
-        facts |= flatten_estimate(name, estimate)
-    return facts
+        columns |= estimate.as_columns(str(name))
+    return columns

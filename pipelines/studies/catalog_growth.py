@@ -16,7 +16,7 @@ from pipelines.registry.carried import CarriedModel, load_recommender_on_catalog
 from pipelines.registry.trained_items import TRAINED_ITEMS_FILE, build_trained_items
 from pipelines.registry.version import Version
 from pipelines.registry.version_files import VersionFiles
-from pipelines.studies.cases import Case, Found, rank_scorer, run_case
+from pipelines.studies.cases import Case, CaseResult, rank_scorer, run_case
 from pipelines.studies.plots import bars
 from pipelines.studies.smaller_catalog import open_smaller
 from pipelines.studies.study import Bench, Row, Study
@@ -34,7 +34,7 @@ def measure(bench: Bench) -> list[Row]:
     """
     chosen = bench.choose(Case(f"{round(100 * share):03d}", {"share": share}) for share in SHARES)
     rows: list[Row] = []
-    before: Found | None = None
+    before: CaseResult | None = None
     for case in chosen:
         share = float(case.labels["share"])
         try:
@@ -43,40 +43,42 @@ def measure(bench: Bench) -> list[Row]:
             announce(f"{case.name}: left out: {error}")
             continue
         if before is not None:
-            rows.append(_describe(before, share, "trained before the growth") | _rank_stale(bench, before, layout))
+            rows.append(
+                _describe(before, share, "trained before the growth") | _rank_stale(bench, before, Shelf(layout))
+            )
         before = run_case(replace(bench.context, layout=layout), case, bench.extra)
-        rows.append(_describe(before, share, "trained on this catalog") | dict(before.facts))
+        rows.append(_describe(before, share, "trained on this catalog") | dict(before.columns))
     if not rows:
         raise DataError("no size of the catalog leaves anything to learn from.", hint="Lower prepare.user_core.")
     return rows
 
 
-def _describe(found: Found, share: float, what: str) -> Row:
-    trained = float(found.case.labels["share"])
+def _describe(result: CaseResult, share: float, what: str) -> Row:
+    trained = float(result.case.labels["share"])
     return {
         "catalog": share,
         "model": what,
         "what": f"{share:.0%} of the catalog, trained on {trained:.0%}",
         "trained_on": trained,
-        "run": found.facts["run"],
+        "run": result.columns["run"],
     }
 
 
-def _rank_stale(bench: Bench, found: Found, layout: Layout) -> dict[str, float]:
+def _rank_stale(bench: Bench, result: CaseResult, larger: Shelf) -> dict[str, float]:
     """Rank a larger catalog's test targets by a smaller one's model; new items have no CF part."""
     evaluation = bench.context.section(EvaluateConfig)
-    carried = _carry(found.layout, layout)
+    carried = _carry(result.layout, larger)
     model = carried.recommender
-    users = model.project_users(model.represent_users(load_material(Shelf(layout)).histories, evaluation.batch_size))
-    return rank_scorer(layout, DotScorer(users, carried.represent_items()), evaluation, keep=False)
+    users = model.project_users(model.represent_users(load_material(larger).histories, evaluation.batch_size))
+    return rank_scorer(larger, DotScorer(users, carried.represent_items()), evaluation, keep=False)
 
 
-def _carry(trained: Layout, larger: Layout) -> CarriedModel:
+def _carry(trained: Layout, larger: Shelf) -> CarriedModel:
     """Put the model of one project on the catalog of another, as a registered version would be."""
     with atomic.write_file(trained.model / TRAINED_ITEMS_FILE) as file:
         file.write(build_trained_items(Shelf(trained)))
     files = VersionFiles(Version(trained.dataset, "of a study", "", {}), trained.model)
-    return load_recommender_on_catalog(Shelf(larger), files)
+    return load_recommender_on_catalog(larger, files)
 
 
 STUDY = Study(

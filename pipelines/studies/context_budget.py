@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pipelines.assembly.recommender import load_recommender
 from pipelines.parameters.training import EvaluateConfig
-from pipelines.project.shelf import Shelf
 from pipelines.studies.cases import rank_model
 from pipelines.studies.overall import make_case
 from pipelines.studies.plots import lines
@@ -18,14 +17,14 @@ def measure(bench: Bench) -> list[Row]:
     """Rank by every trained model under every budget; the oldest items beyond it are left out."""
     evaluation = bench.context.section(EvaluateConfig)
     rows = []
-    for found in bench.run(make_case(name) for name in WRITTEN):
-        model = load_recommender(Shelf(found.layout), found.layout.model)
+    for result in bench.run(make_case(name) for name in WRITTEN):
+        model = load_recommender(result.shelf, result.layout.model)
         for budget in BUDGETS:
             model.token_budget = budget
             if (model.token_room or 0) < 1:
                 continue
-            about = {"case": found.case.name, **found.case.labels, "budget": budget, "run": found.facts["run"]}
-            rows.append(about | rank_model(found.layout, model, evaluation, keep=False))
+            row = {"case": result.case.name, **result.case.labels, "budget": budget, "run": result.columns["run"]}
+            rows.append(row | rank_model(result.shelf, model, evaluation, keep=False))
     return rows
 
 

@@ -16,8 +16,7 @@ import numpy.typing as npt
 import polars as pl
 
 from illmrec.columns import ITEM_INDEX, USER_INDEX
-from illmrec.evaluation.keys import flatten_estimate
-from illmrec.evaluation.metrics import average_by_user, ndcg
+from illmrec.evaluation.metrics import NDCG_10, average_by_user, ndcg
 from illmrec.evaluation.summary import Resampling, compare_models, estimate_means
 from pipelines.parameters.training import EvaluateConfig
 from pipelines.project.artifacts import read_object
@@ -25,7 +24,8 @@ from pipelines.project.layout import Layout
 from pipelines.studies.rivals.catalogue import RIVALS
 from pipelines.studies.rivals.comparison import FOLDER
 
-METRIC = "ndcg@10"
+METRIC = str(NDCG_10)
+"""Column of the table."""
 
 
 @dataclass(frozen=True)
@@ -124,16 +124,16 @@ def _tabulate(
     found: Mapping[str, tuple[Model, npt.NDArray[np.float64]]], best: str, evaluation: EvaluateConfig
 ) -> list[dict[str, Any]]:
     how = Resampling(evaluation.bootstrap_samples, evaluation.confidence, evaluation.permutations, evaluation.seed)
-    values = {title: {METRIC: gains.mean(axis=0)} for title, (_, gains) in found.items()}
+    values = {title: {NDCG_10: gains.mean(axis=0)} for title, (_, gains) in found.items()}
     means = estimate_means(values, how)
     differences = compare_models(values, [(title, best) for title in found if title != best], how)
     rows = []
     for title, (model, gains) in found.items():
         row: dict[str, Any] = {"model": title, "kind": model.kind, "seeds": len(gains), "trials": model.trials}
-        row |= flatten_estimate(METRIC, means[title, METRIC])
+        row |= means[title, NDCG_10].as_columns(METRIC)
         if len(gains) > 1:
             row[f"{METRIC}.sd"] = float(gains.mean(axis=1).std(ddof=1))
-        if difference := differences.get((title, best, METRIC)):
-            row |= {"against": best, **flatten_estimate("difference", difference.estimate), "holm": difference.holm}
+        if difference := differences.get((title, best, NDCG_10)):
+            row |= {"against": best, **difference.estimate.as_columns("difference"), "holm": difference.holm}
         rows.append(row)
     return sorted(rows, key=lambda row: -row[METRIC])

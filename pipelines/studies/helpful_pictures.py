@@ -9,7 +9,6 @@ from illmrec.evaluation.intervals import bootstrap_means, interval
 from illmrec.evaluation.metrics import ndcg
 from pipelines.assembly.contest import load_material
 from pipelines.parameters.training import EvaluateConfig, TrainConfig
-from pipelines.project.shelf import Shelf
 from pipelines.studies.cases import Case
 from pipelines.studies.plots import bars
 from pipelines.studies.study import Bench, Row, Study
@@ -38,7 +37,7 @@ def measure(bench: Bench) -> list[Row]:
     found = bench.run(make_cases(bench.context.section(TrainConfig)))
     if len(found) < 2:
         return []
-    material = load_material(Shelf(bench.layout))
+    material = load_material(bench.shelf)
     items, targets = material.catalog.items, material.cases.targets.values
     gain = _score(found[0].ranks()["full"]) - _score(found[1].ranks()["full"])
     categories = [" > ".join(path) or "none" for path in items["category"].to_list()]

@@ -10,7 +10,6 @@ from illmrec.models.recommender import Recommender
 from illmrec.seeds import generator
 from pipelines.assembly.recommender import build_recommender
 from pipelines.parameters.training import TrainConfig
-from pipelines.project.shelf import Shelf
 from pipelines.studies.overall import REPRESENTATIONS
 from pipelines.studies.plots import lines
 from pipelines.studies.study import Bench, Row, Study
@@ -24,13 +23,11 @@ PASSES = 5
 
 def measure(bench: Bench) -> list[Row]:
     """Read made-up histories of each length with untrained parts: time does not depend on what was learned."""
-    config = bench.context.section(TrainConfig)
-    catalog = Shelf(bench.layout).catalog
+    config, shelf = bench.context.section(TrainConfig), bench.shelf
     rows = []
     for name in WRITTEN:
         changed = {"representation": name, "history_limit": max(LENGTHS), "image_dropout": 0.0, "token_budget": None}
-        own = config.model_copy(update=changed)
-        model = build_recommender(Shelf(bench.layout), catalog, own)
+        model = build_recommender(shelf, shelf.catalog, config.model_copy(update=changed))
         for length in LENGTHS:
             tokens = float(model.prompt.items.lengths.mean()) * length + model.prompt.constant_tokens
             rows.append(

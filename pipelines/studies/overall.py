@@ -8,7 +8,6 @@ from illmrec.evaluation.protocol import DotScorer, PopularityScorer
 from pipelines.assembly.contest import load_material
 from pipelines.assembly.recommender import load_sasrec
 from pipelines.parameters.training import EvaluateConfig
-from pipelines.project.shelf import Shelf
 from pipelines.studies.cases import Case, rank_scorer
 from pipelines.studies.plots import bars
 from pipelines.studies.study import Bench, Row, Study, tabulate
@@ -60,15 +59,15 @@ def measure(bench: Bench) -> list[Row]:
 
 def rank_rivals(bench: Bench) -> list[Row]:
     """Return the rows of popularity and of the SASRec that gives the CF features."""
-    layout, evaluation = bench.layout, bench.context.section(EvaluateConfig)
-    material, (sasrec, _) = load_material(Shelf(layout)), load_sasrec(Shelf(layout))
+    shelf, evaluation = bench.shelf, bench.context.section(EvaluateConfig)
+    material, (sasrec, _) = load_material(shelf), load_sasrec(shelf)
     scorers = {
         "SASRec": DotScorer(sasrec.represent_users(material.histories), sasrec.represent_items()),
         "popularity": PopularityScorer(material.sequences.train, len(material.catalog)),
     }
     return [
         {"case": name, "model": name, "kind": "collaborative filtering"}
-        | rank_scorer(layout, scorer, evaluation, keep=False)
+        | rank_scorer(shelf, scorer, evaluation, keep=False)
         for name, scorer in scorers.items()
     ]
 

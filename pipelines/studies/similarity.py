@@ -6,7 +6,6 @@ import numpy as np
 
 from illmrec.errors import DataError
 from pipelines.parameters.features import ValidateFeaturesConfig
-from pipelines.project.shelf import Shelf
 from pipelines.quality.comparison import PictureTextComparison
 from pipelines.quality.pairs import Pairs
 from pipelines.studies.plots import histograms
@@ -48,9 +47,9 @@ def measure(bench: Bench) -> list[Row]:
 
 
 def _make_comparison(bench: Bench) -> PictureTextComparison:
-    catalog = Shelf(bench.layout).catalog
-    images = Shelf(bench.layout).open_features("image")["image"]
-    return PictureTextComparison(Shelf(bench.layout), bench.context.section(ValidateFeaturesConfig), catalog, images)
+    shelf = bench.shelf
+    images = shelf.open_features("image")["image"]
+    return PictureTextComparison(shelf, bench.context.section(ValidateFeaturesConfig), shelf.catalog, images)
 
 
 STUDY = Study(

@@ -7,7 +7,6 @@ import functools
 from illmrec.evaluation.slices import divide_cases
 from pipelines.assembly.contest import load_material
 from pipelines.parameters.training import EvaluateConfig
-from pipelines.project.shelf import Shelf
 from pipelines.studies.cases import Case, summarise
 from pipelines.studies.plots import bars
 from pipelines.studies.study import Bench, Row, Study
@@ -23,18 +22,18 @@ def measure_groups(bench: Bench, kind: str) -> list[Row]:
         bench: where to run.
         kind: what groups are told apart by; see :mod:`illmrec.evaluation.slices`.
     """
-    evaluation, material = bench.context.section(EvaluateConfig), load_material(Shelf(bench.layout))
+    evaluation, material = bench.context.section(EvaluateConfig), load_material(bench.shelf)
     slices = divide_cases(material.cases, material.popularity, material.pictured, evaluation.history_bins)
     models = bench.run(Case("+".join(kinds), train={"features": kinds, "representation": "image"}) for kinds in TYPES)
     rows = []
     for part in slices:
         if part.group != kind:
             continue
-        for found in models:
-            about = {"group": part.name, "targets": int(part.members.sum()), "features": found.case.name}
-            about |= {"what": f"{part.name}: {found.case.name}", "run": found.facts["run"]}
-            ranks, owners = found.ranks()["full"][part.members], material.cases.owners[part.members]
-            rows.append(about | summarise([ranks], owners, evaluation, of_targets=True))
+        for result in models:
+            row = {"group": part.name, "targets": int(part.members.sum()), "features": result.case.name}
+            row |= {"what": f"{part.name}: {result.case.name}", "run": result.columns["run"]}
+            ranks, owners = result.ranks()["full"][part.members], material.cases.owners[part.members]
+            rows.append(row | summarise([ranks], owners, evaluation, of_targets=True))
     return rows
 
 

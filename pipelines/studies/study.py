@@ -14,7 +14,8 @@ from illmrec.progress import announce
 from pipelines.parameters.training import EvaluateConfig, TrainConfig
 from pipelines.project.context import Context
 from pipelines.project.layout import Layout
-from pipelines.studies.cases import Case, Found, join_seeds, resolve, run_case
+from pipelines.project.shelf import Shelf
+from pipelines.studies.cases import Case, CaseResult, join_seeds, resolve, run_case
 
 Row = dict[str, Any]
 
@@ -40,6 +41,11 @@ class Bench:
         """Return the data set's own project."""
         return self.context.layout
 
+    @property
+    def shelf(self) -> Shelf:
+        """Return the data set's artifacts, each opened once for the whole study."""
+        return self.context.shelf
+
     def choose(self, cases: Iterable[Case]) -> list[Case]:
         """Return the cases that are wanted.
 
@@ -58,7 +64,7 @@ class Bench:
             resolve(self.context, case, self.extra)
         return chosen
 
-    def run(self, cases: Iterable[Case]) -> list[Found]:
+    def run(self, cases: Iterable[Case]) -> list[CaseResult]:
         """Run the wanted cases one after the other, with one seed; those that are there are not run again."""
         chosen = self.choose(cases)
         return [self._run(case, f"{number} of {len(chosen)}") for number, case in enumerate(chosen, start=1)]
@@ -66,20 +72,20 @@ class Bench:
     def rows(self, cases: Iterable[Case]) -> list[Row]:
         """Run the wanted cases with every seed; return a row per case.
 
-        All cases are run with the first seed, then with the next, so that what a stopped study has found compares.
+        All cases are run with the first seed, then with the next, so that what a stopped study has measured compares.
         """
         if self._seeds == 1:
-            return [found.row for found in self.run(cases)]
+            return [result.row for result in self.run(cases)]
         chosen = self.choose(cases)
         first = int(self.extra.get("seed", self.context.section(TrainConfig).seed))
-        found: dict[str, list[Found]] = {case.name: [] for case in chosen}
+        results: dict[str, list[CaseResult]] = {case.name: [] for case in chosen}
         for seed in range(first, first + self._seeds):
             for number, case in enumerate(chosen, start=1):
                 which = f"{number} of {len(chosen)}, seed {seed}"
-                found[case.name].append(self._run(case, which, {"seed": seed}))
-        return [join_seeds(each, self.context.section(EvaluateConfig)) for each in found.values()]
+                results[case.name].append(self._run(case, which, {"seed": seed}))
+        return [join_seeds(each, self.context.section(EvaluateConfig)) for each in results.values()]
 
-    def _run(self, case: Case, which: str, extra: Mapping[str, Any] | None = None) -> Found:
+    def _run(self, case: Case, which: str, extra: Mapping[str, Any] | None = None) -> CaseResult:
         announce(f"case {which}: {case.name}")
         return run_case(self.context, case, {**self.extra, **(extra or {})})
 
@@ -97,7 +103,7 @@ def tabulate(make_cases: Callable[[], Iterable[Case]]) -> Callable[[Bench], list
     """Return a study's ``measure`` that runs some cases and has a row for each."""
 
     def measure(bench: Bench) -> list[Row]:
-        """Run the cases; return what each of them found."""
+        """Run the cases; return the row of each."""
         return bench.rows(make_cases())
 
     return measure

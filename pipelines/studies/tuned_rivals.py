@@ -11,6 +11,9 @@ from pipelines.studies.plots import bars
 from pipelines.studies.rivals.comparison import METRICS, compare_rivals
 from pipelines.studies.study import Bench, Row, Study
 
+COLUMNS = frozenset(f"{metric}{end}" for metric in METRICS for end in ("", ".low", ".high", ".sd"))
+"""What a rival's row says of the test targets."""
+
 
 def measure(bench: Bench) -> list[Row]:
     """Tune, train and rank by the rivals of section ``rivals`` that are wanted; what is there is not done again.
@@ -28,7 +31,7 @@ def measure(bench: Bench) -> list[Row]:
 
 
 def _make_row(row: dict[str, Any], published: dict[str, float]) -> Row:
-    measured = {key: value for key, value in row.items() if key.split(".")[0] in METRICS}
+    measured = {key: value for key, value in row.items() if key in COLUMNS}
     known = {f"published {metric}": value for metric, value in published.items()}
     facts = {key: row[key] for key in ("seeds", "trials", "parameters", "seconds", "tuning_seconds")}
     return {"case": row["rival"], "model": row["title"], **measured, **known, **facts}

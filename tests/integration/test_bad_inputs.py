@@ -22,6 +22,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from illmrec.evaluation.table import MetricsTable, write_metrics
 from pipelines import cli
 from tests.own_project import copy_project
 
@@ -416,10 +417,19 @@ CASES: dict[str, Case] = {
         REGISTER, MODEL, ("head.json", "lacks onnx_sha256"), write(f"{P}/head/head.json", "{}")
     ),
     "metrics damaged": Case(
-        REGISTER, MODEL, ("metrics.json", "illmrec evaluate"), write(f"{P}/evaluation/metrics.json")
+        REGISTER, MODEL, ("metrics.parquet", "illmrec evaluate"), write(f"{P}/evaluation/metrics.parquet")
     ),
     "metrics that no rank gives": Case(
-        REGISTER, MODEL, ("the ranks give", "illmrec evaluate"), write(f"{P}/evaluation/metrics.json", "{}")
+        REGISTER,
+        MODEL,
+        ("the ranks give", "illmrec evaluate"),
+        lambda root, patch: write_metrics(root / P / "evaluation/metrics.parquet", MetricsTable([])),
+    ),
+    "metrics of an earlier release": Case(
+        REGISTER,
+        USAGE,
+        ("made by an earlier release", "illmrec evaluate"),
+        lambda root, patch: (root / P / "evaluation/metrics.parquet").rename(root / P / "evaluation/metrics.json"),
     ),
     "profile of nothing": Case(
         "drift --dataset shop", DATA, ("profile.json", "of form None"), write(f"{P}/quality/profile.json", "{}")

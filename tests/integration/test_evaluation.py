@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,12 @@ import pytest
 import yaml
 
 from illmrec.errors import DataError
-from tests.integration.conftest import expect_error, run_ok
+from illmrec.evaluation.metrics import HIT_10, MRR, NDCG_10, Metric
+from illmrec.evaluation.table import INTACT, LISTS, Where, read_metrics
+from pipelines.project.layout import Layout
+from pipelines.project.shelf import Shelf
+from tests.integration.conftest import expect_error, invoke, run_ok
+from tests.metrics_rows import read_printed
 from tests.own_project import copy_project, copy_with_outputs
 
 Project = tuple[Path, dict[str, dict[str, Any]]]
@@ -38,20 +45,40 @@ def change(root: Path, section: str, **values: Any) -> None:
 
 
 def test_every_protocol_has_every_metric_and_all_pairs(project: Project) -> None:
-    metrics = project[1]["evaluate"]
-    names = [f"{name}@{k}" for name in ("hit", "ndcg", "mrr") for k in CUTOFFS] + ["mrr"]
+    metrics = read_printed(project[1]["evaluate"])
+    names = [*(Metric(name, k) for name in ("hit", "ndcg", "mrr") for k in CUTOFFS), MRR]
     for protocol in ("full", "sampled", "popular"):
         for name in names:
             for model in MODELS:
-                key = f"{model}/{protocol}/{name}"
-                assert metrics[f"{key}.low"] <= metrics[key] <= metrics[f"{key}.high"]
-            for pair in ("illmrec-sasrec", "illmrec-popularity", "sasrec-popularity"):
-                key = f"{pair}/{protocol}/{name}"
-                first, second = pair.split("-")
-                gap = metrics[f"{first}/{protocol}/{name}"] - metrics[f"{second}/{protocol}/{name}"]
-                assert metrics[key] == pytest.approx(gap)
-                assert 0 < metrics[f"{key}.p"] <= metrics[f"{key}.holm"] <= 1
-    assert all(value == value for value in metrics.values()), "no NaN"
+                mean = metrics.interval(name, model=model, protocol=protocol)
+                assert mean.low <= mean.value <= mean.high
+            for first, second in itertools.combinations(MODELS, 2):
+                difference = metrics.compare(name, model=first, against=second, protocol=protocol)
+                means = [metrics.value(name, model=model, protocol=protocol) for model in (first, second)]
+                assert difference.estimate.value == pytest.approx(means[0] - means[1])
+                assert 0 < difference.p <= difference.holm <= 1
+
+
+def test_what_is_printed_is_what_lies_in_the_files(project: Project) -> None:
+    root, printed = project
+    folder = root / "artifacts/shop/evaluation"
+    assert read_metrics(folder / "metrics.parquet").rows == read_printed(printed["evaluate"]).rows
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary == printed["evaluate"]["summary"]
+    assert len(summary) == 11
+    assert summary["ndcg10"] == round(read_printed(printed["evaluate"]).value(NDCG_10, model="illmrec"), 4)
+    assert not (folder / "metrics.json").exists()
+
+
+def test_the_terminal_shows_counts_means_and_wrong_pictures(root: Path) -> None:
+    shown = invoke(root, "evaluate", "--dataset", "shop").stdout
+    metrics = Shelf(Layout(root, "shop")).metrics
+    assert re.search(rf"^users +{metrics.count('users')}$", shown, re.MULTILINE)
+    for protocol in ("full", "lists"):
+        for row in metrics.select(model="illmrec", variant=None, against=None, protocol=protocol):
+            assert re.search(rf"{protocol} +. {row.name} +. {row.value:.4f} ", shown), row.label
+    for row in metrics.select(NDCG_10, against="intact"):
+        assert re.search(rf"{row.variant} +. {row.place} +. {row.value:.4f} ", shown), row.label
 
 
 def test_metrics_are_those_of_the_ranks(project: Project) -> None:
@@ -59,27 +86,30 @@ def test_metrics_are_those_of_the_ranks(project: Project) -> None:
     ranks = pl.read_parquet(root / "artifacts/shop/evaluation/ranks.parquet")
     targets = pl.read_parquet(root / "artifacts/shop/split/targets.parquet")
     assert ranks.select(targets.columns).equals(targets)
+    metrics = read_printed(printed["evaluate"])
     for model in MODELS:
         for protocol in ("full", "sampled", "popular"):
             found = ranks[f"{model}_{protocol}"].to_numpy()
-            assert printed["evaluate"][f"{model}/{protocol}/hit@10"] == pytest.approx((found <= 10).mean())
-            assert printed["evaluate"][f"{model}/{protocol}/mrr"] == pytest.approx((1 / found).mean())
+            where: Where = {"model": model, "protocol": protocol}
+            assert metrics.value(HIT_10, **where) == pytest.approx((found <= 10).mean())
+            assert metrics.value(MRR, **where) == pytest.approx((1 / found).mean())
 
 
 def test_slices_add_up_to_the_whole(project: Project) -> None:
     root, printed = project
     table = pl.read_csv(root / "artifacts/shop/evaluation/slices.csv")
-    users = printed["evaluate"]["cases/users"]
+    metrics = read_printed(printed["evaluate"])
+    users = metrics.count("users")
     for (_, model), rows in table.group_by("group", "model"):
         assert rows["targets"].sum() == users
         total = (rows["targets"] * rows["ndcg@10"]).sum() / users
-        assert total == pytest.approx(printed["evaluate"][f"{model}/full/ndcg@10"])
+        assert total == pytest.approx(metrics.value(NDCG_10, model=str(model)))
     assert {"target's popularity", "history length", "target's picture"} <= set(table["group"])
 
 
 def test_lists_of_popularity_are_those_of_a_plain_count(project: Project) -> None:
     root, printed = project
-    metrics = printed["evaluate"]
+    metrics = read_printed(printed["evaluate"])
     sequences = pl.read_parquet(root / "artifacts/shop/split/sequences.parquet")
     items = pl.read_parquet(root / "artifacts/shop/prepared/items.parquet").height
     counts = np.bincount(sequences["train"].explode().to_numpy(), minlength=items)
@@ -89,31 +119,33 @@ def test_lists_of_popularity_are_those_of_a_plain_count(project: Project) -> Non
     for k in CUTOFFS:
         lists = [[item for item in order if item not in history][:k] for history in histories]
         shown = len({item for row in lists for item in row}) / items
-        assert metrics[f"popularity/lists/coverage@{k}"] == pytest.approx(shown)
+        assert metrics.value(Metric("coverage", k), model="popularity", protocol=LISTS) == pytest.approx(shown)
         novelty = np.mean([information[row].mean() for row in lists])
-        assert metrics[f"popularity/lists/novelty@{k}"] == pytest.approx(novelty)
+        assert metrics.value(Metric("novelty", k), model="popularity", protocol=LISTS) == pytest.approx(novelty)
         for model in MODELS:
-            assert 0 < metrics[f"{model}/lists/coverage@{k}"] <= 1
-            assert 0 < metrics[f"{model}/lists/gini@{k}"] < 1
-            assert 0 < metrics[f"{model}/lists/miscalibration@{k}.low"] < np.log2(100)
-    assert metrics["illmrec/full/tied_share"] < 0.5 < metrics["popularity/full/tied_share"]
+            where: Where = {"model": model, "protocol": LISTS}
+            assert 0 < metrics.value(Metric("coverage", k), **where) <= 1
+            assert 0 < metrics.value(Metric("gini", k), **where) < 1
+            assert 0 < metrics.interval(Metric("miscalibration", k), **where).low < np.log2(100)
+    tied = [metrics.value(Metric("tied_share"), model=model) for model in ("illmrec", "popularity")]
+    assert tied[0] < 0.5 < tied[1]
 
 
 def test_wrong_pictures_are_beside_the_intact_model_and_in_the_registry(project: Project) -> None:
     from pipelines.registry.tracking import CHAMPION, Tracker
 
     root, printed = project
-    metrics = printed["evaluate"]
-    assert metrics["cases/knockout_users"] == metrics["cases/users"]
-    assert metrics["illmrec[intact]/full/ndcg@10"] == pytest.approx(metrics["illmrec/full/ndcg@10"])
+    metrics = read_printed(printed["evaluate"])
+    assert metrics.count("knockout_users") == metrics.count("users")
+    intact = metrics.value(NDCG_10, model="illmrec", variant=INTACT)
+    assert intact == pytest.approx(metrics.value(NDCG_10, model="illmrec"))
     tagged = json.loads(Tracker(root).resolve("illmrec-shop", CHAMPION).tags["knockouts"])
     gaps = []
     for wrong in ("shuffled", "constant", "noise"):
         for place in ("prompt", "retrieval", "both"):
-            name = f"illmrec[images {wrong} in {place}]"
-            key = f"{name}-illmrec[intact]/full/ndcg@10"
-            gap = metrics[f"{name}/full/ndcg@10"] - metrics["illmrec[intact]/full/ndcg@10"]
-            assert metrics[key] == pytest.approx(gap)
+            where: Where = {"model": "illmrec", "variant": wrong, "place": place}
+            gap = metrics.value(NDCG_10, **where) - intact
+            assert metrics.compare(NDCG_10, against=INTACT, **where).estimate.value == pytest.approx(gap)
             value, low, high = tagged[f"{wrong} in {place}"]
             assert value == pytest.approx(gap, abs=1e-6)
             assert low <= high
@@ -123,12 +155,12 @@ def test_wrong_pictures_are_beside_the_intact_model_and_in_the_registry(project:
 
 def test_fewer_users_or_none_may_get_wrong_pictures(root: Path) -> None:
     change(root, "evaluate", knockout_users=7)
-    metrics = run_ok(root, "evaluate")
-    assert metrics["cases/knockout_users"] == 7
-    assert metrics["illmrec[intact]/full/mrr"] != metrics["illmrec/full/mrr"]
+    metrics = read_printed(run_ok(root, "evaluate"))
+    assert metrics.count("knockout_users") == 7
+    assert metrics.value(MRR, model="illmrec", variant=INTACT) != metrics.value(MRR, model="illmrec")
     change(root, "evaluate", knockout_users=0)
-    metrics = run_ok(root, "evaluate")
-    assert not [key for key in metrics if "[" in key or "knockout" in key]
+    metrics = read_printed(run_ok(root, "evaluate"))
+    assert not [row for row in metrics.rows if row.variant or row.place or "knockout" in row.metric]
 
 
 def test_candidates_of_a_file_are_a_protocol_of_their_own(root: Path) -> None:
@@ -137,15 +169,17 @@ def test_candidates_of_a_file_are_a_protocol_of_their_own(root: Path) -> None:
     items = pl.read_parquet(root / "artifacts/shop/prepared/items.parquet")["item_id"].to_list()
     rows = [(user, item) for user in sequences["user_id"][:9] for item in items] + [("nobody", items[0])]
     pl.DataFrame(rows, schema=["user_id", "item_id"], orient="row").write_csv(root / "wanted.csv")
-    metrics = run_ok(root, "evaluate")
-    assert metrics["cases/candidate_rows_of_unknown_users"] == 1
-    assert metrics["cases/candidate_users"] == 9
-    assert metrics["cases/candidate_targets_named"] == 9
+    metrics = read_printed(run_ok(root, "evaluate"))
+    assert metrics.count("candidate_rows_of_unknown_users") == 1
+    assert metrics.count("candidate_users") == 9
+    assert metrics.count("candidate_targets_named") == 9
     ranks = pl.read_parquet(root / "artifacts/shop/evaluation/ranks.parquet")
     # All items as candidates are the full catalog; users of whom the file says nothing have no rank.
     assert ranks["illmrec_candidates"][:9].to_list() == ranks["illmrec_full"][:9].to_list()
     assert ranks["illmrec_candidates"][9:].null_count() == ranks.height - 9
-    assert metrics["illmrec/candidates/mrr"] == pytest.approx((1 / ranks["illmrec_full"][:9]).mean())
+    assert metrics.value(MRR, model="illmrec", protocol="candidates") == pytest.approx(
+        (1 / ranks["illmrec_full"][:9]).mean()
+    )
     (root / "wanted.csv").unlink()
     error = expect_error(root, "evaluate")
     assert isinstance(error, DataError)
@@ -159,14 +193,14 @@ def test_a_split_by_time_goes_through_to_the_report(root: Path) -> None:
     summary = run_ok(root, "split")
     for stage in ("train-cf", "train", "evaluate", "export"):
         run_ok(root, stage)
-    metrics = json.loads((root / "artifacts/shop/evaluation/metrics.json").read_text())
-    assert metrics["cases/targets"] == summary["test_targets"] > metrics["cases/users"] == summary["users_with_targets"]
-    assert metrics["cases/items"] <= summary["items"]
+    metrics = Shelf(Layout(root, "shop")).metrics
+    assert metrics.count("targets") == summary["test_targets"] > metrics.count("users") == summary["users_with_targets"]
+    assert metrics.count("items") <= summary["items"]
     assert summary["users_with_targets"] < summary["users"]
     ranks = pl.read_parquet(root / "artifacts/shop/evaluation/ranks.parquet")
     assert ranks.height == summary["test_targets"]
     means = ranks.group_by("user_index").agg((1 / pl.col("illmrec_full")).mean().alias("mrr"))["mrr"]
-    assert metrics["illmrec/full/mrr"] == pytest.approx(means.mean())
+    assert metrics.value(MRR, model="illmrec") == pytest.approx(means.mean())
     assert np.isfinite(ranks["illmrec_full"].to_numpy()).all()
     run_ok(root, "report")
     page = (root / "work/reports/shop.html").read_text()

@@ -57,8 +57,8 @@ def test_the_first_command_of_the_readme_ends_with_recommendations(checkout: Pat
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Look at:" in done.stdout
     # All that the README says is there at the end.
-    metrics = json.loads((checkout / "artifacts/hm/evaluation/metrics.json").read_text())
-    assert 0 < metrics["illmrec/full/ndcg@10"] < 1
+    summary = json.loads((checkout / "artifacts/hm/evaluation/summary.json").read_text())
+    assert 0 < summary["ndcg10"] < 1
     assert list((checkout / "exports/hm").rglob("*.parquet"))
     assert (checkout / "work/reports/hm.html").stat().st_size > 50_000
     assert (checkout / "mlflow.db").is_file()

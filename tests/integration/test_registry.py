@@ -12,6 +12,8 @@ import polars as pl
 import pytest
 
 from illmrec.errors import ModelError, NothingToDoError
+from illmrec.evaluation.metrics import NDCG_10
+from illmrec.evaluation.table import read_metrics
 from pipelines.parameters.reading import read_params
 from pipelines.project.context import Context
 from pipelines.project.layout import Layout
@@ -20,6 +22,7 @@ from pipelines.registry.register import register
 from pipelines.registry.registry import Registry
 from pipelines.registry.tracking import CHALLENGER, CHAMPION, Tracker
 from tests.integration.conftest import expect_error, invoke, run_ok
+from tests.metrics_rows import read_printed
 from tests.own_project import copy_project, copy_with_outputs
 
 Project = tuple[Path, dict[str, dict[str, Any]]]
@@ -56,7 +59,7 @@ def test_a_version_says_what_it_is(project: Project, tmp_path: Path) -> None:
     lines = version.description.splitlines()
     assert len(lines) == 3
     assert "synthetic data `shop`" in lines[0]
-    assert f"{printed['evaluate']['illmrec/full/ndcg@10']:.4f} [" in lines[1]
+    assert f"{read_printed(printed['evaluate']).value(NDCG_10, model='illmrec'):.4f} [" in lines[1]
     assert lines[2].startswith("data gate passed")
     note = tracker.client.get_run(version.run_id).data.tags["mlflow.note.content"]
     assert f"of {NAME}." in note
@@ -72,7 +75,8 @@ def test_a_version_says_what_it_is(project: Project, tmp_path: Path) -> None:
         assert said in model_card
     data_card = (folder / "data_card.md").read_text()
     assert f"| users | {printed['prepare']['users']} |" in data_card
-    assert json.loads((folder / "metrics.json").read_text()) == printed["evaluate"]
+    assert read_metrics(folder / "metrics.parquet").rows == read_printed(printed["evaluate"]).rows
+    assert json.loads((folder / "summary.json").read_text()) == printed["evaluate"]["summary"]
     for tag in ("split_sha256", "serving/latency_ms_per_user", "serving/memory_mb", "metric/lists/coverage_at_10"):
         assert version.tags[tag]
     assert len(version.tags) < 50

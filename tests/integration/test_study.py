@@ -14,7 +14,10 @@ import pytest
 import yaml
 
 from illmrec.errors import ModelError, ParameterError
+from illmrec.evaluation.metrics import NDCG_10, Metric
 from pipelines.parameters.training import EvaluateConfig
+from pipelines.project.layout import Layout
+from pipelines.project.shelf import Shelf
 from pipelines.studies import inference_time
 from pipelines.studies.cases import summarise
 from pipelines.studies.catalogue import STUDIES, load_study
@@ -186,15 +189,17 @@ def test_pictures_that_changed_are_looked_at_again(root: Path) -> None:
 
 
 def test_a_case_as_set_is_what_the_commands_make(root: Path) -> None:
-    metrics = json.loads((root / "artifacts/shop/evaluation/metrics.json").read_text())
+    metrics = Shelf(Layout(root, "shop")).metrics
     row = run_ok(root, "study", "training-variants", "--only", "as-set")["rows"][0]
     for name in ("hit@10", "ndcg@10", "mrr"):
         for protocol, prefix in (("full", ""), ("sampled", "sampled/")):
-            assert row[f"{prefix}{name}"] == pytest.approx(metrics[f"illmrec/{protocol}/{name}"], abs=1e-9)
+            assert row[f"{prefix}{name}"] == pytest.approx(
+                metrics.value(Metric.parse(name), model="illmrec", protocol=protocol), abs=1e-9
+            )
         assert row[f"{name}.low"] <= row[name] <= row[f"{name}.high"]
     rivals = run_study(root, "overall", "--only", "title")
     sasrec = next(line for line in rivals if line["model"] == "SASRec")
-    assert sasrec["ndcg@10"] == pytest.approx(metrics["sasrec/full/ndcg@10"], abs=1e-9)
+    assert sasrec["ndcg@10"] == pytest.approx(metrics.value(NDCG_10, model="sasrec"), abs=1e-9)
 
 
 def test_budgets_that_hold_the_whole_prompt_change_nothing(root: Path) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,13 @@ import pytest
 
 from illmrec.atomic import digest_folder
 from illmrec.errors import DataError, ModelError, NothingToDoError
+from illmrec.evaluation.metrics import MRR, NDCG_10
+from illmrec.evaluation.table import MetricsTable, write_metrics
 from illmrec.scoring.output import read_latest
+from pipelines.project.layout import Layout
 from pipelines.project.shelf import Shelf
 from tests.integration.conftest import DAY, expect_error, make_project, run_ok
+from tests.metrics_rows import read_printed
 from tests.own_project import copy_project, copy_with_outputs
 
 Project = tuple[Path, dict[str, dict[str, Any]]]
@@ -38,14 +42,14 @@ def test_every_command_says_what_it_did(project: Project) -> None:
 
 def test_metrics_name_every_model_and_protocol(project: Project) -> None:
     root, printed = project
-    stored = json.loads((root / "artifacts/shop/evaluation/metrics.json").read_text())
-    assert stored == printed["evaluate"]
+    stored = Shelf(Layout(root, "shop")).metrics
+    assert stored.rows == read_printed(printed["evaluate"]).rows
     for model in ("illmrec", "sasrec", "popularity"):
         for protocol in ("full", "sampled"):
-            key = f"{model}/{protocol}/ndcg@10"
-            assert 0.0 <= stored[f"{key}.low"] <= stored[key] <= stored[f"{key}.high"] <= 1.0
-    difference = stored["illmrec/full/mrr"] - stored["sasrec/full/mrr"]
-    assert stored["illmrec-sasrec/full/mrr"] == pytest.approx(difference)
+            mean = stored.interval(NDCG_10, model=model, protocol=protocol)
+            assert 0.0 <= mean.low <= mean.value <= mean.high <= 1.0
+    difference = stored.value(MRR, model="illmrec") - stored.value(MRR, model="sasrec")
+    assert stored.value(MRR, model="illmrec", against="sasrec") == pytest.approx(difference)
 
 
 def test_recommendations_hold_k_unseen_items_for_every_user(project: Project) -> None:
@@ -71,7 +75,6 @@ def test_the_export_equals_scores_computed_with_torch(project: Project) -> None:
 
     from pipelines.assembly.recommender import load_recommender
     from pipelines.nights.audience import gather_audience, read_interactions
-    from pipelines.project.layout import Layout
 
     root, _ = project
     shelf = Shelf(Layout(root, "shop"))
@@ -118,9 +121,9 @@ def test_registered_version_carries_its_lineage(project: Project) -> None:
 
     root, printed = project
     version = Tracker(root).resolve("illmrec-shop", CHAMPION)
-    metrics = printed["evaluate"]
+    ndcg = read_printed(printed["evaluate"]).value(NDCG_10, model="illmrec")
     assert version.tags["quality_gate"] == "passed"
-    assert float(version.tags["metric/full/ndcg_at_10"]) == pytest.approx(metrics["illmrec/full/ndcg@10"], abs=1e-6)
+    assert float(version.tags["metric/full/ndcg_at_10"]) == pytest.approx(ndcg, abs=1e-6)
     for key in ("git_commit", "dvc_lock_sha256", "params_sha256", "onnx_sha256", "backbone", "image_encoder"):
         assert version.tags[key]
 
@@ -138,13 +141,16 @@ def test_a_worse_challenger_is_refused_and_the_champion_stays(project: Project, 
     root, printed = tmp_path / "project", project[1]
     copy_project(project[0], root)  # another version would be there for all tests after this one
     folder = root / "artifacts/shop/evaluation"
-    metrics, ranks = (folder / "metrics.json").read_bytes(), (folder / "ranks.parquet").read_bytes()
+    metrics, ranks = (folder / "metrics.parquet").read_bytes(), (folder / "ranks.parquet").read_bytes()
     worse = pl.read_parquet(folder / "ranks.parquet").with_columns(pl.col("illmrec_full") + 20)
     worse.write_parquet(folder / "ranks.parquet", metadata=pl.read_parquet_metadata(folder / "ranks.parquet"))
     mean = float((1.0 / worse["illmrec_full"]).mean())
-    (folder / "metrics.json").write_text(json.dumps({**json.loads(metrics), "illmrec/full/mrr": mean}))
+    rows = read_printed(printed["evaluate"]).rows
+    mrr = next(row for row in rows if row.label == "illmrec, full, mrr")
+    changed = [replace(row, value=mean) if row is mrr else row for row in rows]
+    write_metrics(folder / "metrics.parquet", MetricsTable(changed))
     assert run_ok(root, "register")["version"] != printed["register"]["version"]
-    (folder / "metrics.json").write_bytes(metrics)
+    (folder / "metrics.parquet").write_bytes(metrics)
     (folder / "ranks.parquet").write_bytes(ranks)
     error = expect_error(root, "promote")
     assert error.exit_code == 4

@@ -8,6 +8,7 @@ import io
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,20 @@ from PIL import Image
 from illmrec import columns
 from illmrec.data.catalog import Catalog
 from illmrec.errors import DataError, LockedError, MissingArtifactError, ParameterError
+from illmrec.evaluation.metrics import MRR, NDCG_10, Metric
+from illmrec.evaluation.summary import Difference, Estimate
+from illmrec.evaluation.table import (
+    CASES,
+    INTACT,
+    LISTS,
+    Measurement,
+    MetricsTable,
+    Where,
+    measure_difference,
+    measure_mean,
+    measure_single,
+    write_metrics,
+)
 from illmrec.scoring.output import RECOMMENDATIONS, write_run
 from pipelines.cli import cli
 from pipelines.parameters.reading import STAGES
@@ -67,8 +82,8 @@ TAGS = {
 ITEM_IDS = sorted([*(f"i{number:02d}" for number in range(ITEMS - len(PAYLOADS))), *PAYLOADS])
 USER_IDS = [f"u{number}" for number in range(USERS)]
 MINUS = "\N{MINUS SIGN}"
-PAIRS = ["illmrec-sasrec", "illmrec-popularity", "sasrec-popularity"]
-METRICS = ["hit@5", "hit@10", "hit@20", "ndcg@5", "ndcg@10", "ndcg@20", "mrr"]
+PAIRS = [("illmrec", "sasrec"), ("illmrec", "popularity"), ("sasrec", "popularity")]
+METRICS = [*(Metric(name, k) for name in ("hit", "ndcg") for k in (5, 10, 20)), MRR]
 
 
 @pytest.fixture
@@ -187,55 +202,61 @@ def write_model(root: Path) -> None:
     curves.write_text("step,loss,image,cf,text,alignment,validation\n" + "\n".join(lines) + "\n")
 
 
-def make_metrics(gap: float) -> dict[str, float]:
+def make_metrics(gap: float) -> list[Measurement]:
     """Return metrics of which no two are alike; I-LLMRec is ahead of SASRec by ``gap``, give or take 0.01."""
-    values: dict[str, float] = {}
+    rows: list[Measurement] = []
     for p, protocol in enumerate(["full", "sampled"]):
         for m, metric in enumerate(METRICS):
             base = 0.3 + 0.1 * p + 0.01234 * m
-            means = {
-                "illmrec": base + gap,
-                "sasrec": base,
-                "popularity": base / 3,
-                "illmrec-sasrec": gap + 0.0001 * m + 0.003 * p,
-            }
-            for model, mean in means.items():
-                values |= spread(f"{model}/{protocol}/{metric}", mean)
-    return values
+            rows += [
+                measure_mean(metric, spread(mean), model=model, protocol=protocol)
+                for model, mean in (("illmrec", base + gap), ("sasrec", base), ("popularity", base / 3))
+            ]
+            difference = spread(gap + 0.0001 * m + 0.003 * p)
+            rows.append(measure_mean(metric, difference, model="illmrec", against="sasrec", protocol=protocol))
+    return rows
 
 
-def spread(key: str, mean: float, reach: float = 0.01) -> dict[str, float]:
-    """Return a metric with the ends of its interval."""
-    return {key: mean, f"{key}.low": mean - reach, f"{key}.high": mean + reach}
+def spread(mean: float, reach: float = 0.01) -> Estimate:
+    """Return a mean with an interval around it."""
+    return Estimate(mean, mean - reach, mean + reach)
 
 
-def make_more_metrics() -> dict[str, float]:
-    """Return tests of all pairs, facts about lists and a third protocol, no two alike."""
-    values: dict[str, float] = {}
-    for p, pair in enumerate(PAIRS):
+def make_more_metrics() -> list[Measurement]:
+    """Return tests of all pairs, metrics of lists and a third protocol, no two alike."""
+    rows: list[Measurement] = []
+    for p, (first, second) in enumerate(PAIRS):
         for m, metric in enumerate(METRICS):
-            key = f"{pair}/full/{metric}"
-            values |= spread(key, 0.1 * p + 0.001 * m) | {f"{key}.p": 0.01 * (p + 1), f"{key}.holm": 0.1 * (p + 1)}
+            difference = Difference(spread(0.1 * p + 0.001 * m), 0.01 * (p + 1), 0.1 * (p + 1))
+            rows.append(measure_difference(metric, difference, model=first, against=second))
     for m, model in enumerate(["illmrec", "sasrec", "popularity"]):
-        values |= {f"{model}/lists/coverage@{k}": 0.5 + 0.1 * m + 0.001 * k for k in (5, 10)}
-        values |= {f"{model}/lists/gini@{k}": 0.3 + 0.1 * m + 0.001 * k for k in (5, 10)}
-        values |= spread(f"{model}/lists/novelty@10", 7.0 + m) | spread(f"{model}/lists/miscalibration@10", 1.0 + m)
-        for metric in METRICS:
-            values |= spread(f"{model}/popular/{metric}", 0.2 + 0.1 * m)
-    for metric in METRICS:
-        values |= spread(f"illmrec-sasrec/popular/{metric}", -0.1)
-    return values
+        lists: Where = {"model": model, "protocol": LISTS}
+        for k in (5, 10):
+            rows.append(measure_single(Metric("coverage", k), 0.5 + 0.1 * m + 0.001 * k, **lists))
+            rows.append(measure_single(Metric("gini", k), 0.3 + 0.1 * m + 0.001 * k, **lists))
+        rows.append(measure_mean(Metric("novelty", 10), spread(7.0 + m), **lists))
+        rows.append(measure_mean(Metric("miscalibration", 10), spread(1.0 + m), **lists))
+        rows += [measure_mean(metric, spread(0.2 + 0.1 * m), model=model, protocol="popular") for metric in METRICS]
+    return rows + [
+        measure_mean(metric, spread(-0.1), model="illmrec", against="sasrec", protocol="popular") for metric in METRICS
+    ]
 
 
-def make_knockouts(gap: float, holm: float) -> dict[str, float]:
+def make_knockouts(gap: float, holm: float) -> list[Measurement]:
     """Return I-LLMRec's metrics with shuffled pictures and noise in the prompt."""
-    values = {"cases/knockout_users": 1234} | spread("illmrec[intact]/full/ndcg@10", 0.4)
+    rows = [measure_single(Metric("knockout_users"), 1234, protocol=CASES)]
+    rows.append(measure_mean(NDCG_10, spread(0.4), model="illmrec", variant=INTACT))
     for wrong, change in (("shuffled", gap), ("noise", 2 * gap)):
-        name = f"illmrec[images {wrong} in prompt]"
-        values |= spread(f"{name}/full/ndcg@10", 0.4 + change)
-        key = f"{name}-illmrec[intact]/full/ndcg@10"
-        values |= spread(key, change) | {f"{key}.p": holm / 2, f"{key}.holm": holm}
-    return values
+        where: Where = {"model": "illmrec", "variant": wrong, "place": "prompt"}
+        rows.append(measure_mean(NDCG_10, spread(0.4 + change), **where))
+        rows.append(measure_difference(NDCG_10, Difference(spread(change), holm / 2, holm), against=INTACT, **where))
+    return rows
+
+
+def write_measurements(root: Path, *groups: list[Measurement]) -> None:
+    """Write metrics.parquet; a row takes the place of an earlier one of the same thing."""
+    rows = {row.label: row for group in groups for row in group}
+    write_metrics(root / "artifacts" / "shop" / "evaluation" / "metrics.parquet", MetricsTable(rows.values()))
 
 
 def write_slices(root: Path) -> None:
@@ -249,7 +270,7 @@ def write_slices(root: Path) -> None:
 
 
 def write_evaluation(root: Path, gap: float = -0.05) -> None:
-    write_json(root, "evaluation/metrics.json", make_metrics(gap))
+    write_measurements(root, make_metrics(gap))
     names = [f"{model}_{protocol}" for model in ("illmrec", "sasrec", "popularity") for protocol in ("full", "sampled")]
     rows = [(user, *[1 + 4.5 * user] * len(names)) for user in range(USERS)]
     schema = {columns.USER_INDEX: pl.Int32} | dict.fromkeys(names, pl.Float64)
@@ -321,15 +342,17 @@ def test_the_policy_allows_this_style_and_pictures_alone(project: Path) -> None:
 
 def test_numbers_are_those_of_the_evaluation(project: Path) -> None:
     _, page = run(project)
-    metrics = make_metrics(-0.05)
+    metrics = MetricsTable(make_metrics(-0.05))
     rows = re.findall(r"<tr>\s*<th scope=\"row\">((?:Hit|NDCG|MRR)[@\d]*)</th>(.*?)</tr>", page.source, re.DOTALL)
-    assert [label.lower() for label, _ in rows] == METRICS * 2
+    assert [label.lower() for label, _ in rows] == [str(metric) for metric in METRICS] * 2
     for place, (label, cells) in enumerate(rows):
         shown = [float(text) for text in re.findall(r"(?<![@\d.])[+-]?\d\.\d{4}", cells.replace(MINUS, "-"))]
         expected = []
-        for model in ("illmrec", "sasrec", "popularity", "illmrec-sasrec"):
-            key = f"{model}/{'full' if place < len(METRICS) else 'sampled'}/{label.lower()}"
-            expected += [metrics[key], metrics[f"{key}.low"], metrics[f"{key}.high"]]
+        protocol = "full" if place < len(METRICS) else "sampled"
+        for model, other in (("illmrec", None), ("sasrec", None), ("popularity", None), PAIRS[0]):
+            where: Where = {"model": model, "against": other, "protocol": protocol}
+            estimate = metrics.interval(Metric.parse(label.lower()), **where)
+            expected += [estimate.value, estimate.low, estimate.high]
         assert shown == [pytest.approx(value, abs=5.1e-5) for value in expected]
         # SASRec, the second of three models, is ahead everywhere.
         assert ["best" in cell for cell in re.findall(r"<strong.*?>", cells)] == [False, True, False, False]
@@ -359,7 +382,7 @@ def cut_section(page: Page, start: str, end: str) -> str:
 
 
 def test_all_pairs_lists_and_slices_are_shown(project: Path) -> None:
-    write_json(project, "evaluation/metrics.json", make_metrics(-0.05) | make_more_metrics())
+    write_measurements(project, make_metrics(-0.05), make_more_metrics())
     write_slices(project)
     shown = cut_section(run(project)[1], "results", "pictures").replace(MINUS, "-")
     assert "77 popular negatives" in shown
@@ -390,7 +413,7 @@ def test_all_pairs_lists_and_slices_are_shown(project: Path) -> None:
 def test_whether_pictures_are_used_follows_from_the_numbers(
     project: Path, gap: float, holm: float, sentence: str
 ) -> None:
-    write_json(project, "evaluation/metrics.json", make_metrics(0.0) | make_knockouts(gap, holm))
+    write_measurements(project, make_metrics(0.0), make_knockouts(gap, holm))
     shown = cut_section(run(project)[1], "pictures", "export").replace(MINUS, "-")
     assert "1,234 users" in shown
     assert "With another item's picture in the prompt, NDCG@10 " + sentence in shown
@@ -523,9 +546,7 @@ def test_equal_artifacts_give_equal_pages(project: Path) -> None:
     [
         ("prepared/summary.json", "[]", "prepare"),
         ("prepared/summary.json", '{"raw_interaction_rows": "many"}', "prepare"),
-        ("evaluation/metrics.json", "not JSON", "evaluate"),
-        ("evaluation/metrics.json", '{"illmrec/full/mrr": NaN}', "evaluate"),
-        ("evaluation/metrics.json", "{}", "evaluate"),
+        ("evaluation/metrics.parquet", "not Parquet", "evaluate"),
         ("evaluation/ranks.parquet", "not Parquet", "evaluate"),
         ("evaluation/slices.csv", "group,slice\na,b\n", "evaluate"),
         (
@@ -549,6 +570,46 @@ def test_damaged_artifacts_name_file_and_remedy(project: Path, name: str, conten
         run(project)
     assert str(path) in str(caught.value)
     assert f"illmrec {command} --dataset shop" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([], "there is no metric of illmrec for the protocol 'full'"),
+        ([row for row in make_metrics(0.0) if row.protocol == "full"], "for the protocol 'sampled'"),
+        ([row for row in make_metrics(0.0) if row.model != "popularity"], "there is no popularity, full, hit@5"),
+        ([row for row in make_metrics(0.0) if row.against is None], "illmrec minus sasrec, full, hit@5"),
+        ([replace(row, high=None) for row in make_metrics(0.0)], "illmrec, full, hit@5 has no interval"),
+        (make_metrics(0.0) + make_knockouts(0.0, 1.0)[1:], "there is no cases, knockout_users"),
+        ([replace(row, low=None) for row in make_knockouts(0.0, 1.0)] + make_metrics(0.0), "has no interval"),
+        ([replace(row, p_holm=None) for row in make_knockouts(0.0, 1.0)] + make_metrics(0.0), "has no p-value"),
+    ],
+)
+def test_metrics_that_lack_a_row_or_a_number_name_it_and_the_remedy(
+    project: Path, rows: list[Measurement], message: str
+) -> None:
+    write_measurements(project, rows)
+    with pytest.raises(DataError, match=re.escape(message)) as caught:
+        run(project)
+    assert "evaluation/metrics.parquet" in str(caught.value)
+    assert "illmrec evaluate --dataset shop" in caught.value.hint
+
+
+def test_a_number_that_is_none_is_refused(project: Path) -> None:
+    path = project / "artifacts" / "shop" / "evaluation" / "metrics.parquet"
+    pl.read_parquet(path).with_columns(value=pl.lit(float("nan"))).write_parquet(path)
+    with pytest.raises(DataError, match="illmrec, full, hit@5 is nan, expected a number") as caught:
+        run(project)
+    assert "illmrec evaluate --dataset shop" in caught.value.hint
+
+
+def test_an_evaluation_of_an_earlier_release_is_refused_with_what_to_run(project: Path) -> None:
+    folder = project / "artifacts" / "shop" / "evaluation"
+    (folder / "metrics.parquet").unlink()
+    (folder / "metrics.json").write_text('{"illmrec/full/mrr": 0.5}')
+    with pytest.raises(MissingArtifactError, match=r"metrics\.json: was made by an earlier release") as caught:
+        run(project)
+    assert "illmrec evaluate --dataset shop" in caught.value.hint
 
 
 @pytest.mark.parametrize("run_name", ["../../artifacts/shop", "/etc", "dt=2000-01-01/run=gone"])

@@ -13,6 +13,8 @@ from markupsafe import Markup
 from PIL import Image
 
 from illmrec.errors import DataError
+from illmrec.evaluation.metrics import NDCG_10
+from illmrec.evaluation.summary import Estimate
 from pipelines.assembly.pictures import Picture
 from pipelines.report.charts import (
     Line,
@@ -23,7 +25,7 @@ from pipelines.report.charts import (
     measure_reach,
     thin_points,
 )
-from pipelines.report.figures import Interval, signed
+from pipelines.report.figures import signed
 from pipelines.report.funnel import build_funnel
 from pipelines.report.gallery import choose_users, shorten
 from pipelines.report.gather import Curves
@@ -138,9 +140,9 @@ def test_the_choice_depends_on_its_name_alone() -> None:
 
 def make_row(low: float, high: float, popularity: float = 0.1) -> MetricRow:
     models = {
-        name: Interval(value, 0, 1) for name, value in (("illmrec", 0.2), ("sasrec", 0.3), ("popularity", popularity))
+        name: Estimate(value, 0, 1) for name, value in (("illmrec", 0.2), ("sasrec", 0.3), ("popularity", popularity))
     }
-    return MetricRow("ndcg@10", models, Interval((low + high) / 2, low, high))
+    return MetricRow(NDCG_10, models, Estimate((low + high) / 2, low, high))
 
 
 @pytest.mark.parametrize(
@@ -165,15 +167,15 @@ def test_popularity_ahead_is_said() -> None:
     ],
 )
 def test_no_two_ticks_of_differences_are_written_alike(low: float, high: float, written: list[str]) -> None:
-    row = KnockoutRow("prompt", "shuffled", Interval(0.1, 0.0, 0.2), Interval((low + high) / 2, low, high), 1.0)
+    row = KnockoutRow("prompt", "shuffled", Estimate(0.1, 0.0, 0.2), Estimate((low + high) / 2, low, high), 1.0)
     picture = draw_gaps([row], "differences")
     texts = re.findall(r">([^<>]+)</text>", picture)
     assert texts[: len(written)] == written
 
 
 def test_no_model_is_best_where_all_are_the_same() -> None:
-    same = {name: Interval(0.0, 0.0, 0.0) for name in ("illmrec", "sasrec", "popularity")}
-    assert MetricRow("ndcg@10", same, Interval(0.0, 0.0, 0.0)).best == set()
+    same = {name: Estimate(0.0, 0.0, 0.0) for name in ("illmrec", "sasrec", "popularity")}
+    assert MetricRow(NDCG_10, same, Estimate(0.0, 0.0, 0.0)).best == set()
 
 
 def test_all_models_that_tie_are_best() -> None:

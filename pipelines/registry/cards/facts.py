@@ -10,7 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from illmrec.evaluation.metrics import NDCG_10, Metric
+from illmrec.evaluation.table import CASES, MetricsTable
 from pipelines.project.layout import Layout
+from pipelines.registry.cards.markdown import show_row
 from pipelines.registry.serving_cost import ServingCost
 
 OURS, RIVALS = "illmrec", ("sasrec", "popularity")
@@ -37,7 +40,7 @@ class CardFacts:
     layout: Layout
     model: str
     tags: Mapping[str, str]
-    metrics: Mapping[str, float]
+    metrics: MetricsTable
     state: Mapping[str, Any]
     gates: Mapping[str, Mapping[str, Any]]
     summary: Mapping[str, Any]
@@ -51,6 +54,11 @@ class CardFacts:
         """Return the settings of training."""
         settings: Mapping[str, Any] = self.state["settings"]
         return settings
+
+    def count(self, name: str) -> float | None:
+        """Return a count or share of the cases that were evaluated on; None where there is none."""
+        row = self.metrics.find(Metric(name), protocol=CASES)
+        return None if row is None else row.value
 
 
 def describe_version(facts: CardFacts) -> str:
@@ -71,20 +79,18 @@ def describe_version(facts: CardFacts) -> str:
 def _describe_quality(facts: CardFacts) -> str:
     parts = []
     for name in (OURS, *RIVALS):
-        key = f"{name}/full/ndcg@10"
-        if key in facts.metrics:
-            ends = f" [{facts.metrics[f'{key}.low']:.4f}, {facts.metrics[f'{key}.high']:.4f}]" if name == OURS else ""
-            parts.append(f"{'this model' if name == OURS else name} {facts.metrics[key]:.4f}{ends}")
+        row = facts.metrics.find(NDCG_10, model=name)
+        if row is None:
+            continue
+        parts.append(f"this model {show_row(row)}" if name == OURS else f"{name} {row.value:.4f}")
     return f"NDCG@10, full catalog: {', '.join(parts) or 'not evaluated'}"
 
 
 def describe_contest(facts: CardFacts) -> list[str]:
     """Return how many targets were ranked among what."""
-    metrics = facts.metrics
-    users, targets = metrics.get("cases/users"), metrics.get("cases/targets")
+    users, targets, items = (facts.count(name) for name in ("users", "targets", "items"))
     if users is None or targets is None:
         return ["Test targets are ranked among the full catalog; items of the history are no candidates."]
-    items = metrics.get("cases/items")
     return [
         f"{int(targets):,} test targets of {int(users):,} users, ranked among "
         + (f"{int(items):,} items" if items is not None else "the full catalog")

@@ -1,9 +1,10 @@
-"""Tables and figures in Markdown; what comes from files cannot end a cell or begin a tag."""
+"""Tables and numbers in Markdown; what comes from files cannot end a cell or begin a tag."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+
+from illmrec.evaluation.table import Measurement
 
 
 def write_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
@@ -18,10 +19,14 @@ def _escape(cell: str) -> str:
     return plain.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
 
 
-def show_estimate(values: Mapping[str, Any], key: str, sign: str = "") -> str:
-    """Return a figure with the ends of its interval, where there are any."""
-    if values.get(key) is None:
+def show_row(row: Measurement | None, sign: str = "") -> str:
+    """Return what was measured with the ends of its interval, where there are any."""
+    return "not evaluated" if row is None else show_estimate(row.value, row.low, row.high, sign)
+
+
+def show_estimate(value: float | None, low: float | None, high: float | None, sign: str = "") -> str:
+    """Return a number with the ends of its interval, where there are any."""
+    if value is None:
         return "not evaluated"
-    ends = [values.get(f"{key}.{end}") for end in ("low", "high")]
-    shown = format(values[key], f"{sign}.4f")
-    return shown if None in ends else f"{shown} [{ends[0]:{sign}.4f}, {ends[1]:{sign}.4f}]"
+    shown = format(value, f"{sign}.4f")
+    return shown if low is None or high is None else f"{shown} [{low:{sign}.4f}, {high:{sign}.4f}]"

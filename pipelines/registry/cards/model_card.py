@@ -6,12 +6,15 @@ from typing import Any
 
 import polars as pl
 
+from illmrec.evaluation.metrics import HIT_10, MRR, NDCG_10, Metric
+from illmrec.evaluation.table import INTACT
 from pipelines.registry.cards.facts import OURS, RIVALS, CardFacts, describe_contest
-from pipelines.registry.cards.markdown import show_estimate, write_table
+from pipelines.registry.cards.markdown import show_estimate, show_row, write_table
 
 MODEL_CARD = "model_card.md"
-SHOWN = ("hit@5", "ndcg@5", "hit@10", "ndcg@10", "mrr")
-SLICE_METRIC = "ndcg@10"
+SHOWN = (Metric("hit", 5), Metric("ndcg", 5), HIT_10, NDCG_10, MRR)
+SLICE_ESTIMATE = tuple(f"{NDCG_10}{end}" for end in ("", ".low", ".high"))
+SLICE_COLUMNS = {"group", "slice", "model", "targets", *SLICE_ESTIMATE}
 ORIGIN = (
     *("git_commit", "dvc_lock_sha256", "params_sha256", "illmrec_version", "onnx_sha256", "tensors_sha256"),
     *("onnx_max_difference", "onnx_same_top10_share", "split_sha256", "item_digest"),
@@ -83,14 +86,14 @@ def _describe_start(start: Any) -> str:
 def _metric_table(facts: CardFacts) -> list[str]:
     rows = []
     for name in (OURS, *RIVALS):
-        cells = [show_estimate(facts.metrics, f"{name}/full/{metric}") for metric in SHOWN]
+        cells = [show_row(facts.metrics.find(metric, model=name)) for metric in SHOWN]
         rows.append(("this model" if name == OURS else name, *cells))
-    table = write_table(("full catalog", *SHOWN), rows)
+    table = write_table(("full catalog", *map(str, SHOWN)), rows)
     differences = []
     for rival in RIVALS:
-        key = f"{OURS}-{rival}/full/ndcg@10"
-        if f"{key}.low" in facts.metrics:
-            differences.append(f"NDCG@10, this model minus {rival}, paired: {show_estimate(facts.metrics, key, '+')}.")
+        gap = facts.metrics.find(NDCG_10, model=OURS, against=rival)
+        if gap is not None and gap.estimate is not None:
+            differences.append(f"NDCG@10, this model minus {rival}, paired: {show_row(gap, '+')}.")
     note = f"In brackets: {facts.confidence:.0%} bootstrap intervals over users."
     return [*table, "", note, *differences]
 
@@ -99,36 +102,21 @@ def _slice_table(facts: CardFacts) -> list[str]:
     path = facts.layout.evaluation / "slices.csv"
     if not path.is_file():
         return []
-
     table = pl.read_csv(path)
-    needed = {
-        "group",
-        "slice",
-        "model",
-        "targets",
-        SLICE_METRIC,
-        f"{SLICE_METRIC}.low",
-        f"{SLICE_METRIC}.high",
-    }
-    if not needed <= set(table.columns):
+    if not set(table.columns) >= SLICE_COLUMNS:
         return []
     rows = [
-        (row["group"], str(row["slice"]), f"{row['targets']:,}", show_estimate(row, SLICE_METRIC))
+        (row["group"], str(row["slice"]), f"{row['targets']:,}", show_estimate(*(row[name] for name in SLICE_ESTIMATE)))
         for row in table.filter(pl.col("model") == OURS).iter_rows(named=True)
     ]
     return write_table(("group", "slice", "targets", "NDCG@10"), rows)
 
 
 def _knockout_table(facts: CardFacts) -> list[str]:
-    ending = f"-{OURS}[intact]/full/ndcg@10"
-    found = {
-        key.removesuffix(ending).removeprefix(f"{OURS}[").removesuffix("]").removeprefix("["): key
-        for key in facts.metrics
-        if key.endswith(ending) and f"{key}.low" in facts.metrics
-    }
-    if not found:
+    changes = facts.metrics.select(NDCG_10, model=OURS, against=INTACT)
+    if not changes:
         return []
-    rows = [(name, show_estimate(facts.metrics, key, "+")) for name, key in sorted(found.items())]
+    rows = sorted((f"images {row.variant} in {row.place}", show_row(row, "+")) for row in changes)
     said = "What becomes of NDCG@10 when pictures are taken away. Near zero, pictures do little there."
     return [said, "", *write_table(("pictures", "difference"), rows)]
 
@@ -138,7 +126,7 @@ def _describe_pictures(facts: CardFacts) -> list[str]:
     missing = sum(share for name, share in status.items() if name != "ok")
     policy = facts.settings["missing_image"]
     lines = [f"{missing:.1%} of the items have no readable picture. In the prompt stands in: {policy}."]
-    share = facts.metrics.get("cases/targets_without_image_share")
+    share = facts.count("targets_without_image_share")
     if share is not None:
         lines.append(f"{share:.1%} of the test targets have none.")
     return lines
@@ -170,7 +158,7 @@ def _limits(facts: CardFacts) -> list[str]:
     ]
     if facts.synthetic:
         limits.append("- Trained on synthetic data: good for trying the system, for nothing else.")
-    unseen = facts.metrics.get("cases/targets_unseen_in_training_share")
+    unseen = facts.count("targets_unseen_in_training_share")
     if unseen is not None:
         limits.append(f"- {unseen:.1%} of the test targets had no training interaction.")
     return limits

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from illmrec import atomic
 from illmrec.evaluation.intervals import bootstrap_means, interval
-from illmrec.evaluation.metrics import average_by_user, compute_metrics
+from illmrec.evaluation.metrics import HIT_10, MRR, NDCG_10, Metric, average_by_user, compute_metrics
 from illmrec.progress import announce
 from pipelines.parameters.studies import RivalName, RivalsConfig
 from pipelines.parameters.training import EvaluateConfig
@@ -36,7 +36,9 @@ from pipelines.studies.tables import write_rows
 FOLDER = "rivals"
 """Where a data set's rivals are kept, below its studies."""
 
-METRICS = ("hit@5", "hit@10", "ndcg@5", "ndcg@10", "mrr")
+MEASURED = (Metric("hit", 5), HIT_10, Metric("ndcg", 5), NDCG_10, MRR)
+METRICS = tuple(map(str, MEASURED))
+"""Names of their columns."""
 Row = dict[str, Any]
 
 
@@ -211,9 +213,9 @@ def summarise_seeds(data: RivalData, rival: Compared, evaluation: EvaluateConfig
 
 
 def measure_users(data: RivalData, run: Run) -> npt.NDArray[np.float64]:
-    """Return ``float64 [n, m]``: :data:`METRICS` of each user, the mean over a user's targets."""
+    """Return ``float64 [n, m]``: :data:`MEASURED` of each user, the mean over a user's targets."""
     values = compute_metrics(run.ranks(), (5, 10))
-    return np.stack([average_by_user(values[name], data.test.owners, len(data.test)) for name in METRICS], axis=1)
+    return np.stack([average_by_user(values[metric], data.test.owners, len(data.test)) for metric in MEASURED], axis=1)
 
 
 def estimate(values: npt.NDArray[np.float64], evaluation: EvaluateConfig) -> Row:

@@ -19,7 +19,7 @@ from illmrec.data.histories import Ragged, Sequences
 from illmrec.evaluation.metrics import ndcg
 from illmrec.evaluation.protocol import Cases, Scorer, rank_cases
 from illmrec.features.matrix import FeatureMatrix
-from pipelines.project.layout import Layout, require
+from pipelines.project.layout import Layout
 from pipelines.project.shelf import Shelf
 
 Target = Literal["valid", "test"]
@@ -30,7 +30,7 @@ class RivalData:
     """One data set's split.
 
     Attributes:
-        layout: where it lies.
+        shelf: where it lies.
         catalog: the items.
         sequences: training sequences and validation targets; row = user_index.
         validation: users, their training histories, the validation target of each.
@@ -39,13 +39,18 @@ class RivalData:
         digest: of all of the above.
     """
 
-    layout: Layout
+    shelf: Shelf
     catalog: Catalog
     sequences: Sequences
     validation: Cases
     test: Cases
     allowed: npt.NDArray[np.bool_] | None
     digest: str
+
+    @property
+    def layout(self) -> Layout:
+        """Return where it lies."""
+        return self.shelf.layout
 
     @property
     def train(self) -> Ragged:
@@ -69,7 +74,7 @@ class RivalData:
         Raises:
             MissingArtifactError: when there are none.
         """
-        return Shelf(self.layout).open_features("image")["image"]
+        return self.shelf.open_features("image")["image"]
 
     def cases(self, target: Target) -> Cases:
         """Return the users who are ranked for; scorers know a user by the position there."""
@@ -86,19 +91,18 @@ def load_rival_data(layout: Layout) -> RivalData:
     Raises:
         MissingArtifactError: when stage ``split`` has not run.
     """
-    catalog, sequences = Shelf(layout).catalog, Shelf(layout).sequences
-    remedy = f"split --dataset {layout.dataset}"
-    path = require(layout.split / "targets.parquet", remedy)
+    shelf = Shelf(layout)
+    catalog, sequences, method = shelf.catalog, shelf.sequences, shelf.split_method
+    path = shelf.require(layout.split / "targets.parquet")
     targets = pl.read_parquet(path).sort(USER_INDEX, maintain_order=True)
     users, firsts = np.unique(targets[USER_INDEX].to_numpy(), return_index=True)
     histories = sequences.histories("test")
     wanted = Ragged(targets[ITEM_INDEX].to_numpy(), np.append(firsts, targets.height).astype(np.int64))
     everyone = np.arange(len(sequences))
-    method = json.loads(require(layout.split / "summary.json", remedy).read_text(encoding="utf-8"))["method"]
     files = [layout.split / "sequences.parquet", path]
     facts = [catalog.digest, method, *(atomic.digest_file(file) for file in files)]
     return RivalData(
-        layout=layout,
+        shelf=shelf,
         catalog=catalog,
         sequences=sequences,
         validation=Cases(everyone, sequences.train, Ragged(sequences.valid, np.arange(len(sequences) + 1))),

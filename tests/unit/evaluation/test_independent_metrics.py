@@ -23,7 +23,7 @@ def drawn() -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
     scores = scorer.score_users(np.arange(USERS))
     assert len(np.unique(scores)) == scores.size
     ranks = rank_users(scorer, pack_rows([[] for _ in range(USERS)]), targets)["full"]
-    return scores, targets, compute_metrics(ranks, (1, 5, 10, 20))
+    return scores, targets, {str(name): values for name, values in compute_metrics(ranks, (1, 5, 10, 20)).items()}
 
 
 @pytest.mark.parametrize("k", [1, 5, 10, 20])

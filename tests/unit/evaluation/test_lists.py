@@ -72,8 +72,10 @@ def test_miscalibration_of_a_hand_count() -> None:
 
 def test_every_cutoff_looks_at_the_beginning_of_the_lists() -> None:
     tastes = describe_tastes(pack_rows([[0], [1], [2]]), pack_rows([[0], [0], [1], [1]]), 2)
-    facts = describe_lists(LISTS, np.array([3, 1, 0, 0]), tastes, (1, 2))
-    assert facts.of_all == {"coverage@1": 0.25, "gini@1": 0.75, "coverage@2": 0.75, "gini@2": 0.45}
-    assert facts.per_user["novelty@1"].tolist() == [1.0, 1.0, 1.0]
-    assert facts.per_user["miscalibration@1"] == pytest.approx([0.0, 0.0, log2(1 / SMOOTHING)])
-    assert facts.per_user["miscalibration@2"][1] == pytest.approx(-log2((1 - SMOOTHING) / 2 + SMOOTHING))
+    measured = describe_lists(LISTS, np.array([3, 1, 0, 0]), tastes, (1, 2))
+    of_all = {str(name): value for name, value in measured.of_all.items()}
+    per_user = {str(name): values for name, values in measured.per_user.items()}
+    assert of_all == {"coverage@1": 0.25, "gini@1": 0.75, "coverage@2": 0.75, "gini@2": 0.45}
+    assert per_user["novelty@1"].tolist() == [1.0, 1.0, 1.0]
+    assert per_user["miscalibration@1"] == pytest.approx([0.0, 0.0, log2(1 / SMOOTHING)])
+    assert per_user["miscalibration@2"][1] == pytest.approx(-log2((1 - SMOOTHING) / 2 + SMOOTHING))

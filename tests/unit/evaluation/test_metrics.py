@@ -6,7 +6,7 @@ from math import log2
 import numpy as np
 import pytest
 
-from illmrec.evaluation.metrics import average_by_user, compute_metrics, hit_rate, ndcg, reciprocal_rank
+from illmrec.evaluation.metrics import MRR, Metric, average_by_user, compute_metrics, hit_rate, ndcg, reciprocal_rank
 
 RANKS = np.array([1.0, 2.0, 3.0, 5.0, 5.5, 6.0, 100.0])
 
@@ -41,11 +41,19 @@ def test_users_with_several_targets_count_as_one() -> None:
 
 def test_a_hand_made_table_of_means() -> None:
     metrics = compute_metrics(np.array([1.0, 3.0, 8.0, 7.0]), (5, 10))
-    assert set(metrics) == {"hit@5", "hit@10", "ndcg@5", "ndcg@10", "mrr@5", "mrr@10", "mrr"}
-    means = {name: values.mean() for name, values in metrics.items()}
+    means = {str(name): values.mean() for name, values in metrics.items()}
+    assert set(means) == {"hit@5", "hit@10", "ndcg@5", "ndcg@10", "mrr@5", "mrr@10", "mrr"}
     assert means["mrr@5"] == pytest.approx(float((1 + Fraction(1, 3)) / 4), abs=1e-15)
     assert means["hit@5"] == 2 / 4
     assert means["hit@10"] == 1.0
     assert means["ndcg@5"] == float(Fraction(3, 2) / 4)
     assert means["ndcg@10"] == pytest.approx((1 + 1 / 2 + 1 / log2(9) + 1 / 3) / 4, abs=1e-15)
     assert means["mrr"] == pytest.approx(float((1 + Fraction(1, 3) + Fraction(1, 8) + Fraction(1, 7)) / 4), abs=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("text", "metric"), [("ndcg@10", Metric("ndcg", 10)), ("mrr", MRR), ("hit@1", Metric("hit", 1))]
+)
+def test_a_metric_is_read_as_it_is_written(text: str, metric: Metric) -> None:
+    assert Metric.parse(text) == metric
+    assert str(metric) == text

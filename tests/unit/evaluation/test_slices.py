@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from illmrec.data.histories import pack_rows
+from illmrec.evaluation.metrics import HIT_10, NDCG_10
 from illmrec.evaluation.protocol import Cases
 from illmrec.evaluation.slices import divide_cases, find_repeats, measure_slices
 from illmrec.evaluation.summary import Resampling
@@ -62,15 +63,15 @@ def test_metrics_of_a_slice_are_means_over_its_targets() -> None:
         (row.slice.group, row.slice.name, row.model): row.estimates for row in measure_slices(slices, CASES, ranks, HOW)
     }
     assert len(rows) == 24
-    assert rows["target's popularity", "4", "good"]["hit@10"].value == float(Fraction(1, 2))
-    assert rows["target's popularity", "4", "good"]["ndcg@10"].value == pytest.approx((0 + 1 / log2(3)) / 2, abs=1e-15)
-    assert rows["history length", "5 or more", "good"]["ndcg@10"].value == pytest.approx(
+    assert rows["target's popularity", "4", "good"][HIT_10].value == float(Fraction(1, 2))
+    assert rows["target's popularity", "4", "good"][NDCG_10].value == pytest.approx((0 + 1 / log2(3)) / 2, abs=1e-15)
+    assert rows["history length", "5 or more", "good"][NDCG_10].value == pytest.approx(
         float(Fraction(1, 2) + Fraction(1, 3)) / 2
     )
-    unseen = rows["target in training", "unseen", "good"]["hit@10"]
+    unseen = rows["target in training", "unseen", "good"][HIT_10]
     assert unseen.low == unseen.high == 1.0
     assert all(estimate.high == 0.0 for key, both in rows.items() if key[-1] == "bad" for estimate in both.values())
-    seen = rows["target in training", "seen", "good"]["ndcg@10"]
+    seen = rows["target in training", "seen", "good"][NDCG_10]
     assert seen.low < seen.value < seen.high
 
 
@@ -78,6 +79,6 @@ def test_users_with_several_targets_are_resampled_whole() -> None:
     cases = Cases(np.arange(2), pack_rows([[], []]), pack_rows([[0, 1, 2], [3]]))
     slices = divide_cases(cases, np.ones(5, dtype=np.int64), np.ones(5, dtype=np.bool_), ())
     row = measure_slices(slices[:1], cases, {"m": np.array([1.0, 99.0, 99.0, 1.0])}, HOW)[0]
-    found = row.estimates["hit@10"]
+    found = row.estimates[HIT_10]
     assert found.value == float(Fraction(2, 4))
     assert (found.low, found.high) == pytest.approx((1 / 3, 1.0))

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from illmrec.evaluation.keys import flatten_differences, flatten_estimates, name_variant
 from illmrec.evaluation.summary import (
+    Estimate,
     Resampling,
     compare_models,
     estimate_known,
@@ -64,10 +64,10 @@ def test_a_ratio_weighs_users_by_their_cases() -> None:
     assert (estimate.low, estimate.high) == (3 / 4, 1.0)  # only the first, only the third
 
 
-def test_keys_say_model_protocol_and_metric() -> None:
-    flat = flatten_estimates("full", estimate_means({"a": VALUES["a"]}, HOW))
-    assert set(flat) == {f"a/full/{name}{end}" for name in ("hit@10", "mrr") for end in ("", ".low", ".high")}
-    variant = name_variant("a", "x")
-    values = {variant: {"mrr": VALUES["b"]["mrr"]}, "a": {"mrr": VALUES["a"]["mrr"]}}
-    differences = flatten_differences("full", compare_models(values, [(variant, "a")], HOW))
-    assert set(differences) == {f"a[x]-a/full/mrr{end}" for end in ("", ".low", ".high", ".p", ".holm")}
+@pytest.mark.parametrize(("low", "high", "side"), [(0.1, 0.2, 1), (-0.2, -0.1, -1), (-0.1, 0.1, 0), (0.0, 0.1, 0)])
+def test_an_interval_lies_on_a_side_of_zero_or_on_none(low: float, high: float, side: int) -> None:
+    assert Estimate((low + high) / 2, low, high).side == side
+
+
+def test_an_estimate_is_three_columns_of_a_table() -> None:
+    assert Estimate(0.5, 0.4, 0.6).as_columns("mrr") == {"mrr": 0.5, "mrr.low": 0.4, "mrr.high": 0.6}
