@@ -2,10 +2,13 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help environment demo test check docs format ui clean distclean
+.PHONY: help environment demo test test-unit check docs format ui clean distclean
 
 BIN := .venv/bin
 PORT ?= 5000
+WORKERS ?= 2
+# A module stays with one worker, because its tests share what it made; tests/conftest.py says which modules go first.
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # DVC starts `illmrec` by its name; it must be this environment's, whether or not it is activated.
 ACTIVATED := PATH="$(CURDIR)/$(BIN):$$PATH"
 
@@ -13,7 +16,7 @@ ACTIVATED := PATH="$(CURDIR)/$(BIN):$$PATH"
 export DVC_SITE_CACHE_DIR := $(CURDIR)/work/dvc-site-cache
 
 help: ## List the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 environment: ## Make .venv, or bring it up to date
 	@tools/environment.sh
@@ -30,8 +33,11 @@ demo: environment ## Synthetic data to recommendations: sample, all DVC stages, 
 	@echo "  work/reports/<data set>.html                   users, pictures and what was recommended"
 	@echo "  make ui                                        runs and registered models, http://127.0.0.1:$(PORT)"
 
-test: environment ## Run the tests
-	$(BIN)/python -m pytest
+test: environment ## Run the tests, with two workers (WORKERS=2)
+	$(PYTEST)
+
+test-unit: environment ## Run the tests that need no finished project: two minutes
+	$(PYTEST) -m unit
 
 check: environment ## Formatting, lint, types and import rules
 	$(BIN)/ruff format --check .

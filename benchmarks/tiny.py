@@ -7,6 +7,7 @@ them says anything about the quality of recommendations.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -126,7 +127,7 @@ def build_recommender(
     shared_width: int = 12,
     seed: int = 0,
     form: PromptForm = FORM,
-    learned_weights: bool = False,
+    type_weights: Literal["equal", "learned"] = "equal",
     token_budget: int | None = None,
 ) -> Recommender:
     """Return an untrained recommender over random features.
@@ -141,7 +142,7 @@ def build_recommender(
         shared_width: width of the recommendation space per type.
         seed: of the trained parts' first values.
         form: how the prompt is written.
-        learned_weights: learn a weight per feature type.
+        type_weights: whether a weight per feature type is ``learned``.
         token_budget: most tokens of a retrieval prompt.
     """
     shown = (items["image_status"] == "ok").to_numpy() if pictured is None else pictured
@@ -153,8 +154,8 @@ def build_recommender(
         adaptor_hidden=20,
         shared_width=shared_width,
         preset=preset,
-        slots=form.slots,
-        learned_weights=learned_weights,
+        image_tokens=form.image_tokens,
+        type_weights=type_weights,
     )
     # First values of the [REC] vector are small on purpose; here it should weigh as much as a word.
     with torch.no_grad():

@@ -1,5 +1,17 @@
 """Typed errors. Each says what is wrong, where, what was expected, and what to do next.
 
+::
+
+    IllmrecError                    exit code
+      ParameterError                2
+      MissingArtifactError          2
+      DataError                     3
+      ModelError                    4
+      LockedError                   5
+      NothingToDoError              6
+      MachineError                  7
+      InterruptedRunError           143
+
 The command line turns them into one message and an exit code; nothing else in the project does.
 """
 
@@ -9,13 +21,23 @@ from pathlib import Path
 
 
 class IllmrecError(Exception):
-    """Base of every error a user can cause or cure.
+    """Base of every error a user can cause or cure; :mod:`illmrec.errors` has its kinds.
 
     Args:
         message: what is wrong, with the value got and the value expected.
         path: the file or folder concerned.
         row: 1-based line or row in ``path``.
         hint: the next command to run or thing to change.
+
+    Attributes:
+        exit_code: what the command line ends with.
+
+    Example:
+        >>> try:
+        ...     illmrec.read_latest(Path("exports/nowhere"))
+        ... except illmrec.IllmrecError as error:
+        ...     print(type(error).__name__, error.exit_code, error.hint)
+        DataError 3 Run `illmrec recommend`.
     """
 
     exit_code = 2

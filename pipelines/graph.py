@@ -121,8 +121,8 @@ STAGES = (
         "Rank test targets: full catalog and sampled, with intervals.",
         inputs=("prepared/items.parquet", "split", "encoders", "features", "cf_model", "model"),
         outputs=(
-            *("evaluation/metrics.parquet", "evaluation/summary.json"),
-            *("evaluation/ranks.parquet", "evaluation/slices.csv"),
+            *("evaluation/metrics.parquet", "evaluation/ranks.parquet", "evaluation/slices.csv"),
+            "evaluation/summary.json",
             *("evaluation/full.csv", "evaluation/sampled.csv", "evaluation/popular.csv"),
         ),
     ),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,12 +13,48 @@ import pytest
 
 # Before torch is imported anywhere, this test process's children included: equal results on every machine.
 os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
+# Where nothing keeps bytecode, each of a hundred processes compiles torch and MLflow again: ten seconds of work instead
+# of three. What is kept lies in .venv and in folders that git ignores.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", TOKENIZERS_PARALLELISM="false")
 
 if TYPE_CHECKING:
     import polars as pl
 
     from illmrec.models.backbone import Backbone
+
+DEAREST_FIRST = (
+    *("test_group", "test_quick_start", "test_workflow_steps", "test_killed", "test_registry", "test_study"),
+    *("test_retraining_in_dvc", "test_ray_nights", "test_killed_exports", "test_retraining", "test_your_catalog_page"),
+    *("test_registry_kills", "test_planted_faults", "test_ray_engine", "test_remote", "test_tracking", "test_embed"),
+    *("test_validate_command", "test_gate", "test_data_bombs", "test_validate_features", "test_repro"),
+    *("test_summarize", "test_image_bombs", "test_code", "test_dvc_plots", "test_ignored"),
+)
+"""Modules that begin first, so that no worker is left with a long one at the end; the rest follow as they stand."""
+
+
+def pytest_configure() -> None:
+    """Let Hypothesis take its time: its limit for an example is one of the clock, and the other worker takes half."""
+    from hypothesis import settings
+
+    settings.register_profile("any machine", deadline=None)
+    settings.load_profile("any machine")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test as ``slow`` or ``unit``, and order the modules: every worker must come to the same order."""
+    places = {name: place for place, name in enumerate(DEAREST_FIRST)}
+    for item in items:
+        slow = item.path.stem in places or item.path.parent.name == "integration"
+        item.add_marker("slow" if slow else "unit")
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+
+
+def pytest_collection_finish() -> None:
+    """Keep what was imported out of the garbage collector's rounds: tests of memory ask for hundreds of them."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

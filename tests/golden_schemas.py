@@ -6,6 +6,8 @@ meant is taken over by running the tests that show it with ``ILLMREC_WRITE_GOLDE
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import re
@@ -15,6 +17,7 @@ from typing import Any
 
 import click
 
+from illmrec.atomic import write_file
 from pipelines.cli import COMMANDS, load_command
 
 PATH = Path(__file__).parent / "golden" / "schemas.json"
@@ -147,9 +150,21 @@ def compare_output(arguments: Sequence[str], text: str) -> None:
 
 
 def record_output(command: str, text: str) -> None:
-    """Merge a command's output into its schema."""
-    schemas = read_schemas()
-    for value in read_output(text):
-        schemas[command] = merge(schemas.get(command), describe(value)) or {}
+    """Merge a command's output into its schema; other workers wait meanwhile, and read it whole before or after."""
     PATH.parent.mkdir(exist_ok=True)
-    PATH.write_text(json.dumps(schemas, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    with _hold(PATH.parent):
+        schemas = read_schemas()
+        for value in read_output(text):
+            schemas[command] = merge(schemas.get(command), describe(value)) or {}
+        with write_file(PATH) as file:
+            file.write((json.dumps(schemas, indent=1, sort_keys=True) + "\n").encode())
+
+
+@contextlib.contextmanager
+def _hold(folder: Path) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

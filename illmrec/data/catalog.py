@@ -20,10 +20,21 @@ from illmrec.errors import DataError
 
 @dataclass(frozen=True)
 class Catalog:
-    """Items in index order.
+    """The items, each known by its dense index: its row in the table of items.
 
     Args:
-        items: the ``items`` table (:data:`illmrec.columns.ITEMS`), one row per item.
+        items: one row per item; the columns are those of :data:`illmrec.columns.ITEMS`, of which ``item_id`` must be
+            there. ``illmrec prepare`` writes such a table.
+
+    Raises:
+        DataError: when two rows have the same id.
+
+    Example:
+        >>> catalog = illmrec.Catalog(pl.read_parquet("artifacts/shop/prepared/items.parquet"))
+        >>> catalog.item_ids
+        ['kit', 'lamp', 'pan', 'rug']
+        >>> catalog.index_items(pl.Series(["pan", "sold out"])).tolist()
+        [2, -1]
     """
 
     items: pl.DataFrame

@@ -117,7 +117,20 @@ def ragged_from_column(column: pl.Series) -> Ragged:
 
 
 def read_sequences(table: pl.DataFrame) -> Sequences:
-    """Return the split of a ``sequences`` table (:data:`illmrec.columns.SEQUENCES`)."""
+    """Return a table of sequences as arrays: what models, rankings and searches read.
+
+    Args:
+        table: one row per user (:data:`illmrec.columns.SEQUENCES`), as :func:`illmrec.split_leave_one_out` returns it
+            and ``illmrec split`` writes it.
+
+    Example:
+        >>> sequences = illmrec.read_sequences(pl.read_parquet("artifacts/shop/split/sequences.parquet"))
+        >>> sequences.user_ids
+        ['ann', 'bob', 'eve']
+        >>> histories = sequences.histories("test")  # training items and the validation target, oldest first
+        >>> histories[0].tolist(), sequences.test.tolist()
+        ([1, 2, 0], [3, 0, 1])
+    """
     return Sequences(
         user_ids=table[USER_ID].to_list(),
         train=ragged_from_column(table["train"]),

@@ -49,11 +49,12 @@ def select_core(
 ) -> CoreInteractions:
     """Order interactions, drop duplicates and repeats, and part them by the k-core.
 
+    The k-core is what is left when users and items with too few interactions are removed until none is left of them.
     Rows equal in user, item and timestamp count once. Interactions of one user at the same second have no known order;
     a hash of (seed, user, item) decides, because an order by item id would carry information about the item.
 
     Args:
-        interactions: in any order.
+        interactions: in any order; those of :func:`illmrec.read_raw`.
         repeats: ``first`` keeps a user's earliest interaction with an item, ``all`` keeps each.
         user_core: fewest interactions of a user of the core.
         item_core: fewest interactions of an item of the core.
@@ -61,6 +62,12 @@ def select_core(
 
     Raises:
         DataError: when there are no interactions, or none is left in the core.
+
+    Example:
+        >>> raw = illmrec.read_raw("own", Path("data/shop"))
+        >>> chosen = illmrec.select_core(raw.interactions, repeats="first", user_core=3, item_core=1, seed=0)
+        >>> chosen.counts["users"], chosen.counts["interactions"], chosen.core.columns
+        (3, 10, ['user_id', 'item_id', 'timestamp'])
     """
     if not len(interactions):
         raise DataError("there are no interactions.", hint="Look at the raw files and at rejected rows.")

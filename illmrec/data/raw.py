@@ -46,9 +46,9 @@ class RawCatalog:
 
     Attributes:
         interactions: in file order, duplicates included.
-        items: :data:`RAW_ITEMS` in file order, duplicates included.
+        items: texts as published (``columns.RAW_TEXTS``), in file order, duplicates included.
         extra_users: ids of users named by a file of users; they may have no interaction.
-        pictures: :data:`PICTURES`.
+        pictures: item_id, position among the item's pictures, and file of each picture found.
         rejected: ``columns.REJECTED``, malformed rows.
         rows: data rows of each file read, malformed ones included, by file name.
         counts: further facts worth keeping in the summary.

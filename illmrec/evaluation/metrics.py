@@ -49,7 +49,22 @@ def reciprocal_rank(ranks: Ranks, k: int | None = None) -> PerUser:
 
 
 def compute_metrics(ranks: Ranks, cutoffs: tuple[int, ...]) -> dict[Metric, PerUser]:
-    """Return every metric per target: hit rate, NDCG and reciprocal rank at each cutoff, and the reciprocal rank."""
+    """Return every metric per target: hit rate, NDCG and reciprocal rank at each cutoff, and the reciprocal rank.
+
+    Args:
+        ranks: ``float64 [n]``: rank of each target, from 1, as :func:`illmrec.rank_users` returns it.
+        cutoffs: lengths k of the lists.
+
+    Returns:
+        ``float64 [n]`` by metric; the metric of a model is its mean.
+
+    Example:
+        >>> metrics = illmrec.compute_metrics(np.array([1.0, 3.0, 20.0]), (10,))
+        >>> [str(metric) for metric in metrics]
+        ['hit@10', 'ndcg@10', 'mrr@10', 'mrr']
+        >>> next(values.tolist() for metric, values in metrics.items() if str(metric) == "ndcg@10")
+        [1.0, 0.5, 0.0]
+    """
     metrics = {Metric("hit", k): hit_rate(ranks, k) for k in cutoffs}
     metrics |= {Metric("ndcg", k): ndcg(ranks, k) for k in cutoffs}
     metrics |= {Metric("mrr", k): reciprocal_rank(ranks, k) for k in cutoffs}

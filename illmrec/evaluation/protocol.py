@@ -36,9 +36,16 @@ class Scorer(Protocol):
 class DotScorer:
     """Scores that are dot products of user and item vectors, in single precision.
 
+    Anything with such a method ``score_users`` can be ranked by :func:`illmrec.rank_users`.
+
     Args:
         users: ``float32 [n_users, d]``.
         items: ``float32 [n_items, d]``.
+
+    Example:
+        >>> users, items = np.eye(2, dtype=np.float32), np.array([[1, 0], [3, 1], [0, 2]], dtype=np.float32)
+        >>> illmrec.DotScorer(users, items).score_users(np.array([0, 1])).tolist()
+        [[1.0, 3.0, 0.0], [0.0, 1.0, 2.0]]
     """
 
     def __init__(self, users: npt.NDArray[np.float32], items: npt.NDArray[np.float32]) -> None:
@@ -161,10 +168,13 @@ def rank_cases(
 def rank_users(
     scorer: Scorer, histories: Ragged, targets: Indices, negatives: Ragged | None = None
 ) -> Mapping[str, Ranks]:
-    """Rank one target of every user.
+    """Rank one target of every user among the full catalog, and among sampled candidates where there are any.
+
+    Ranks count from 1; among equal scores a target has the average of the ranks they span. Items of the history are no
+    candidates.
 
     Args:
-        scorer: the model.
+        scorer: the model, such as :class:`illmrec.DotScorer`: ``score_users`` returns ``float32 [n, n_items]``.
         histories: what is known of each user before the target; no candidates.
         targets: ``int32 [n]``: target per user.
         negatives: sampled candidates per user; without them only the full catalog is ranked.
@@ -175,6 +185,14 @@ def rank_users(
     Raises:
         ModelError: when a score is NaN or a target's is not finite.
         DataError: when a target is no item.
+
+    Example:
+        >>> sequences = illmrec.read_sequences(pl.read_parquet("artifacts/shop/split/sequences.parquet"))
+        >>> popular = np.bincount(sequences.train.values, minlength=4).astype(np.float32)
+        >>> scorer = illmrec.DotScorer(np.ones((len(sequences), 1), np.float32), popular[:, None])
+        >>> ranks = illmrec.rank_users(scorer, sequences.histories("test"), sequences.test)
+        >>> ranks["full"].tolist()
+        [1.0, 2.0, 1.0]
     """
     cases = Cases(np.arange(len(targets)), histories, Ragged(targets, np.arange(len(targets) + 1)))
     return rank_cases(scorer, cases, {} if negatives is None else {"sampled": negatives}).ranks

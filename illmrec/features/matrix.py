@@ -60,13 +60,17 @@ def digest_sources(item_indices: npt.NDArray[np.integer], keys: Sequence[str]) -
 
 @dataclass(frozen=True)
 class FeatureMatrix:
-    """A matrix opened for reading."""
+    """A matrix opened for reading.
+
+    Attributes:
+        header: what the numbers are: encoder, width, normalisation, digest of the items.
+        values: ``float16 [n_items, d_f]``, mapped into memory.
+        present: ``bool [n_items]``: True where the row is the item's own feature.
+    """
 
     header: MatrixHeader
     values: npt.NDArray[np.float16]
-    """``float16 [n_items, d_f]``, mapped into memory."""
     present: npt.NDArray[np.bool_]
-    """``bool [n_items]``: True where the row is the item's own feature."""
 
     def rows(self, item_indices: npt.NDArray[np.integer]) -> npt.NDArray[np.float32]:
         """Return ``float32 [n, d_f]``: the rows of ``item_indices``."""
@@ -158,10 +162,22 @@ def write_blocks(folder: Path, n_items: int, width: int) -> Iterator[MatrixWrite
 
 
 def open_matrix(folder: Path, item_digest: str) -> FeatureMatrix:
-    """Map a matrix into memory.
+    """Map the feature matrix of one type into memory; nothing but the rows asked for is read.
+
+    Args:
+        folder: where ``values.npy``, ``present.npy`` and ``header.json`` lie.
+        item_digest: of the catalog whose items the rows must be, :attr:`illmrec.Catalog.digest`.
 
     Raises:
-        ModelError: when it is damaged or belongs to another catalog than ``item_digest``.
+        ModelError: when it is damaged or belongs to another catalog.
+
+    Example:
+        >>> catalog = illmrec.Catalog(pl.read_parquet("artifacts/shop/prepared/items.parquet"))
+        >>> matrix = illmrec.open_matrix(Path("artifacts/shop/features/image"), catalog.digest)
+        >>> matrix.header.width, matrix.present.tolist()
+        (24, [True, True, False, True])
+        >>> matrix.rows(np.array([3, 0])).shape
+        (2, 24)
     """
     try:
         header = MatrixHeader(**json.loads((folder / "header.json").read_text(encoding="utf-8")))

@@ -7,7 +7,7 @@ import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -46,8 +46,8 @@ class Backbone:
         dtype: number format of its weights and arithmetic.
         device: torch device.
         lora: adapters to train beside it; None for none.
-        train_tokens: train a copy of the table of input embeddings (the authors' code does). Answers are still
-            predicted with the model's own output table.
+        word_embeddings: whether a copy of the table of input embeddings is ``trained`` (the authors' code does).
+            Answers are still predicted with the model's own output table.
         checkpointing: compute activations again in the backward pass instead of keeping them.
 
     Attributes:
@@ -68,7 +68,7 @@ class Backbone:
         device: str = "cpu",
         *,
         lora: Lora | None = None,
-        train_tokens: bool = False,
+        word_embeddings: Literal["frozen", "trained"] = "frozen",
         checkpointing: bool = False,
     ) -> None:
         model, self.tokenizer = load_language_model(folder, dtype)
@@ -83,7 +83,7 @@ class Backbone:
         self._unembed = self._model.get_output_embeddings()
         self._table = self._model.get_input_embeddings()
         self._additive_mask = self._model.config._attn_implementation == "eager"
-        if train_tokens:
+        if word_embeddings == "trained":
             self.trained["tokens"] = nn.Parameter(self._table.weight.detach().float().clone())
         layers = getattr(self.decoder, "layers", None)
         self._last = LastLayer(layers[-1]) if layers is not None else None

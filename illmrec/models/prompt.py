@@ -53,26 +53,26 @@ class PromptForm:
     Args:
         representation: what an item is written as; see the module.
         title_tokens: longest title; 0 for no titles.
-        marks: whether words stand before an item's parts and a line ends after it (paper). Without them and without
-            titles an item is its slot alone.
+        item_marks: whether ``words`` stand before an item's parts and a line ends after it (paper). With ``none`` and
+            without titles an item is its slot alone.
         description_tokens: longest description or summary, and longest value in an answer.
         missing_image: what an item without a picture has in place of its slot: its ``description`` (paper, E.8), the
             slot all the same with the ``feature`` that stands in for its picture, or nothing (``drop``).
-        slots: tokens that a picture becomes; 1 in the paper.
-        instruction_first: put the retrieval instruction before the history.
-            Differs from the paper: there it stands after the history.
-        layout: ``shared``: one history for both branches (paper); ``chat``: the question is a chat turn of its own
-            around the history, as in the authors' code, so the history is read twice.
+        image_tokens: tokens that a picture becomes; 1 in the paper.
+        instruction: where the retrieval instruction stands.
+            Differs from the paper where it is ``before_history``: there it stands after the history.
+        alignment_prompt: ``shared``: one history for both branches (paper); ``chat``: the question is a chat turn of
+            its own around the history, as in the authors' code, so the history is read twice.
     """
 
     representation: Representation = "image"
     title_tokens: int = 32
-    marks: bool = True
+    item_marks: Literal["words", "none"] = "words"
     description_tokens: int = 96
     missing_image: MissingImage = "description"
-    slots: int = 1
-    instruction_first: bool = False
-    layout: Layout = "shared"
+    image_tokens: int = 1
+    instruction: Literal["after_history", "before_history"] = "after_history"
+    alignment_prompt: Layout = "shared"
 
     @property
     def slot_kinds(self) -> tuple[str, ...]:
@@ -179,8 +179,8 @@ def tokenize_prompt(
     task, instruction, before_chat, in_chat = tokenize(
         [templates.TASK, templates.INSTRUCTION, templates.CHAT_BEFORE, templates.CHAT_BETWEEN]
     )
-    chat = form.layout == "chat"
-    first, after = (instruction, []) if form.instruction_first else ([], instruction)
+    chat = form.alignment_prompt == "chat"
+    first, after = (instruction, []) if form.instruction == "before_history" else ([], instruction)
     return PromptTokens(
         head=_array([*begin, *task, *first]),
         items=pack_rows(segments),
@@ -195,7 +195,7 @@ def tokenize_prompt(
             "title": pack_rows(texts.names),
             "description": pack_rows(texts.descriptions),
         },
-        slots=form.slots,
+        slots=form.image_tokens,
         question_head=_array([*begin, *before_chat, *task]) if chat else None,
     )
 
@@ -216,7 +216,7 @@ def _write_items(
     texts: _Texts, has_image: npt.NDArray[np.bool_], tokenize: Tokenize, form: PromptForm
 ) -> tuple[list[list[int]], list[list[int]], Indices]:
     """Return each item's segment, its segment without a slot, and where its slots begin."""
-    mark = _Marks(tokenize, written=form.marks)
+    mark = _Marks(tokenize, written=form.item_marks == "words")
     starts = np.full(len(has_image), NO_SLOT, dtype=np.int32)
     segments, bare = [], []
     for item, pictured in enumerate(has_image.tolist()):
@@ -231,7 +231,7 @@ def _write_items(
             continue
         opening = [*title, *(mark.image if "image" in form.slot_kinds else mark.cf)]
         starts[item] = len(opening)
-        segments.append([*opening, *[SLOT] * form.slots, *words, *mark.end])
+        segments.append([*opening, *[SLOT] * form.image_tokens, *words, *mark.end])
     return segments, bare, starts
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -33,8 +34,8 @@ class TrainedParts(nn.Module):
         adaptor_hidden: hidden width of the adaptor.
         shared_width: width of the recommendation space per type.
         preset: form of the adaptor.
-        slots: tokens that a feature becomes in the prompt.
-        learned_weights: learn a weight for each feature type's score.
+        image_tokens: tokens that a feature becomes in the prompt.
+        type_weights: whether a weight for each feature type's score is ``learned``.
     """
 
     def __init__(
@@ -46,15 +47,15 @@ class TrainedParts(nn.Module):
         adaptor_hidden: int,
         shared_width: int,
         preset: Preset,
-        slots: int = 1,
-        learned_weights: bool = False,
+        image_tokens: int = 1,
+        type_weights: Literal["equal", "learned"] = "equal",
     ) -> None:
         super().__init__()
         self.adaptor: nn.Sequential | None = None
         if slot_width is not None:
-            self.adaptor = build_adaptor(slot_width, adaptor_hidden, llm_width * slots, preset)
+            self.adaptor = build_adaptor(slot_width, adaptor_hidden, llm_width * image_tokens, preset)
         self.rec = nn.Parameter(torch.randn(llm_width) * 0.02)
-        self.heads = ProjectionHeads(llm_width, widths, shared_width, learned_weights=learned_weights)
+        self.heads = ProjectionHeads(llm_width, widths, shared_width, learned_weights=type_weights == "learned")
         self.dropout = nn.Dropout(0.0)
 
 
@@ -72,7 +73,9 @@ class Encoded:
 
 
 class Recommender:
-    """The model: backbone, trained parts, prompt and item features of one catalog.
+    """I-LLMRec: a frozen language model, the parts trained around it, and prompt and features of one catalog.
+
+    It turns histories into user vectors and items into item vectors of one space; a score is their dot product.
 
     Args:
         backbone: the language model.
@@ -82,6 +85,14 @@ class Recommender:
         history_limit: most recent items shown.
         slot_kinds: feature types that fill the items' slots, side by side; none for items in words alone.
         token_budget: most tokens of a retrieval prompt: older items are left out; None for no bound.
+
+    Example:
+        >>> catalog = illmrec.Catalog(pl.read_parquet("artifacts/shop/prepared/items.parquet"))
+        >>> history = catalog.index_items(pl.Series(["lamp", "pan"]))
+        >>> hidden = recommender.represent_users([history], batch_size=1)
+        >>> scores = recommender.project_users(hidden) @ recommender.represent_items().T
+        >>> scores.shape == (1, len(catalog))
+        True
     """
 
     def __init__(

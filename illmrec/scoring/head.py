@@ -36,7 +36,9 @@ def open_session(content: bytes, *, threads: int = 0) -> Any:
 
 
 class Head:
-    """User side and item side of a registered head.
+    """The exported projections of users and items, run by ONNX Runtime; torch is not needed.
+
+    Vectors have one slice of width d for each of the F feature types, so a dot product is the sum of the types' shares.
 
     Args:
         path: the ONNX file.
@@ -44,6 +46,13 @@ class Head:
 
     Raises:
         ModelError: when the file is missing, differs from the digest, refers to weights outside itself or is no head.
+
+    Example:
+        >>> head = illmrec.Head(Path("artifacts/shop/head/head.onnx"))
+        >>> head.kinds, head.llm_width
+        (('image', 'cf', 'text'), 32)
+        >>> head.project_users(np.zeros((5, head.llm_width), np.float32)).shape == (5, head.width)
+        True
     """
 
     def __init__(self, path: Path, sha256: str | None = None) -> None:

@@ -178,10 +178,18 @@ def find_latest_date(exports: Path) -> str | None:
 
 
 def read_latest(exports: Path) -> pl.DataFrame:
-    """Return the published recommendations.
+    """Return the published recommendations of all users, a row per user and rank; docs/nightly.md has the columns.
+
+    Args:
+        exports: folder of a data set's nights; ``latest.json`` there names the one that is published.
 
     Raises:
         DataError: when nothing is published, or what is differs from its manifest.
+
+    Example:
+        >>> table = illmrec.read_latest(Path("exports/shop"))
+        >>> table.height, table.columns[:4]
+        (6, ['user_id', 'rank', 'item_id', 'score'])
     """
     night = find_latest(exports)
     check_run(night.folder)
@@ -193,8 +201,16 @@ def read_user(exports: Path, user_id: str) -> pl.DataFrame:
 
     Only the user's part is read and compared with its digest.
 
+    Args:
+        exports: folder of a data set's nights.
+        user_id: as in the raw data, letter for letter.
+
     Raises:
         DataError: when nothing is published, or the part differs from its manifest.
+
+    Example:
+        >>> illmrec.read_user(Path("exports/shop"), "ann").select("rank", "item_id").rows()
+        [(1, 'rug'), (2, 'kit')]
     """
     night = find_latest(exports)
     name = f"part-{choose_partition(user_id, len(night.manifest['files'])):05d}.parquet"

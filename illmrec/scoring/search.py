@@ -21,7 +21,15 @@ class Search(Protocol):
     """Top-k by dot product over one catalog."""
 
     def search(self, users: Scores, seen: Ragged, k: int) -> tuple[Indices, Scores]:
-        """Return the k best unseen items per user and their scores; see :meth:`ExactSearch.search`."""
+        """Return ``int64 [n, k]`` and ``float32 [n, k]``: each user's k best unseen items and their scores, best first.
+
+        Where a user has fewer, -1 and ``-inf`` stand. Equal scores are in the order of item indices.
+
+        Args:
+            users: ``float32 [n, d]``: user vectors.
+            seen: per user the item indices to leave out.
+            k: items per user.
+        """
 
 
 def choose_search(wanted: str, n_items: int, coarse_from: int, *, native: bool | None = None) -> SearchName:
@@ -43,17 +51,25 @@ def choose_search(wanted: str, n_items: int, coarse_from: int, *, native: bool |
 def open_search(
     name: SearchName, items: Scores, *, factor: int = 2, block_items: int = 10_000, block_users: int = 1024
 ) -> Search:
-    """Return a search over ``float32 [n_items, d]``.
+    """Return a search for the best unseen items of a catalog, by dot product.
 
     Args:
-        name: see :func:`choose_search`.
-        items: projected items.
+        name: ``exact`` multiplies all with all; ``coarse`` chooses candidates by 8-bit products and scores
+            these exactly; ``faiss`` takes FAISS's flat index.
+        items: ``float32 [n_items, d]``: item vectors, such as those of :meth:`illmrec.Head.project_items`.
         factor: coarse only: candidates per place.
         block_items: items per block.
         block_users: users per block.
 
     Raises:
         ParameterError: when FAISS is asked for and not installed.
+
+    Example:
+        >>> sequences = illmrec.read_sequences(pl.read_parquet("artifacts/shop/split/sequences.parquet"))
+        >>> users, items = np.ones((3, 1), np.float32), np.array([[4], [3], [2], [1]], np.float32)
+        >>> best, scores = illmrec.open_search("exact", items).search(users, sequences.histories("test"), k=2)
+        >>> best.tolist()  # -1 where nothing unseen is left
+        [[3, -1], [0, 2], [1, 3]]
     """
     if name == "coarse":
         return CoarseSearch(items, factor=factor, block_items=block_items, block_users=block_users)

@@ -20,17 +20,17 @@ class LossSettings:
     """What is minimised.
 
     Args:
-        kind: see :func:`illmrec.training.losses.retrieval_losses`; ``cross_entropy`` is over the whole catalog.
+        loss: see :func:`illmrec.training.losses.retrieval_losses`; ``cross_entropy`` is over the whole catalog.
         negatives: how many are sampled, uniformly; without use for ``cross_entropy``.
-        sharing: ``target`` draws them for each target anew, from what its user does not know; ``step`` draws them once
-            for all targets of a step, without replacement, and ignores one where it is the target.
-        calibration: of ``gbce``.
+        negative_sharing: ``target`` draws them for each target anew, from what its user does not know; ``step`` draws
+            them once for all targets of a step, without replacement, and ignores one where it is the target.
+        gbce_calibration: of ``gbce``.
     """
 
-    kind: RetrievalLoss = "bce"
+    loss: RetrievalLoss = "bce"
     negatives: int = 1
-    sharing: Literal["target", "step"] = "target"
-    calibration: float = 0.0
+    negative_sharing: Literal["target", "step"] = "target"
+    gbce_calibration: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -73,10 +73,10 @@ def mean_loss(
         users: ``int64 [P]``: whose target each is.
         negatives: draws the negatives.
     """
-    if settings.kind == "cross_entropy":
+    if settings.loss == "cross_entropy":
         return catalog_cross_entropy(states, table, targets)
     positive = (states * functional.embedding(targets, table)).sum(-1)
-    if settings.sharing == "target":
+    if settings.negative_sharing == "target":
         drawn = negatives.draw_own(users, settings.negatives).to(table.device)
         scores, ignored = torch.einsum("pd,pnd->pn", states, functional.embedding(drawn, table)), None
     else:
@@ -85,9 +85,9 @@ def mean_loss(
     losses = retrieval_losses(
         positive[:, None],
         scores[:, :, None],
-        kind=settings.kind,
+        kind=settings.loss,
         ignored=ignored,
         n_items=len(table),
-        calibration=settings.calibration,
+        calibration=settings.gbce_calibration,
     )
     return losses.mean()

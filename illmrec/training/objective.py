@@ -37,23 +37,28 @@ class RetrievalSettings:
     """How retrieval is learned; the defaults are the paper's.
 
     Args:
-        loss: see :func:`illmrec.training.losses.retrieval_losses`.
-        summed: take the loss of the sum of the types' scores; else of each type's by itself (paper).
+        retrieval_loss: see :func:`illmrec.training.losses.retrieval_losses`.
+        retrieval_scores: take the loss of the ``sum`` of the types' scores, or of ``each_type``'s by itself (paper).
         negatives: per target, or per step where they are shared.
-        sharing: ``target``: each target has negatives of its own; ``step``: all targets of a step share them.
-        calibration: of ``gbce``.
+        negative_sharing: ``target``: each target has negatives of its own; ``step``: all targets of a step share them.
+        gbce_calibration: of ``gbce``.
     """
 
-    loss: RetrievalLoss = "bce"
-    summed: bool = False
+    retrieval_loss: RetrievalLoss = "bce"
+    retrieval_scores: Literal["each_type", "sum"] = "each_type"
     negatives: int = 1
-    sharing: Sharing = "target"
-    calibration: float = 0.75
+    negative_sharing: Sharing = "target"
+    gbce_calibration: float = 0.75
+
+    @property
+    def summed(self) -> bool:
+        """Whether one loss is taken, of the sum of the types' scores."""
+        return self.retrieval_scores == "sum"
 
     @property
     def are_shared(self) -> bool:
         """Whether all targets of a step are compared with the same items."""
-        return self.sharing == "step" or self.loss == "cross_entropy"
+        return self.negative_sharing == "step" or self.retrieval_loss == "cross_entropy"
 
     @property
     def own_negatives(self) -> int:
@@ -193,7 +198,7 @@ class Objective:
         model, settings = self.recommender, self.retrieval
         heads = model.parts.heads
         targets = self.sequences.values[plan.targets[asked]]
-        if settings.loss == "cross_entropy":
+        if settings.retrieval_loss == "cross_entropy":
             return self._compare_with_catalog(users, targets)
         positives = model.project_items_by_type(np.repeat(targets[:, None], len(heads.kinds), axis=1))
         ignored = None
@@ -211,10 +216,10 @@ class Objective:
         losses = retrieval_losses(
             positive,
             negative,
-            kind=settings.loss,
+            kind=settings.retrieval_loss,
             ignored=ignored,
             n_items=model.n_items,
-            calibration=settings.calibration,
+            calibration=settings.gbce_calibration,
         )
         return losses.sum(0)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -11,6 +10,7 @@ from illmrec.features.image_encoders import ImageEncoder, OpenClipEncoder, TimmE
 from illmrec.features.text_encoders import SentenceEncoder
 from illmrec.models.backbone import Backbone, Lora
 from pipelines.assembly.encoders import find_encoder
+from pipelines.parameters.training import TrainConfig
 from pipelines.project.shelf import Shelf
 
 
@@ -35,16 +35,13 @@ def load_text_encoder(shelf: Shelf) -> tuple[SentenceEncoder, dict[str, Any]]:
     return SentenceEncoder(find_encoder(shelf, record).path, pick_device()), record
 
 
-def load_backbone(shelf: Shelf, settings: Mapping[str, Any], device: str) -> Backbone:
-    """Load the language model, with what train settings let learn inside it."""
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[settings["precision"]]
-    lora = dict(settings["lora"])
-    adapters = Lora(lora["rank"], lora["alpha"], lora["dropout"], tuple(lora["modules"])) if lora["rank"] else None
+def load_backbone(shelf: Shelf, config: TrainConfig, device: str) -> Backbone:
+    """Load the language model, with what the section lets learn inside it."""
     return Backbone(
         find_encoder(shelf, shelf.read_encoder("backbone")).path,
-        dtype,
+        {"fp32": torch.float32, "bf16": torch.bfloat16}[config.precision],
         device,
-        lora=adapters,
-        train_tokens=settings["word_embeddings"] == "trained",
-        checkpointing=settings["checkpointing"],
+        lora=config.lora.make(Lora) if config.lora.rank else None,
+        word_embeddings=config.word_embeddings,
+        checkpointing=config.checkpointing,
     )

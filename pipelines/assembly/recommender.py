@@ -14,6 +14,8 @@ from illmrec.models.recommender import Recommender, TrainedParts
 from illmrec.models.sasrec import SasRec
 from illmrec.training.checkpoint import read_tensors
 from pipelines.assembly.loading import load_backbone, pick_device
+from pipelines.parameters.reading import validate_section
+from pipelines.parameters.training import TrainConfig
 from pipelines.project.shelf import Shelf
 
 
@@ -36,14 +38,14 @@ def load_recommender(shelf: Shelf, model: Path) -> Recommender:
         hint = f"Run `illmrec train --dataset {shelf.layout.dataset}`: the catalog has changed."
         raise ModelError("the model was trained on another catalog.", path=model, hint=hint)
     refuse_other_features(shelf, saved.state)
-    recommender = build_recommender(shelf, shelf.catalog, saved.state["settings"])
+    recommender = build_recommender(shelf, shelf.catalog, read_config(saved.state))
     recommender.load_state(saved.tensors)
     return recommender
 
 
-def digest_features(shelf: Shelf, settings: Mapping[str, Any]) -> dict[str, str]:
-    """Return the digest of each feature matrix that a model with these settings reads."""
-    return {kind: shelf.digest(shelf.layout.features(kind) / "values.npy") for kind in list_feature_types(settings)}
+def digest_features(shelf: Shelf, config: TrainConfig) -> dict[str, str]:
+    """Return the digest of each feature matrix that a model trained so reads."""
+    return {kind: shelf.digest(shelf.layout.features(kind) / "values.npy") for kind in list_feature_types(config)}
 
 
 def refuse_other_features(shelf: Shelf, state: Mapping[str, Any]) -> None:
@@ -62,23 +64,22 @@ def refuse_other_features(shelf: Shelf, state: Mapping[str, Any]) -> None:
 def build_recommender(
     shelf: Shelf,
     catalog: Catalog,
-    settings: Mapping[str, Any],
+    config: TrainConfig,
     seed: Callable[[], None] | None = None,
     device: str | None = None,
     features: Mapping[str, FeatureMatrix] | None = None,
 ) -> Recommender:
-    """Build an untrained recommender from train settings (``TrainConfig`` of the parameters as JSON values).
+    """Build an untrained recommender.
 
     ``seed`` is called just before the trained parts, adapters included, draw their first values. ``features`` takes the
     place of the data set's own matrices.
     """
-    form = read_form(settings)
-    kinds = tuple(settings["features"])
+    form = config.make(PromptForm)
     if features is None:
-        features = shelf.open_features(*list_feature_types(settings))
+        features = shelf.open_features(*list_feature_types(config))
     if seed is not None:
         seed()
-    backbone = load_backbone(shelf, settings, device or pick_device())
+    backbone = load_backbone(shelf, config, device or pick_device())
     prompt = tokenize_prompt(
         catalog.items,
         features["image"].present,
@@ -93,38 +94,33 @@ def build_recommender(
     parts = TrainedParts(
         llm_width=backbone.width,
         slot_width=sum(features[kind].header.width for kind in form.slot_kinds) or None,
-        widths={kind: features[kind].header.width for kind in kinds},
-        adaptor_hidden=settings["adaptor_hidden"],
-        shared_width=settings["shared_width"],
-        preset=settings["preset"],
-        slots=form.slots,
-        learned_weights=settings["type_weights"] == "learned",
+        widths={kind: features[kind].header.width for kind in config.features},
+        adaptor_hidden=config.adaptor_hidden,
+        shared_width=config.shared_width,
+        preset=config.preset,
+        image_tokens=config.image_tokens,
+        type_weights=config.type_weights,
     )
     return Recommender(
         backbone,
         parts,
         prompt,
         features,
-        settings["history_limit"],
+        config.history_limit,
         slot_kinds=form.slot_kinds,
-        token_budget=settings["token_budget"],
+        token_budget=config.token_budget,
     )
 
 
-def list_feature_types(settings: Mapping[str, Any]) -> tuple[str, ...]:
+def list_feature_types(config: TrainConfig) -> tuple[str, ...]:
     """Return the feature types that a model needs: for retrieval, for its slots, and to know who has a picture."""
-    return tuple(dict.fromkeys((*settings["features"], *read_form(settings).slot_kinds, "image")))
+    return tuple(dict.fromkeys((*config.features, *config.make(PromptForm).slot_kinds, "image")))
 
 
-def read_form(settings: Mapping[str, Any]) -> PromptForm:
-    """Return how train settings write a prompt."""
-    return PromptForm(
-        representation=settings["representation"],
-        title_tokens=settings["title_tokens"],
-        marks=settings["item_marks"] == "words",
-        description_tokens=settings["description_tokens"],
-        missing_image=settings["missing_image"],
-        slots=settings["image_tokens"],
-        instruction_first=settings["instruction"] == "before_history",
-        layout=settings["alignment_prompt"],
-    )
+def read_config(state: Mapping[str, Any]) -> TrainConfig:
+    """Return the section that a saved model was trained with; what an older release did not write has its default.
+
+    Raises:
+        ParameterError: when this release does not know a parameter of it.
+    """
+    return validate_section(TrainConfig, dict(state["settings"]), "train (of the saved model)")

@@ -53,8 +53,7 @@ def make_trainer(
     """
     catalog, sequences = shelf.catalog, shelf.sequences
     device = pick_own_device() if is_group() and pick_device() == "cuda" else pick_device()
-    settings = config.model_dump(mode="json")
-    recommender = build_recommender(shelf, catalog, settings, lambda: seed_everything(config.seed), device)
+    recommender = build_recommender(shelf, catalog, config, lambda: seed_everything(config.seed), device)
     recommender.prepare_training(centre_features=config.centre_features, dropout=config.dropout)
     if config.shard_backbone and peers is not None and peers.size > 1:
         recommender.backbone.shard()
@@ -82,7 +81,7 @@ class _Journal:
             self.run.log(step, values)
 
 
-def identify_run(shelf: Shelf, settings: dict[str, Any], start: Start | None = None) -> str:
+def identify_run(shelf: Shelf, config: TrainConfig, start: Start | None = None) -> str:
     """Return a digest of everything that decides a training run: settings, split, features, encoders, the start.
 
     A checkpoint is continued only by the run it belongs to.
@@ -91,38 +90,27 @@ def identify_run(shelf: Shelf, settings: dict[str, Any], start: Start | None = N
         shelf.layout.split / "sequences.parquet",
         shelf.layout.encoders / "encoders.json",
         shelf.layout.prepared / "items.parquet",
-        *(shelf.layout.features(kind) / "values.npy" for kind in list_feature_types(settings)),
+        *(shelf.layout.features(kind) / "values.npy" for kind in list_feature_types(config)),
     ]
-    if settings["representation"] == "summary":
+    if config.representation == "summary":
         files.append(shelf.layout.summaries / "summaries.parquet")
-    facts: dict[str, Any] = {"settings": settings, "files": [shelf.digest(path) for path in files]}
+    facts: dict[str, Any] = {
+        "settings": config.model_dump(mode="json"),
+        "files": [shelf.digest(path) for path in files],
+    }
     if start is not None:
         facts["start"] = [start.tensors_sha256, start.left_out]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-SAME_NAMES = (
-    *("supervision", "alignment_weight", "alignment_epochs", "image_dropout", "pass_tokens"),
-    *("learning_rate", "weight_decay", "warmup_share", "schedule", "batch_size", "epochs"),
-    *("validate_every", "patience", "checkpoint_steps", "seed"),
-)
-"""Settings of the loop that have the same name and meaning in the section."""
-
-
 def make_loop_settings(config: TrainConfig) -> LoopSettings:
     """Turn the section into loop settings; the preset decides what the paper and the authors' code do differently."""
-    shared = config.model_dump(include=set(SAME_NAMES))
-    shared["retrieval"] = RetrievalSettings(
-        loss=config.retrieval_loss,
-        summed=config.retrieval_scores == "sum",
-        negatives=config.negatives,
-        sharing=config.negative_sharing,
-        calibration=config.gbce_calibration,
-    )
+    retrieval = config.make(RetrievalSettings)
     if config.preset == "paper":
-        return LoopSettings(window=config.window, negative_rule="unseen_shared", retrieval_weight=1.0, **shared)
-    share = 1.0 if shared["retrieval"].summed else 1.0 / len(config.features)
-    return LoopSettings(window="short", negative_rule="any_per_type", retrieval_weight=share, **shared)
+        return config.make(LoopSettings, negative_rule="unseen_shared", retrieval_weight=1.0, retrieval=retrieval)
+    share = 1.0 if retrieval.summed else 1.0 / len(config.features)
+    rule = "any_per_type"
+    return config.make(LoopSettings, window="short", negative_rule=rule, retrieval_weight=share, retrieval=retrieval)
 
 
 def score_validation(model: Recommender, sequences: Sequences, config: TrainConfig) -> float:
@@ -137,16 +125,16 @@ def score_validation(model: Recommender, sequences: Sequences, config: TrainConf
 
 
 def publish_model(
-    shelf: Shelf, settings: dict[str, Any], trainer: Trainer, tensors: Any, start: dict[str, Any] | None = None
+    shelf: Shelf, config: TrainConfig, trainer: Trainer, tensors: Any, start: dict[str, Any] | None = None
 ) -> None:
     """Write the model folder and the training curve; ``start`` says what training began with, if not with nothing."""
     state = {
-        "settings": settings,
+        "settings": config.model_dump(mode="json"),
         "item_digest": trainer.recommender.features["image"].header.item_digest,
         "backbone": shelf.read_encoder("backbone"),
         "image_encoder": shelf.read_encoder("image"),
         "text_encoder": shelf.read_encoder("text"),
-        "features": digest_features(shelf, settings),
+        "features": digest_features(shelf, config),
         "best_step": trainer.progress.best_step,
         "validation_ndcg@10": trainer.progress.best_score,
         **({} if start is None else {"start": start}),

@@ -11,14 +11,15 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
-from illmrec.errors import IllmrecError
 from pipelines.commands.options import json_option, print_facts, wants_json
-from pipelines.parameters.reading import Params, read_params
-from pipelines.project.layout import Layout
+
+if TYPE_CHECKING:
+    from pipelines.parameters.reading import Params
+    from pipelines.project.layout import Layout
 
 State = Literal["ok", "note", "problem"]
 MARKS: dict[State, str] = {"ok": "ok     ", "note": "note   ", "problem": "PROBLEM"}
@@ -74,6 +75,10 @@ def command(ctx: click.Context) -> None:
 
 def examine(root: Path, params_path: Path) -> Iterator[Finding]:
     """Yield what there is to say about this machine and this project."""
+    from illmrec.errors import IllmrecError
+    from pipelines.parameters.reading import read_params
+    from pipelines.project.layout import Layout
+
     yield from _examine_python()
     yield from _examine_machine(root)
     try:
@@ -188,14 +193,11 @@ def _examine_night(layout: Layout) -> Iterator[Finding]:
 
 
 def _find_missing(layout: Layout) -> str | None:
-    """Return the first stage without its output; None when all are there."""
-    outputs: list[tuple[str, Path]] = [
-        ("prepare", layout.prepared), ("validate", layout.quality), ("split", layout.split),
-        ("encoders", layout.encoders), ("embed-images", layout.features("image")),
-        ("embed-text", layout.features("text")), ("train-cf", layout.cf_model), ("train", layout.model),
-        ("evaluate", layout.evaluation), ("export", layout.head),
-    ]  # fmt: skip
-    return next((stage for stage, path in outputs if not path.exists()), None)
+    """Return the first stage that lacks an output; None when all are there."""
+    from pipelines.graph import STAGES
+
+    lacking = (stage for stage in STAGES if not all((layout.artifacts / place).exists() for place in stage.outputs))
+    return next((stage.command for stage in lacking), None)
 
 
 def _examine_registry(root: Path, params: Params) -> Finding:
@@ -208,16 +210,18 @@ def _examine_registry(root: Path, params: Params) -> Finding:
 
 
 def _list_champions(root: Path, params: Params) -> Finding:
-    from pipelines.parameters.operation import RegisterConfig
-    from pipelines.registry.tracking import CHAMPION, Tracker
+    from pipelines.project.context import Context
+    from pipelines.project.layout import Layout
+    from pipelines.registry.registry import Registry
 
-    tracker, lines, lacking = Tracker(root), [], []
+    lines, lacking = [], []
     for dataset in params.datasets:
-        name = params.section(RegisterConfig, dataset).name_prefix + dataset
-        try:
-            lines.append(f"{name} version {tracker.resolve(name, CHAMPION).version}")
-        except IllmrecError:
+        registry = Registry(Context(Layout(root, dataset), params))
+        champion = registry.find_champion()
+        if champion is None:
             lacking.append(dataset)
+        else:
+            lines.append(f"{registry.name} version {champion.number}")
     found = "; ".join([*lines, *([f"no champion of {', '.join(lacking)}"] if lacking else [])])
     return Finding("registry", "note" if lacking else "ok", found, "Run `illmrec release`." if lacking else "")
 

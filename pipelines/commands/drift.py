@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from illmrec.errors import DataError
 from pipelines.commands.options import about_dataset, print_facts, wants_json
 
 if TYPE_CHECKING:
     from pipelines.project.context import Context
-    from pipelines.quality.drift import FieldDrift
 
 
 @click.command()
@@ -35,39 +33,18 @@ def command(context: Context, against: Path | None) -> None:
       illmrec drift --dataset amazon
       illmrec drift --dataset amazon --against last-month/profile.json --json
     """
-    from pipelines.growth.drifting import measure_drift
+    from pipelines.growth.drifting import describe_drift, measure_drift, refuse_drift
 
-    found, beside = measure_drift(context, against)
-    levels = [field.level for field in found]
+    drift, beside = measure_drift(context, against)
+    levels = [field.level for field in drift]
     facts: dict[str, Any] = {
         "against": beside,
-        "fields": len(found),
+        "fields": len(drift),
         "warnings": levels.count("warning"),
         "critical": levels.count("critical"),
     }
     if wants_json():
-        print_facts(facts | {"drift": [asdict(field) for field in found]})
+        print_facts(facts | {"drift": [asdict(field) for field in drift]})
     else:
-        print_facts(facts | {field.field: _describe(field) for field in found})
-    refuse_drift(found, beside, context.layout.dataset)
-
-
-def refuse_drift(found: list[FieldDrift], beside: str, dataset: str) -> None:
-    """Return when no field is past its critical bound.
-
-    Raises:
-        DataError: naming each that is.
-    """
-    critical = [field for field in found if field.level == "critical"]
-    if not critical:
-        return
-    lines = "".join(f"\n  {field.field}: {_describe(field)}; expected at most {field.limit:g}" for field in critical)
-    hint = (
-        f"Look at the raw data. If the change is real, train on it: `dvc repro export@{dataset}`, register and "
-        "promote; to accept it once, raise the bound in the section `drift`."
-    )
-    raise DataError(f"the data drifted from {beside}; fields past a critical bound: {len(critical)}{lines}", hint=hint)
-
-
-def _describe(field: FieldDrift) -> str:
-    return f"{field.level}, {field.measure} {field.value:.3f}, most moved {field.largest}"
+        print_facts(facts | {field.field: describe_drift(field) for field in drift})
+    refuse_drift(drift, beside, context.layout.dataset)

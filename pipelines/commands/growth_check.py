@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import click
 
 from pipelines.commands.options import about_dataset, print_facts
-from pipelines.growth.judging import EXIT_CODES
 
 if TYPE_CHECKING:
     from pipelines.project.context import Context
@@ -28,6 +27,7 @@ def command(context: Context) -> None:
       illmrec growth-check --dataset amazon --json
     """
     from pipelines.growth.checking import check_growth
+    from pipelines.growth.judging import EXIT_CODES
 
     growth = check_growth(context)
     print_facts({"answer": growth.answer, "reasons": "; ".join(growth.reasons), **growth.facts})

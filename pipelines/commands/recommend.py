@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from illmrec.errors import ParameterError
 from pipelines.commands.options import about_dataset, engine_option
-from pipelines.project.termination import notice_sigterm
 
 if TYPE_CHECKING:
     from pipelines.project.context import Context
@@ -42,6 +40,7 @@ def command(
       illmrec recommend --dataset amazon --date 2025-12-24 --no-publish
     """
     from pipelines.nights.night import Order, recommend
+    from pipelines.project.termination import notice_sigterm
 
     refuse_future(day.date())
     order = Order(day.date(), full, publish)
@@ -55,6 +54,8 @@ def refuse_future(day: datetime.date) -> None:
     Raises:
         ParameterError: when it is.
     """
+    from illmrec.errors import ParameterError
+
     today = datetime.datetime.now(datetime.UTC).date()
     if (day - today).days > 1:
         raise ParameterError(f"--date {day} lies ahead: today is {today} (UTC).", hint="Check the year and the clock.")

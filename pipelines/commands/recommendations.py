@@ -19,7 +19,7 @@ def command(context: Context, user_id: str | None) -> None:
     r"""Print the published recommendations: of one user, or of all, by part.
 
     Follows exports/<dataset>/latest.json and compares what it reads with the digests of the night's manifest. From
-    Python the same is `illmrec.scoring.output.read_latest` and `read_user`, which need no project, only the folder.
+    Python the same is `illmrec.read_latest` and `illmrec.read_user`, which need no project, only the folder.
 
     \b
     Example:

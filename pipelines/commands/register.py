@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -27,4 +28,4 @@ def command(context: Context) -> dict[str, Any]:
     """
     from pipelines.registry.register import register
 
-    return register(context)
+    return asdict(register(context))

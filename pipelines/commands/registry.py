@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipelines.commands.options import about_dataset, wants_json
-from pipelines.project.lock import hold_lock
 
 if TYPE_CHECKING:
     from pipelines.project.context import Context
-    from pipelines.registry.tracking import Released
+    from pipelines.registry.version import Version
 
 
 METRIC_TAG = "metric/full/ndcg_at_10"
@@ -41,14 +40,15 @@ def list_command(context: Context) -> None:
     Example:
       illmrec registry list --dataset amazon --json
     """
-    from pipelines.registry.tracking import Tracker, name_model
+    from pipelines.registry.registry import Registry
 
-    rows = [describe_row(version) for version in Tracker(context.layout.root).list_versions(name_model(context))]
+    registry = Registry(context)
+    rows = [describe_row(version) for version in registry.list_versions()]
     if wants_json():
-        click.echo(json.dumps({"model": name_model(context), "versions": rows}, sort_keys=True))
+        click.echo(json.dumps({"model": registry.name, "versions": rows}, sort_keys=True))
         return
     if not rows:
-        click.echo(f"no version of {name_model(context)}; run `illmrec register --dataset {context.layout.dataset}`.")
+        click.echo(f"no version of {registry.name}; run `illmrec register --dataset {context.layout.dataset}`.")
         return
     click.echo(f"{'version':>7}  {'aliases':<21}  {'NDCG@10':<26}  {'registered (UTC)':<16}  commit")
     for row in rows:
@@ -68,15 +68,12 @@ def log_command(context: Context, accept: str | None) -> None:
       illmrec registry log --dataset amazon
       illmrec registry log --dataset amazon --accept "new machine, the old log is in the backup"
     """
-    from pipelines.registry.alias_log import HEAD_TAG, accept_log, check_head, read_log
-    from pipelines.registry.tracking import CHAMPION, Tracker, name_model
+    from pipelines.registry.registry import Registry
 
-    path, tracker = context.layout.alias_log, Tracker(context.layout.root)
+    registry = Registry(context)
     if accept is not None:
-        with hold_lock(context.layout.lock("registry")):
-            accept_log(path, tracker, name_model(context), CHAMPION, accept)
-    entries = read_log(path)
-    check_head(path, entries, tracker.read_model_tag(name_model(context), HEAD_TAG))
+        registry.accept_log(accept)
+    entries = registry.read_log()
     if wants_json():
         click.echo(json.dumps([asdict(entry) for entry in entries], sort_keys=True))
         return
@@ -109,15 +106,15 @@ def sweep_command(context: Context, yes: bool, hours: float | None) -> dict[str,
     """
     from pipelines.registry.sweep import sweep
 
-    return sweep(context, really=yes, hours=hours)
+    return asdict(sweep(context, really=yes, hours=hours))
 
 
-def describe_row(version: Released) -> dict[str, Any]:
+def describe_row(version: Version) -> dict[str, Any]:
     """Return what a list shows of a version."""
-    from pipelines.registry.sweep import NEEDED_TAGS
+    from pipelines.registry.sweep import is_complete
 
     return {
-        "version": version.version,
+        "version": version.number,
         "aliases": sorted(version.aliases),
         "ndcg@10": _number(version, METRIC_TAG),
         "low": _number(version, f"{METRIC_TAG}.low"),
@@ -125,11 +122,11 @@ def describe_row(version: Released) -> dict[str, Any]:
         "registered": datetime.datetime.fromtimestamp(version.created, datetime.UTC).isoformat(timespec="seconds"),
         "commit": version.tags.get("git_commit", ""),
         "started_from": version.tags.get("started_from", ""),
-        "complete": not any(tag not in version.tags for tag in NEEDED_TAGS),
+        "complete": is_complete(version),
     }
 
 
-def _number(version: Released, tag: str) -> float | None:
+def _number(version: Version, tag: str) -> float | None:
     try:
         return float(version.tags[tag])
     except (KeyError, ValueError):

@@ -13,12 +13,6 @@ from pathlib import Path
 
 import click
 
-from illmrec.errors import IllmrecError
-from pipelines.graph import list_last_targets
-from pipelines.parameters.data import PrepareConfig
-from pipelines.parameters.reading import read_params
-from pipelines.project.ignored import describe_unignored
-
 BUSY = "is busy, it is being blocked by"
 BUSY_RETRIES = 60
 
@@ -42,6 +36,12 @@ def command(chosen: tuple[str, ...], jobs: int | None, pull: bool) -> None:
       illmrec repro --dataset amazon --dataset hm --jobs 2
       illmrec repro --pull
     """
+    from illmrec.errors import IllmrecError
+    from pipelines.graph import list_last_targets
+    from pipelines.parameters.data import PrepareConfig
+    from pipelines.parameters.reading import read_params
+    from pipelines.project.ignored import describe_unignored
+
     root, params_path = click.get_current_context().find_root().obj
     params = read_params(params_path)
     for dataset in chosen:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from illmrec.errors import IllmrecError
 from pipelines.commands.options import about_dataset
-from pipelines.parameters.operation import RetrainConfig
 
 if TYPE_CHECKING:
     from pipelines.project.context import Context
@@ -39,21 +37,25 @@ def command(context: Context, start: str | None, no_promote: bool) -> dict[str, 
       illmrec retrain --dataset amazon --start compare --no-promote --json
     """
     from pipelines.growth.retraining import retrain
+    from pipelines.parameters.operation import RetrainConfig
 
     chosen = start or context.section(RetrainConfig).start
-    return retrain(context, chosen, promotes=not no_promote, run_stage=make_runner(context.layout.dataset))
+    return retrain(context, chosen, promotes=not no_promote, run=make_runner())
 
 
-def make_runner(dataset: str) -> Callable[[str], None]:
-    """Return a function that runs a stage's command in this process; what it prints goes to stderr."""
+def make_runner() -> Callable[[Sequence[str]], None]:
+    """Return a function that runs a subcommand in this process; what it prints goes to stderr."""
+    from illmrec.errors import IllmrecError
+
     root = click.get_current_context().find_root()
 
-    def run(stage: str) -> None:
+    def run(arguments: Sequence[str]) -> None:
+        name, *options = arguments
         group = root.command
-        found = group.get_command(root, stage) if isinstance(group, click.Group) else None
+        found = group.get_command(root, name) if isinstance(group, click.Group) else None
         if found is None:
-            raise IllmrecError(f"there is no command {stage!r}.")
+            raise IllmrecError(f"there is no command {name!r}.")
         with contextlib.redirect_stdout(sys.stderr):
-            found.main(["--dataset", dataset], prog_name=stage, parent=root, standalone_mode=False)
+            found.main(options, prog_name=name, parent=root, standalone_mode=False)
 
     return run

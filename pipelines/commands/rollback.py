@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -30,4 +31,4 @@ def command(context: Context, wanted: str | None, why: str) -> dict[str, Any]:
     """
     from pipelines.registry.rollback import roll_back
 
-    return roll_back(context, wanted, why)
+    return asdict(roll_back(context, wanted, why))

@@ -26,7 +26,7 @@ def command(context: Context) -> dict[str, Any] | None:
     \b
     Example:
       illmrec train --dataset amazon
-      accelerate launch --num_processes 2 -m illmrec train --dataset amazon
+      accelerate launch --num_processes 2 -m pipelines train --dataset amazon
     """
     from pipelines.stages.train import run
 

@@ -6,28 +6,24 @@ machine of a cluster must see the project under the same path.
 
 from __future__ import annotations
 
+import io
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from illmrec import errors
 from illmrec.features.decoding import DecodeLimits, DecodingPool, PictureFile
 from illmrec.features.encode import EncodedBatch, Engine, encode_pictures, encode_texts_here
-from pipelines.engines.ray_cluster import connect_ray
-from pipelines.engines.ray_errors import raise_written, write_error
+from pipelines.engines.ray_parts import map_parts
 from pipelines.project.layout import Layout
 from pipelines.project.shelf import Shelf
 
-BATCHES_PER_CALL = 8
+BATCHES_PER_PART = 8
 """Batches an actor gets at a time, so that it decodes one while it encodes another."""
-
-Row = dict[str, Any]
-Columns = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -97,66 +93,55 @@ def encode_on_ray(work: Work, actors: int) -> Engine[Any]:
         import torch
 
         # The driver may have given Ray another home folder.
-        settings = {"home": os.environ.get("HOME", ""), "threads": torch.get_num_threads()}
-        rows = [{"number": number, "jobs": _write_jobs(batch)} for number, batch in enumerate(batches)]
-        with connect_ray(actors + 1) as ray:
-            encoded = ray.data.from_items(rows, override_num_blocks=_count_blocks(len(rows), actors)).map_batches(
-                _Actor,
-                fn_constructor_args=(work, settings),
-                batch_size=BATCHES_PER_CALL,
-                batch_format="numpy",
-                compute=ray.data.ActorPoolStrategy(size=actors),
-                num_cpus=1,
-                num_gpus=1 if torch.cuda.is_available() else 0,
-            )
-            for row in encoded.iter_rows():
-                yield _read_row(row)
+        encoding = EncodingWork(work, os.environ.get("HOME", ""), torch.get_num_threads())
+        starts = range(0, len(batches), BATCHES_PER_PART)
+        parts = [write_jobs(batches[start : start + BATCHES_PER_PART]) for start in starts]
+        for number, encoded in map_parts(encoding, parts, actors, gpus=int(torch.cuda.is_available())):
+            for batch in read_batches(encoded):
+                yield replace(batch, number=starts[number] + batch.number)
 
     return run
 
 
-def _count_blocks(batches: int, actors: int) -> int:
-    """Return into how many pieces the work is cut: enough for every actor, none smaller than one call."""
-    return max(1, min(4 * actors, -(-batches // BATCHES_PER_CALL)))
+@dataclass(frozen=True)
+class EncodingWork:
+    """Encoding as work on parts: each is some batches, encoded together."""
 
+    work: Work
+    """What encodes."""
+    home: str
+    """Where models may have been downloaded to."""
+    threads: int
+    """Threads of a computation; sums are cut into as many pieces."""
 
-def _write_jobs(batch: Sequence[Any]) -> str:
-    return json.dumps([[str(job.path), job.sha256] if isinstance(job, PictureFile) else job for job in batch])
-
-
-class _Actor:
-    """Lives in a Ray worker: loads the encoder once and encodes whatever batches it is given."""
-
-    def __init__(self, work: Any, settings: dict[str, Any]) -> None:
+    def start(self) -> Callable[[bytes], bytes]:
+        """Load the encoder in an actor."""
         import torch
 
-        os.environ["HOME"] = settings["home"]  # where models may have been downloaded to
-        os.environ["HF_HUB_OFFLINE"] = "1"
-        torch.set_num_threads(settings["threads"])
-        self._start: Callable[[], Engine[Any]] = work.start
-        self._engine: Engine[Any] | None = None
-
-    def __call__(self, columns: Columns) -> dict[str, list[Any]]:
-        """Encode some batches; a typed error travels back as a row, because Ray would wrap it in its own."""
-        rows: list[Row] = []
-        try:
-            self._engine = self._engine or self._start()
-            encoded = self._engine([json.loads(jobs) for jobs in columns["jobs"]])
-            rows = [_write_row(int(columns["number"][batch.number]), batch) for batch in encoded]
-        except errors.IllmrecError as error:
-            rows = [{"number": -1, "count": 0, "vectors": b"", "refused": "{}", "error": write_error(error)}]
-        return {name: [row[name] for row in rows] for name in rows[0]}
+        os.environ["HOME"] = self.home
+        torch.set_num_threads(self.threads)
+        engine = self.work.start()
+        return lambda part: write_batches(engine(json.loads(part)))
 
 
-def _write_row(number: int, batch: EncodedBatch) -> Row:
-    refused = json.dumps({str(position): reason for position, reason in batch.refused.items()})
-    vectors = np.ascontiguousarray(batch.vectors, dtype="<f4")
-    return {"number": number, "count": len(vectors), "vectors": vectors.tobytes(), "refused": refused, "error": ""}
+def write_jobs(batches: Sequence[Sequence[Any]]) -> bytes:
+    """Return what an actor is asked to encode, as JSON."""
+    jobs = [[[str(job.path), job.sha256] if isinstance(job, PictureFile) else job for job in one] for one in batches]
+    return json.dumps(jobs).encode()
 
 
-def _read_row(row: Row) -> EncodedBatch:
-    raise_written(row["error"])
-    count = int(row["count"])
-    vectors = np.frombuffer(row["vectors"], dtype="<f4").reshape(count, -1 if count else 0)
-    refused = {int(position): str(reason) for position, reason in json.loads(row["refused"]).items()}
-    return EncodedBatch(int(row["number"]), vectors, refused)
+def write_batches(batches: Iterable[EncodedBatch]) -> bytes:
+    """Return encoded batches as bytes that run no code when they are read."""
+    encoded = list(batches)
+    refused = json.dumps([[batch.number, list(batch.refused.items())] for batch in encoded]).encode()
+    vectors = [np.ascontiguousarray(batch.vectors, dtype="<f4") for batch in encoded]
+    file = io.BytesIO()
+    np.savez(file, np.frombuffer(refused, dtype=np.uint8), *vectors)
+    return file.getvalue()
+
+
+def read_batches(content: bytes) -> Iterator[EncodedBatch]:
+    """Yield what :func:`write_batches` was given."""
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        for place, (number, refused) in enumerate(json.loads(arrays["arr_0"].tobytes()), start=1):
+            yield EncodedBatch(number, arrays[f"arr_{place}"], dict(refused))

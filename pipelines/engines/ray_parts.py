@@ -26,17 +26,20 @@ class PartWork(Protocol):
         """Load what does a part, in the actor."""
 
 
-def map_parts(work: PartWork, parts: Sequence[bytes], actors: int) -> Iterator[tuple[int, bytes]]:
+def map_parts(work: PartWork, parts: Sequence[bytes], actors: int, gpus: int = 0) -> Iterator[tuple[int, bytes]]:
     """Yield the number and the result of every part, in any order.
 
     Args:
         work: loaded once in each actor.
         parts: what each call gets.
         actors: how many actors.
+        gpus: of each actor.
 
     Raises:
         IllmrecError: what an actor raised, of the same kind.
     """
+    if not parts:
+        return
     rows = [{"number": number, "part": part} for number, part in enumerate(parts)]
     with connect_ray(actors + 1) as ray:
         done = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
@@ -46,6 +49,7 @@ def map_parts(work: PartWork, parts: Sequence[bytes], actors: int) -> Iterator[t
             batch_format="numpy",
             compute=ray.data.ActorPoolStrategy(size=actors),
             num_cpus=1,
+            num_gpus=gpus,
         )
         for row in done.iter_rows():
             raise_written(row["error"])

@@ -6,25 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from illmrec.columns import ITEM_ID
 from illmrec.data.readers.added import read_batches
 from illmrec.errors import DataError, ModelError, NothingToDoError
 from illmrec.scoring.head import Head
-from pipelines.growth.grown_catalog import open_serving
+from pipelines.growth.grown_catalog import open_grown_catalog
 from pipelines.growth.new_items import judge_new_items, read_new_items, write_batch
 from pipelines.parameters.data import PrepareConfig, ValidateConfig
-from pipelines.parameters.operation import RegisterConfig
-from pipelines.project.artifacts import read_table
 from pipelines.project.context import Context
-from pipelines.project.layout import Layout, require
 from pipelines.project.lock import locked
 from pipelines.project.receipts import write_receipt
 from pipelines.project.shelf import Shelf
-from pipelines.registry.tracking import CHAMPION, Tracker
+from pipelines.registry.registry import Registry
 from pipelines.registry.trained_items import CF, read_trained_items
-from pipelines.registry.version import Release, fetch_release
+from pipelines.registry.version_files import VersionFiles
 
 
 @locked("catalog")
@@ -41,24 +37,24 @@ def add_items(context: Context, source: Path) -> dict[str, Any]:
         hint = "Turn it into a catalog of your own (docs/your-catalog.md), or add to the publisher's files."
         raise DataError(f"data set {layout.dataset} is of format {config.format!r}, expected 'own'.", hint=hint)
     raw = layout.root / config.folder
-    require(layout.encoders / "encoders.json", f"encoders --dataset {layout.dataset}")
-    judged = judge_new_items(read_new_items(source), find_known(layout, raw), config, context.section(ValidateConfig))
+    context.shelf.require(layout.encoders / "encoders.json")
+    new = read_new_items(source)
+    judged = judge_new_items(new, find_known(context.shelf, raw), config, context.section(ValidateConfig))
     batch = write_batch(raw, judged) if judged.items.height else None
-    serving = open_serving(context)  # also where a killed run stopped after publishing
+    grown = open_grown_catalog(context)  # also where a killed run stopped after publishing
     if batch is None:
         raise NothingToDoError(f"all {judged.counts['known']} items are in the catalog already.")
-    facts = {**judged.counts, "batch": batch, **project_new_items(context, serving)}
-    write_receipt(layout.receipts, "catalog-add", facts | {"source": str(source)})
-    return facts
+    summary = {**judged.counts, "batch": batch, **project_new_items(context, grown)}
+    write_receipt(layout.receipts, "catalog-add", summary | {"source": str(source)})
+    return summary
 
 
-def find_known(layout: Layout, raw: Path) -> set[str]:
+def find_known(shelf: Shelf, raw: Path) -> set[str]:
     """Return the ids of the prepared catalog and of all batches."""
-    path, command = layout.prepared / "items.parquet", f"prepare --dataset {layout.dataset}"
-    return {*read_table(path, command, {ITEM_ID: pl.String})[ITEM_ID], *read_batches(raw)[0][ITEM_ID]}
+    return {*shelf.catalog.item_ids, *read_batches(raw)[0][ITEM_ID]}
 
 
-def project_new_items(context: Context, serving: Layout) -> dict[str, Any]:
+def project_new_items(context: Context, grown: Shelf) -> dict[str, Any]:
     """Put the items that the champion does not know through its head, to see that tonight can.
 
     Returns:
@@ -67,22 +63,21 @@ def project_new_items(context: Context, serving: Layout) -> dict[str, Any]:
     Raises:
         ModelError: when a projected number is not finite.
     """
-    tracker = Tracker(context.layout.root)
-    champion = tracker.find(context.section(RegisterConfig).name_prefix + context.layout.dataset, CHAMPION)
+    registry = Registry(context)
+    champion = registry.find_champion()
     if champion is None:
         return {"champion": None, "unknown_to_champion": None}
-    unknown = _project(serving, fetch_release(context.layout, tracker, champion))
-    return {"champion": champion.version, "unknown_to_champion": unknown}
+    unknown = _project(grown, registry.fetch(champion))
+    return {"champion": champion.number, "unknown_to_champion": unknown}
 
 
-def _project(serving: Layout, release: Release) -> int:
-    head = Head(release.folder / "head.onnx", release.released.tags["onnx_sha256"])
-    catalog = Shelf(serving).catalog
-    trained = set(read_trained_items(release, release.released.tags["item_digest"]).item_ids)
-    new = np.array([place for place, item in enumerate(catalog.item_ids) if item not in trained], dtype=np.int64)
+def _project(grown: Shelf, files: VersionFiles) -> int:
+    head = Head(files.folder / "head.onnx", files.version.tags["onnx_sha256"])
+    trained = set(read_trained_items(files, files.version.tags["item_digest"]).item_ids)
+    new = np.array([place for place, item in enumerate(grown.catalog.item_ids) if item not in trained], dtype=np.int64)
     if not len(new):
         return 0
-    matrices = Shelf(serving).open_features(*tuple(kind for kind in head.kinds if kind != CF))
+    matrices = grown.open_features(*(kind for kind in head.kinds if kind != CF))
     features = {kind: matrix.values[new] for kind, matrix in matrices.items()}
     if CF in head.kinds:
         features[CF] = np.zeros((len(new), head.widths[CF]), dtype=np.float16)

@@ -6,22 +6,20 @@ from typing import Any
 
 import polars as pl
 
-from illmrec.columns import IMAGE_OK, INTERACTIONS, ITEM_ID, ITEMS, USER_ID
+from illmrec.columns import IMAGE_OK, ITEM_ID, USER_ID
 from illmrec.errors import DataError, ModelError
 from pipelines.growth.drifting import PROFILE_FILE
-from pipelines.growth.grown_catalog import open_serving
+from pipelines.growth.grown_catalog import open_grown_catalog
 from pipelines.growth.judging import Counted, Growth, judge_growth
 from pipelines.parameters.data import DriftConfig, GrowthConfig
-from pipelines.parameters.operation import RegisterConfig
-from pipelines.project.artifacts import read_object, read_table
 from pipelines.project.context import Context
-from pipelines.project.layout import Layout, require
+from pipelines.project.shelf import Shelf
 from pipelines.quality.drift import compare_profiles
 from pipelines.quality.profile import read_profile
-from pipelines.registry.ranks import RANKS_FILE, USER_KEY, key_user, read_ranks
-from pipelines.registry.tracking import CHAMPION, Tracker
+from pipelines.registry.ranks import USER_KEY, find_ranks, key_user
+from pipelines.registry.registry import Registry
 from pipelines.registry.trained_items import read_trained_items
-from pipelines.registry.version import Release, fetch_release
+from pipelines.registry.version_files import VersionFiles
 
 
 def check_growth(context: Context) -> Growth:
@@ -32,41 +30,37 @@ def check_growth(context: Context) -> Growth:
         ModelError: when the champion's files do not verify, or it does not say what it was trained on.
         MissingArtifactError: when a stage has not run.
     """
-    layout = context.layout
-    refuse_refused_data(layout)
-    tracker = Tracker(layout.root)
-    champion = tracker.find(context.section(RegisterConfig).name_prefix + layout.dataset, CHAMPION)
+    refuse_refused_data(context.shelf)
+    registry = Registry(context)
+    champion = registry.find_champion()
     if champion is None:
         return Growth("retrain", ("there is no champion yet",), {"champion": ""})
-    release = fetch_release(layout, tracker, champion)
-    drifted = find_drift(context, release)
-    then, now = count_then(release), count_now(layout, open_serving(context))
+    files = registry.fetch(champion)
+    profile = _read_registered_profile(files)
+    drifted = find_drift(context, profile)
+    then, now = count_then(files, profile), count_now(context.shelf, open_grown_catalog(context))
     growth = judge_growth(then, now, drifted, context.section(GrowthConfig))
-    return Growth(growth.answer, growth.reasons, {"champion": champion.version, **growth.facts})
+    return Growth(growth.answer, growth.reasons, {"champion": champion.number, **growth.facts})
 
 
-def refuse_refused_data(layout: Layout) -> None:
+def refuse_refused_data(shelf: Shelf) -> None:
     """Stop when today's data did not pass the gate.
 
     Raises:
         DataError: when they did not.
     """
-    path = layout.quality / "gate.json"
-    gate = read_object(path, f"validate --dataset {layout.dataset}", ("passed",))
-    if not gate["passed"]:
+    if not shelf.gate["passed"]:
         hint = "The champion and the last night stay. Mend the feed, then run `illmrec prepare` and `illmrec validate`."
-        raise DataError("the quality gate refused today's data.", path=path, hint=hint)
+        raise DataError("the quality gate refused today's data.", path=shelf.layout.quality / "gate.json", hint=hint)
 
 
-def find_drift(context: Context, release: Release) -> list[str]:
-    """Return fields that drifted past a critical bound.
+def find_drift(context: Context, old: dict[str, Any]) -> list[str]:
+    """Return fields that drifted past a critical bound since the profile ``old``.
 
     Raises:
         DataError: when the drift is a loss of users, items or interactions: growth does not make data fewer.
     """
-    layout = context.layout
-    new = read_profile(require(layout.quality / PROFILE_FILE, f"validate --dataset {layout.dataset}"))
-    old = _read_registered_profile(release)
+    new = read_profile(context.shelf.require(context.layout.quality / PROFILE_FILE))
     found = [field for field in compare_profiles(old, new, context.section(DriftConfig)) if field.level == "critical"]
     losses = [f"{field.field} {field.largest}" for field in found if field.measure == "loss"]
     if losses:
@@ -75,20 +69,19 @@ def find_drift(context: Context, release: Release) -> list[str]:
     return [f"{field.field} ({field.measure} {field.value:.3f})" for field in found]
 
 
-def _read_registered_profile(release: Release) -> dict[str, Any]:
-    path = release.find(PROFILE_FILE)
+def _read_registered_profile(files: VersionFiles) -> dict[str, Any]:
+    path = files.find(PROFILE_FILE)
     if path is None:
         hint = "Register and promote a version made by this release."
-        raise ModelError(f"version {release.released.version} was registered without a data profile.", hint=hint)
+        raise ModelError(f"version {files.version.number} was registered without a data profile.", hint=hint)
     return read_profile(path)
 
 
-def count_then(release: Release) -> Counted:
+def count_then(files: VersionFiles, profile: dict[str, Any]) -> Counted:
     """Return what the champion was trained on."""
-    profile = _read_registered_profile(release)
-    trained = read_trained_items(release, release.released.tags["item_digest"])
-    ranks = release.find(RANKS_FILE)
-    users = frozenset(read_ranks(ranks)[USER_KEY]) if ranks else frozenset()
+    trained = read_trained_items(files, files.version.tags["item_digest"])
+    ranks = find_ranks(files)
+    users = frozenset() if ranks is None else frozenset(ranks[USER_KEY])
     pictures = profile["names"]["picture_status"]
     return Counted(
         items=frozenset(trained.item_ids),
@@ -99,11 +92,9 @@ def count_then(release: Release) -> Counted:
     )
 
 
-def count_now(layout: Layout, serving: Layout) -> Counted:
+def count_now(core: Shelf, grown: Shelf) -> Counted:
     """Return what there is today: users and interactions of the core, items of the grown catalog."""
-    command = f"prepare --dataset {layout.dataset}"
-    interactions = read_table(layout.prepared / "interactions.parquet", command, INTERACTIONS)
-    items = read_table(serving.prepared / "items.parquet", command, ITEMS)
+    interactions, items = core.interactions, grown.catalog.items
     return Counted(
         items=frozenset(items[ITEM_ID]),
         users=frozenset(key_user(user) for user in interactions[USER_ID].unique().to_list()),

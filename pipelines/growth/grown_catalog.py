@@ -13,12 +13,11 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from illmrec import atomic
-from illmrec.columns import IMAGES, ITEM_ID, ITEMS
+from illmrec.columns import ITEM_ID, ITEMS
 from illmrec.data.files.picture_files import pictures_table
 from illmrec.data.images import probe_images
 from illmrec.data.items import build_images, build_items, clean_items, select_pictures, select_raw_texts
@@ -28,10 +27,9 @@ from illmrec.features.matrix import digest_sources
 from pipelines.assembly.pictures import read_readable_pictures
 from pipelines.parameters.data import PrepareConfig
 from pipelines.parameters.features import EmbedImagesConfig, EmbedTextConfig
-from pipelines.project.artifacts import read_object, read_table
 from pipelines.project.context import Context
-from pipelines.project.layout import Layout, ServingLayout, require
-from pipelines.project.lock import hold_lock
+from pipelines.project.layout import Layout, ServingLayout
+from pipelines.project.lock import locked
 from pipelines.project.shelf import Shelf
 from pipelines.stages.embed_images import digest_image_sources, embed_images
 from pipelines.stages.embed_text import embed_text
@@ -41,44 +39,52 @@ LINKED = ("interactions", "interactions_below_core", "users")
 """Tables of ``prepare`` that are the same for the grown catalog."""
 
 
-def open_serving(context: Context) -> Layout:
-    """Return where the items and features are that nights are written from, after making what is out of date.
+def open_grown_catalog(context: Context) -> Shelf:
+    """Return the shelf with the items and features that nights are written from, after making what is out of date.
 
-    Without added items, and with features of today's catalog, that is the data set as it is. Otherwise, also where the
-    k-core let other items in, or pictures or texts changed, since the features were made, it is the grown catalog; load
-    the model with :func:`pipelines.registry.carried.load_recommender_on_catalog`.
+    Without added items, and with features of today's catalog, that is the data set's own. Otherwise, also where the
+    k-core let other items in, or pictures or texts changed, since the features were made, it is the grown catalog's;
+    load the model with :func:`pipelines.registry.carried.load_recommender_on_catalog`.
 
     Raises:
         MissingArtifactError: when a stage has not run.
         DataError: when a batch is damaged.
     """
-    layout = context.layout
-    raw = layout.root / context.section(PrepareConfig).folder
+    raw = context.layout.root / context.section(PrepareConfig).folder
     batches = list_batches(raw)
-    if not batches and has_features(layout, context.section(EmbedImagesConfig)):
-        return layout
-    serving = ServingLayout(layout.root, layout.dataset)
-    with hold_lock(layout.lock("serving"), wait_seconds=600):
-        identity = _identify(context, raw, batches)
-        if _read_identity(serving.serving / SOURCE_FILE) != identity:
-            build_serving(context, serving, raw)
-            atomic.write_json(serving.serving / SOURCE_FILE, {"identity": identity})
-    return serving
+    if not batches and has_features(context.shelf, context.section(EmbedImagesConfig)):
+        return context.shelf
+    return _bring_up_to_date(context, raw, batches)
 
 
-def has_features(layout: Layout, config: EmbedImagesConfig) -> bool:
+@locked("serving", wait_seconds=600)
+def _bring_up_to_date(context: Context, raw: Path, batches: list[str]) -> Shelf:
+    # Opened under the lock: while another held it, the stages may have made other tables.
+    core, grown = Shelf(context.layout), Shelf(ServingLayout(context.layout.root, context.layout.dataset))
+    source, identity = grown.layout.serving / SOURCE_FILE, _identify(context, core, raw, batches)
+    if _read_identity(source) != identity:
+        source.unlink(missing_ok=True)  # what is there is not whole until this is back
+        atomic.sweep_partial(grown.layout.serving)
+        _write_tables(core, grown.layout, raw, context.section(PrepareConfig).max_pixels)
+        embed_images(grown, context.section(EmbedImagesConfig))
+        embed_text(grown, context.section(EmbedTextConfig))
+        atomic.write_json(source, {"identity": identity})
+    return grown
+
+
+def has_features(shelf: Shelf, config: EmbedImagesConfig) -> bool:
     """Return whether the picture and text features are those of today's items, pictures and texts.
 
     Features that do not say what they were made of were made by an earlier release: their items decide.
     """
-    catalog = Shelf(layout).catalog
+    catalog = shelf.catalog
     today = {
-        "image": digest_image_sources(read_readable_pictures(Shelf(layout), catalog), catalog, config),
+        "image": digest_image_sources(read_readable_pictures(shelf, catalog), catalog, config),
         "text": digest_sources(*key_texts(catalog.describe_items())),
     }
     for kind, sources in today.items():
         try:
-            header = json.loads((layout.features(kind) / "header.json").read_text(encoding="utf-8"))
+            header = json.loads((shelf.layout.features(kind) / "header.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return False
         if header.get("item_digest") != catalog.digest or header.get("sources", "") not in ("", sources):
@@ -86,34 +92,16 @@ def has_features(layout: Layout, config: EmbedImagesConfig) -> bool:
     return True
 
 
-def build_serving(context: Context, serving: ServingLayout, raw: Path) -> dict[str, Any]:
-    """Make tables and features of the grown catalog; return what was encoded."""
-    (serving.serving / SOURCE_FILE).unlink(missing_ok=True)  # what is there is not whole until this is back
-    atomic.sweep_partial(serving.serving)
-    _write_tables(context, serving, raw)
-    images = embed_images(Shelf(serving), context.section(EmbedImagesConfig))
-    texts = embed_text(Shelf(serving), context.section(EmbedTextConfig))
-    return {
-        "items": images["items"],
-        "pictures_encoded": images["encoded"],
-        "texts_encoded": texts["encoded"],
-        "items_without_picture": images["items_without_picture"],
-    }
-
-
-def _write_tables(context: Context, serving: ServingLayout, raw: Path) -> None:
-    layout = context.layout
-    prepared, command = layout.prepared, f"prepare --dataset {layout.dataset}"
-    old_items = read_table(prepared / "items.parquet", command, ITEMS)
-    items, images = gather_added(raw, old_items[ITEM_ID], context.section(PrepareConfig).max_pixels)
-    with atomic.write_folder(serving.prepared) as folder:
+def _write_tables(core: Shelf, grown: Layout, raw: Path, max_pixels: int) -> None:
+    prepared, core_items = core.layout.prepared, core.catalog.items
+    items, images = gather_added(raw, core_items[ITEM_ID], max_pixels)
+    with atomic.write_folder(grown.prepared) as folder:
         # Items of the core first, in their order: their index stays what it is in training.
-        atomic.write_parquet(folder / "items.parquet", pl.concat([old_items, items.select(list(ITEMS))]))
-        old_images = read_table(prepared / "images.parquet", command, IMAGES)
-        atomic.write_parquet(folder / "images.parquet", pl.concat([old_images, images]))
+        atomic.write_parquet(folder / "items.parquet", pl.concat([core_items, items.select(list(ITEMS))]))
+        atomic.write_parquet(folder / "images.parquet", pl.concat([core.images, images]))
         for name in LINKED:
-            (folder / f"{name}.parquet").symlink_to(os.path.relpath(prepared / f"{name}.parquet", serving.prepared))
-        atomic.write_json(folder / "source.json", read_object(prepared / "source.json", command))
+            (folder / f"{name}.parquet").symlink_to(os.path.relpath(prepared / f"{name}.parquet", grown.prepared))
+        atomic.write_json(folder / "source.json", core.read_object(prepared / "source.json"))
 
 
 def gather_added(raw: Path, known: pl.Series, max_pixels: int) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -133,21 +121,19 @@ def gather_added(raw: Path, known: pl.Series, max_pixels: int) -> tuple[pl.DataF
     return items, images
 
 
-def _identify(context: Context, raw: Path, batches: list[str]) -> str:
+def _identify(context: Context, core: Shelf, raw: Path, batches: list[str]) -> str:
     """Return a digest of everything the grown catalog is made of."""
-    layout = context.layout
-    prepared = require(layout.prepared, f"prepare --dataset {layout.dataset}")
-    encoders = require(layout.encoders / "encoders.json", f"encoders --dataset {layout.dataset}")
-    facts = {
-        "core": [atomic.digest_file(prepared / f"{name}.parquet") for name in ("items", "images")],
-        "encoders": atomic.digest_file(encoders),
+    prepared = core.require(core.layout.prepared)
+    sources = {
+        "core": [core.digest(prepared / f"{name}.parquet") for name in ("items", "images")],
+        "encoders": core.digest(core.layout.encoders / "encoders.json"),
         "batches": {name: atomic.digest_file(raw / ADDED / name / "items.parquet") for name in batches},
         "settings": [
             context.section(EmbedImagesConfig).model_dump(mode="json", include={"missing", "shrunk_side"}),
             context.section(PrepareConfig).max_pixels,
         ],
     }
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(sources, sort_keys=True).encode()).hexdigest()
 
 
 def _read_identity(path: Path) -> str | None:

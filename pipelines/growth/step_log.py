@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,30 @@ from illmrec import atomic
 from illmrec.errors import DataError
 
 STATE_FILE = "steps.json"
+
+Result = dict[str, Any]
+"""What a step returns and the log keeps: JSON values by name."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step.
+
+    Args:
+        name: unique within the job.
+        settings: what decides its result beside files.
+        reads: files and folders.
+        writes: files and folders.
+        run: does it.
+        adopts: what somebody else has made in its place counts as its result, until it has run here once.
+    """
+
+    name: str
+    settings: dict[str, Any]
+    reads: tuple[Path, ...]
+    writes: tuple[Path, ...]
+    run: Callable[[], Result]
+    adopts: bool = False
 
 
 class StepLog:
@@ -36,21 +61,33 @@ class StepLog:
                 hint = "Remove the file: the job then begins anew."
                 raise DataError("is not a log of steps.", path=self._path, hint=hint) from None
 
-    def find(self, name: str, inputs: str, outputs: Iterable[Path]) -> dict[str, Any] | None:
-        """Return what a step found, if it is finished and nothing around it has changed."""
+    def bring_up_to_date(self, step: Step, begin: Callable[[Step], object]) -> Result:
+        """Return the result of a step; unless it is finished, tell ``begin`` and run it."""
+        # Signed before it runs: what changes meanwhile was perhaps not read.
+        inputs = sign_inputs(step.settings, step.reads)
+        result = self.find(step.name, inputs, step.writes)
+        if result is not None:
+            return result
+        adopted = step.adopts and step.name not in self._steps and all(path.exists() for path in step.writes)
+        if adopted:
+            result = {"kept": True}
+        else:
+            begin(step)
+            result = step.run()
+        self.record(step.name, inputs, step.writes, result)
+        return result
+
+    def find(self, name: str, inputs: str, outputs: Iterable[Path]) -> Result | None:
+        """Return the result of a step, if it is finished and nothing around it has changed."""
         step = self._steps.get(name)
         if step is None or step["inputs"] != inputs or step["outputs"] != sign_files(outputs):
             return None
-        facts: dict[str, Any] = step["facts"]
-        return facts
+        result: Result = step["facts"]
+        return result
 
-    def knows(self, name: str) -> bool:
-        """Return whether a step was ever finished here."""
-        return name in self._steps
-
-    def record(self, name: str, inputs: str, outputs: Iterable[Path], facts: dict[str, Any]) -> None:
+    def record(self, name: str, inputs: str, outputs: Iterable[Path], result: Result) -> None:
         """Write down that a step is finished."""
-        self._steps[name] = {"inputs": inputs, "outputs": sign_files(outputs), "facts": facts}
+        self._steps[name] = {"inputs": inputs, "outputs": sign_files(outputs), "facts": result}
         atomic.write_json(self._path, self._steps)
 
 

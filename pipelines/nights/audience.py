@@ -10,13 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from illmrec.columns import INTERACTIONS, ITEM_ID, TIMESTAMP, USER_ID
-from illmrec.data.catalog import Catalog
+from illmrec.columns import ITEM_ID, TIMESTAMP, USER_ID
 from illmrec.data.histories import Ragged, ragged_from_column
 from illmrec.scoring.output import choose_partition
 from illmrec.scoring.rows import FloatArray, Part
-from pipelines.project.artifacts import read_table
-from pipelines.project.layout import Layout
+from pipelines.project.shelf import Shelf
 
 
 @dataclass(frozen=True)
@@ -46,20 +44,17 @@ class Audience:
         return np.flatnonzero(self.histories.lengths == 0)
 
 
-def read_interactions(layout: Layout, day: datetime.date) -> pl.DataFrame:
+def read_interactions(shelf: Shelf, day: datetime.date) -> pl.DataFrame:
     """Return every known interaction before ``day`` (UTC), below-core users included, in history order."""
-    names = ("interactions", "interactions_below_core")
-    folder, command = layout.prepared, f"prepare --dataset {layout.dataset}"
     midnight = datetime.datetime.combine(day, datetime.time(), tzinfo=datetime.UTC).timestamp()
-    table = pl.concat([read_table(folder / f"{name}.parquet", command, INTERACTIONS) for name in names])
+    table = pl.concat([shelf.interactions, shelf.interactions_below_core])
     # The sort is stable, so the order of ties that `prepare` decided stays.
     return table.filter(pl.col(TIMESTAMP) < int(midnight)).sort(USER_ID, TIMESTAMP, maintain_order=True)
 
 
-def gather_audience(layout: Layout, catalog: Catalog, interactions: pl.DataFrame) -> Audience:
+def gather_audience(shelf: Shelf, interactions: pl.DataFrame) -> Audience:
     """Return all users with their known items of the catalog."""
-    path, command = layout.prepared / "users.parquet", f"prepare --dataset {layout.dataset}"
-    users = read_table(path, command, {USER_ID: pl.String}).sort(USER_ID)
+    catalog, users = shelf.catalog, shelf.users.sort(USER_ID)
     placed = interactions.with_columns(index=pl.Series(catalog.index_items(interactions[ITEM_ID])))
     known = placed.filter(pl.col("index") >= 0).unique([USER_ID, "index"], keep="last", maintain_order=True)
     grouped = known.group_by(USER_ID, maintain_order=True).agg("index")

@@ -11,13 +11,10 @@ import polars as pl
 
 from illmrec import atomic
 from illmrec.columns import ITEM_ID
-from illmrec.data.catalog import Catalog
 from illmrec.errors import DataError, ModelError
 from illmrec.scoring.audit import Bounds, Check, Due, audit_recommendations, count_days, list_faults
-from illmrec.scoring.offer import Offer
 from illmrec.scoring.output import POINTER, Night, check_run, find_latest
-from pipelines.nights.audience import Audience
-from pipelines.parameters.operation import RecommendConfig
+from pipelines.nights.inputs import Inputs
 from pipelines.project.layout import Layout
 from pipelines.project.receipts import write_receipt
 
@@ -39,36 +36,41 @@ def find_published(layout: Layout) -> Night | None:
     return night
 
 
-def judge_night(
-    table: pl.DataFrame,
-    config: RecommendConfig,
-    catalog: Catalog,
-    offer: Offer,
-    audience: Audience,
-    interactions: pl.DataFrame,
-    day: datetime.date,
-    last: Night | None,
-) -> list[Check]:
+def audit_night(inputs: Inputs, table: pl.DataFrame, published: Night | None) -> None:
+    """Check a night, keep what was found among the receipts, and stop one that fails.
+
+    Args:
+        inputs: what it was made of.
+        table: its rows.
+        published: the night that readers are pointed to; None for none.
+
+    Raises:
+        ModelError: naming every failed check; what was published before stays.
+    """
+    last = choose_comparison(published, inputs.run_folder.name, inputs.day)
+    checks = judge_night(inputs, table, last)
+    compared = None if last is None else last.folder.name
+    keep_audit(inputs.layout, checks, {"date": inputs.day.isoformat(), "run": inputs.run_id, "compared_with": compared})
+    refuse_faults(checks)
+
+
+def judge_night(inputs: Inputs, table: pl.DataFrame, last: Night | None) -> list[Check]:
     """Return every check of a night.
 
     Args:
+        inputs: what it was made of.
         table: its rows.
-        config: the bounds.
-        catalog: the items.
-        offer: which of them may be recommended.
-        audience: the users.
-        interactions: what was known before the day.
-        day: the night.
         last: the night to compare with, already found to be the right one; None for none.
     """
-    bounds = config.audit.model_dump()
+    catalog, audience, offer = inputs.catalog, inputs.audience, inputs.offer
+    bounds = inputs.config.audit.model_dump()
     across = bounds.pop("overlap_across_models")
     due = Due(
         users=pl.Series(audience.user_ids, dtype=pl.String),
         items=catalog.items[ITEM_ID].gather(offer.indices),
-        seen=interactions.filter(pl.col(ITEM_ID).is_in(catalog.item_ids)),
-        k=config.k,
-        age_days=count_days(audience.newest, day),
+        seen=inputs.interactions.filter(pl.col(ITEM_ID).is_in(catalog.item_ids)),
+        k=inputs.config.k,
+        age_days=count_days(audience.newest, inputs.day),
         withdrawn=catalog.items.filter(pl.Series(~offer.allowed))[ITEM_ID],
     )
     models = table["model_version"].unique().to_list()
@@ -84,15 +86,14 @@ def choose_comparison(published: Night | None, folder_name: str, day: datetime.d
     return published
 
 
-def keep_audit(layout: Layout, checks: list[Check], about: dict[str, Any]) -> dict[str, Any]:
-    """Write audit.json among the receipts, and a dated copy; return what it says."""
-    body = about | {
+def keep_audit(layout: Layout, checks: list[Check], night: dict[str, Any]) -> None:
+    """Write audit.json among the receipts, and a dated copy."""
+    body = night | {
         "passed": all(check.passed for check in checks),
         "checks": [_describe(check) for check in checks],
     }
     atomic.write_json(layout.receipts / AUDIT_FILE, body)
     write_receipt(layout.receipts, "audit", body)
-    return body
 
 
 def _describe(check: Check) -> dict[str, Any]:

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from illmrec.data.catalog import Catalog
 from illmrec.data.histories import Indices, Ragged, pack_rows
 from illmrec.errors import ParameterError
 from illmrec.models.recommender import Recommender
@@ -19,36 +18,35 @@ from illmrec.scoring.head import Head
 from illmrec.scoring.processor import multiplies_bf16, multiplies_int8
 from illmrec.scoring.topk import ExactSearch
 from illmrec.training.checkpoint import read_tensors
-from pipelines.assembly.recommender import build_recommender
-from pipelines.project.layout import Layout
+from pipelines.assembly.recommender import build_recommender, read_config
 from pipelines.project.shelf import Shelf
-from pipelines.registry.version import Release
+from pipelines.registry.version_files import VersionFiles
 
 log = logging.getLogger(__name__)
 
 _TOP = 10
 
 
-def convert(layout: Layout, release: Release, catalog: Catalog, trained: Recommender, precision: str) -> Recommender:
+def convert(shelf: Shelf, files: VersionFiles, trained: Recommender, precision: str) -> Recommender:
     """Return the same model with its language model in another number format.
 
     Args:
-        layout: the data set.
-        release: the model's files.
-        catalog: the items.
+        shelf: the catalog.
+        files: the model's files.
         trained: the model as it was trained, whose features are taken over.
         precision: fp32, bf16 or int8.
 
     Raises:
         ParameterError: for int8 on a GPU.
     """
-    saved = read_tensors(release.folder)
+    saved = read_tensors(files.folder)
     if precision == "int8" and trained.backbone.device.type != "cpu":
         hint = "Set recommend.backbone_precision to bf16."
         raise ParameterError("int8 works on a processor only, and this machine has a GPU.", hint=hint)
     warn_if_slow(precision, trained.backbone.device.type)
-    settings = dict(saved.state["settings"]) | {"precision": "fp32" if precision == "int8" else precision}
-    model = build_recommender(Shelf(layout), catalog, settings, features=trained.features)
+    read = "fp32" if precision == "int8" else precision
+    config = read_config(saved.state).model_copy(update={"precision": read})
+    model = build_recommender(shelf, shelf.catalog, config, features=trained.features)
     model.load_state(saved.tensors)
     if precision == "int8":
         quantise_linears(model)

@@ -37,7 +37,7 @@ class Represented:
 
 
 @dataclass(frozen=True)
-class Keeping:
+class StoreSettings:
     """Where representations are kept, and how long.
 
     Args:
@@ -57,8 +57,8 @@ def represent_audience(
     reader: UserReader,
     histories: Sequence[Indices],
     day: datetime.date,
-    facts: dict[str, Any],
-    keeping: Keeping,
+    identity: dict[str, Any],
+    settings: StoreSettings,
     engine: Engine[list[int]],
     stop: threading.Event,
 ) -> Represented:
@@ -68,8 +68,8 @@ def represent_audience(
         reader: the model, ready to read.
         histories: of users with at least one item.
         day: the night.
-        facts: see :func:`illmrec.models.digests.digest_way`.
-        keeping: where and how long results are kept.
+        identity: of the model; see :func:`illmrec.models.digests.digest_way`.
+        settings: where and how long results are kept.
         engine: reads batches of histories, here or elsewhere.
         stop: set when the process was asked to end.
 
@@ -78,9 +78,9 @@ def represent_audience(
     """
     shown = [reader.recommender.cut_history(history) for history in histories]
     digests = digest_histories(reader.recommender, shown)
-    way = digest_way(reader, facts)
-    with RepresentationStore(keeping.folder, way[:32], reader.recommender.backbone.width) as store:
-        known = np.zeros(len(digests), dtype=np.bool_) if keeping.ignore else store.load(digests)[0]
+    way = digest_way(reader, identity)
+    with RepresentationStore(settings.folder, way[:32], reader.recommender.backbone.width) as store:
+        known = np.zeros(len(digests), dtype=np.bool_) if settings.ignore else store.load(digests)[0]
         missing = list({digest: row for row, digest in enumerate(digests) if not known[row]}.values())
         _read_missing(store, reader, [digests[row] for row in missing], [shown[row] for row in missing], engine, stop)
         store.mark_used(digests, day)
@@ -88,8 +88,8 @@ def represent_audience(
         if not found.all():  # damaged between writing and reading: never seen, but never silently zeros either
             lost = np.flatnonzero(~found)
             hidden[lost] = reader.read([shown[row] for row in lost])
-        dropped = store.drop_unused(keeping.keep_days)
-        superseded = drop_superseded(keeping.folder, store.path, keeping.keep_models)
+        dropped = store.drop_unused(settings.keep_days)
+        superseded = drop_superseded(settings.folder, store.path, settings.keep_models)
     log.info("representations: %d dropped as unused, %d stores as superseded", dropped, len(superseded))
     return Represented(hidden, int((~known).sum()), int(known.sum()))
 

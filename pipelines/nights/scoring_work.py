@@ -12,18 +12,18 @@ import numpy.typing as npt
 import polars as pl
 
 from illmrec.columns import ITEM_ID
-from illmrec.data.catalog import Catalog
 from illmrec.data.histories import Ragged
 from illmrec.errors import ModelError
 from illmrec.scoring.head import Head
 from illmrec.scoring.item_side import read_items
 from illmrec.scoring.offer import Offer
-from illmrec.scoring.rows import FloatArray, Marks, Part, PartScorer, Propose, SearchSettings
-from pipelines.nights.candidates import propose
+from illmrec.scoring.rows import FloatArray, Marks, Part, PartScorer, SearchSettings
+from pipelines.engines.ray_parts import map_parts
+from pipelines.nights.candidates import open_proposer
 from pipelines.parameters.operation import RecommendConfig
 from pipelines.project.layout import Layout
 from pipelines.project.shelf import Shelf
-from pipelines.registry.version import Release
+from pipelines.registry.version_files import VersionFiles
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class ScoringWork:
 
     Args:
         layout: the project; catalog and projected items are found through it.
-        release: the model's files.
+        files: the model's files.
         config: the section.
         items_key: under which the projected catalog is kept.
         marks: what rows say of items and model.
@@ -41,7 +41,7 @@ class ScoringWork:
     """
 
     layout: Layout
-    release: Release
+    files: VersionFiles
     config: RecommendConfig
     items_key: str
     marks: Marks
@@ -54,15 +54,15 @@ class ScoringWork:
         Raises:
             ModelError: when the projected catalog is not where the driver kept it.
         """
-        head = Head(self.release.folder / "head.onnx", self.release.released.tags["onnx_sha256"])
+        head = Head(self.files.folder / "head.onnx", self.files.version.tags["onnx_sha256"])
         items = read_items(self.layout.representations, self.items_key)
         if items is None:
             hint = "Every machine of the cluster must see the project under the same path; or use engine: local."
             raise ModelError("the projected catalog is not there.", path=self.layout.representations, hint=hint)
-        scorer = self.prepare(head, items, Shelf(self.layout).catalog)
+        scorer = self.prepare(head, items, Shelf(self.layout))
         return lambda part: write_table(scorer.score(read_part(part)))
 
-    def prepare(self, head: Head, items: FloatArray, catalog: Catalog) -> PartScorer:
+    def prepare(self, head: Head, items: FloatArray, shelf: Shelf) -> PartScorer:
         """Return what scores a part; ``items`` is the projected catalog."""
         offer = self.offer
         return PartScorer(
@@ -70,23 +70,15 @@ class ScoringWork:
             head=head,
             offer=offer,
             items=offer.choose(items),
-            item_ids=catalog.items[ITEM_ID].gather(offer.indices),
+            item_ids=shelf.catalog.items[ITEM_ID].gather(offer.indices),
             popularity=offer.choose(self.popularity),
             marks=self.marks.choose(offer),
-            propose=self._choose_proposer(catalog),
+            propose=open_proposer(shelf, self.config.candidates, offer, self.popularity),
         )
-
-    def _choose_proposer(self, catalog: Catalog) -> Propose | None:
-        how = self.config.candidates
-        if how == "all":
-            return None
-        return lambda seen, count: propose(self.layout, catalog, self.offer, self.popularity, seen, how, count)
 
 
 def score_on_ray(work: ScoringWork, parts: Iterable[Part], actors: int) -> list[pl.DataFrame]:
     """Return the rows of every part, in order of the parts, scored in ``actors`` Ray actors."""
-    from pipelines.engines.ray_parts import map_parts
-
     done = dict(map_parts(work, [write_part(part) for part in parts], actors))
     return [pl.read_ipc(io.BytesIO(done[number])) for number in sorted(done)]
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -330,11 +330,12 @@ def _copy(node: ast.stmt) -> ast.stmt:
     return ast.parse(ast.unparse(node)).body[0]
 
 
-def write_code(folder: Path) -> dict[str, int]:
-    """Write ``<stage>.json`` for every stage: the digest of each definition it reaches, by module and name.
+def write_code(folder: Path, verbs: Mapping[str, Iterable[str]]) -> dict[str, int]:
+    """Write ``<name>.json`` for every piece of work: the digest of each definition it reaches, by module and name.
 
     Args:
         folder: where; what is there is replaced as a whole.
+        verbs: what does each piece of work, as ``module:name``.
 
     Returns:
         Name of a file -> number of definitions.
@@ -342,8 +343,8 @@ def write_code(folder: Path) -> dict[str, int]:
     code = Code(Path(__file__).parents[2])
     counts = {}
     with atomic.write_folder(folder) as partial:
-        for name, verbs in list_verbs().items():
-            digests = code.digest(verbs)
+        for name, work in verbs.items():
+            digests = code.digest(work)
             atomic.write_json(partial / f"{name}.json", digests)
             counts[name] = len(digests)
     return counts

@@ -10,7 +10,18 @@ from typing import Any
 import polars as pl
 
 from illmrec.atomic import digest_file
-from illmrec.columns import IMAGES, INTERACTIONS, ITEM_ID, ITEMS, NEGATIVES, SEQUENCES, SUMMARIES, TARGETS, Schema
+from illmrec.columns import (
+    IMAGES,
+    INTERACTIONS,
+    ITEM_ID,
+    ITEMS,
+    NEGATIVES,
+    SEQUENCES,
+    SUMMARIES,
+    TARGETS,
+    USER_ID,
+    Schema,
+)
 from illmrec.data.catalog import Catalog
 from illmrec.data.histories import Ragged, Sequences, ragged_from_column, read_sequences
 from illmrec.errors import DataError, IllmrecError, MissingArtifactError, ModelError
@@ -80,6 +91,16 @@ class Shelf:
     def interactions(self) -> pl.DataFrame:
         """Interactions of the k-core, in history order."""
         return self.read_table(self.layout.prepared / "interactions.parquet", INTERACTIONS)
+
+    @functools.cached_property
+    def interactions_below_core(self) -> pl.DataFrame:
+        """Interactions that the k-core left out, in history order."""
+        return self.read_table(self.layout.prepared / "interactions_below_core.parquet", INTERACTIONS)
+
+    @functools.cached_property
+    def users(self) -> pl.DataFrame:
+        """Every user of the raw data, those below the core included."""
+        return self.read_table(self.layout.prepared / "users.parquet", {USER_ID: pl.String})
 
     @functools.cached_property
     def images(self) -> pl.DataFrame:

@@ -20,7 +20,8 @@ from typing import Literal
 
 from illmrec import atomic
 from illmrec.errors import ModelError
-from pipelines.registry.tracking import Released, Tracker
+from pipelines.registry.tracking import Tracker
+from pipelines.registry.version import Version
 
 Action = Literal["register", "promote", "force", "rollback", "accept"]
 HEAD_TAG = "alias_log_head"
@@ -146,29 +147,29 @@ def append_entry(
     return entry
 
 
-def move_alias(path: Path, tracker: Tracker, released: Released, alias: str, *, action: Action, why: str) -> Entry:
+def move_alias(path: Path, tracker: Tracker, version: Version, alias: str, *, action: Action, why: str) -> Entry:
     """Write down that an alias moves, then move it; call it under the registry's lock.
 
     Raises:
         ModelError: when the log was changed; the alias stays where it is.
     """
-    entries, head = read_log(path), tracker.read_model_tag(released.name, HEAD_TAG)
+    entries, head = read_log(path), tracker.read_model_tag(version.name, HEAD_TAG)
     check_head(path, entries, head)
     if head and len(entries) > int(head.split()[0]):
         # The line of a move that was cut off counts before another is written, so that they never pile up.
-        tracker.set_model_tag(released.name, HEAD_TAG, _name_head(entries[-1]))
-    before = tracker.find(released.name, alias)
+        tracker.set_model_tag(version.name, HEAD_TAG, _name_head(entries[-1]))
+    before = tracker.find(version.name, alias)
     entry = append_entry(
         path,
-        model=released.name,
+        model=version.name,
         alias=alias,
         action=action,
-        from_version=before.version if before else None,
-        to_version=released.version,
+        from_version=before.number if before else None,
+        to_version=version.number,
         why=why,
     )
-    tracker.set_alias(released, alias)
-    tracker.set_model_tag(released.name, HEAD_TAG, _name_head(entry))
+    tracker.set_alias(version, alias)
+    tracker.set_model_tag(version.name, HEAD_TAG, _name_head(entry))
     return entry
 
 
@@ -188,8 +189,8 @@ def accept_log(path: Path, tracker: Tracker, model: str, alias: str, why: str) -
         model=model,
         alias=alias,
         action="accept",
-        from_version=current.version,
-        to_version=current.version,
+        from_version=current.number,
+        to_version=current.number,
         why=why,
     )
     tracker.set_model_tag(model, HEAD_TAG, _name_head(entry))

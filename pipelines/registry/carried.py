@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
 from illmrec.data.catalog import Catalog
 from illmrec.errors import ModelError
@@ -28,11 +27,10 @@ from illmrec.features.matrix import FeatureMatrix
 from illmrec.models.recommender import Recommender
 from illmrec.scoring.head import Head
 from illmrec.training.checkpoint import read_tensors
-from pipelines.assembly.recommender import build_recommender, list_feature_types
-from pipelines.project.layout import Layout
+from pipelines.assembly.recommender import build_recommender, list_feature_types, read_config
 from pipelines.project.shelf import Shelf
-from pipelines.registry.trained_items import CF, TrainedItems, _describe_cf, _find_filled, read_trained_items
-from pipelines.registry.version import Release
+from pipelines.registry.trained_items import CF, TrainedItems, describe_cf, find_filled, read_trained_items
+from pipelines.registry.version_files import VersionFiles
 
 ENCODER_ROLES = {"backbone": "backbone", "image_encoder": "image", "text_encoder": "text"}
 """What a model's state calls an encoder -> its role in encoders.json."""
@@ -77,39 +75,38 @@ class CarriedModel:
         return projected
 
 
-def load_recommender_on_catalog(layout: Layout, release: Release, catalog: Catalog) -> CarriedModel:
+def load_recommender_on_catalog(shelf: Shelf, files: VersionFiles) -> CarriedModel:
     """Put a registered version together on today's catalog, grown or shrunk or the same.
 
     Args:
-        layout: where the catalog's picture and text features lie (that of a grown catalog for one with added items).
-        release: the version's files.
-        catalog: today's items.
+        shelf: of today's catalog with its picture and text features (the grown one, where items were added).
+        files: the version's files.
 
     Raises:
         ModelError: when the version is too old to be carried, its encoders are not today's, its items are written as
             summaries, or a feature matrix is missing or of another catalog.
     """
-    saved = read_tensors(release.folder)
-    settings = saved.state["settings"]
-    refuse_other_encoders(layout, saved.state, release)
-    known = read_trained_items(release, saved.state["item_digest"])
-    kinds = list_feature_types(settings)
-    features = Shelf(layout).open_features(*tuple(kind for kind in kinds if kind != CF))
-    places = _find_places(known.item_ids, catalog)
+    saved, catalog = read_tensors(files.folder), shelf.catalog
+    config = read_config(saved.state)
+    refuse_other_encoders(shelf, saved.state, files)
+    known = read_trained_items(files, saved.state["item_digest"])
+    kinds = list_feature_types(config)
+    features = shelf.open_features(*(kind for kind in kinds if kind != CF))
+    places = known.find_places(catalog)
     features = {kind: _refill(matrix, catalog, known) for kind, matrix in features.items()}
     if CF in kinds:
-        features[CF] = carry_cf(known, places, catalog, release)
-    if settings["representation"] == "summary" and len(known.item_ids) != len(catalog):
-        hint = f"Run `illmrec retrain --dataset {layout.dataset}`."
+        features[CF] = carry_cf(known, places, catalog, files)
+    if config.representation == "summary" and len(known.item_ids) != len(catalog):
+        hint = f"Run `illmrec retrain --dataset {shelf.layout.dataset}`."
         raise ModelError("a model that reads summaries serves only the catalog it was trained on.", hint=hint)
-    recommender = build_recommender(Shelf(layout), catalog, settings, features=features)
+    recommender = build_recommender(shelf, catalog, config, features=features)
     recommender.load_state(saved.tensors)
     trained = places[places >= 0]
     new = np.setdiff1d(np.arange(len(catalog)), trained)
     return CarriedModel(recommender, trained, new)
 
 
-def refuse_other_encoders(layout: Layout, state: Mapping[str, Any], release: Release) -> None:
+def refuse_other_encoders(shelf: Shelf, state: Mapping[str, Any], files: VersionFiles) -> None:
     """Compare the encoders a model was trained with to those that are here.
 
     Raises:
@@ -118,14 +115,19 @@ def refuse_other_encoders(layout: Layout, state: Mapping[str, Any], release: Rel
     for name, role in ENCODER_ROLES.items():
         if name not in state:
             continue
-        here, needed = Shelf(layout).read_encoder(role)["revision"], state[name]["revision"]
+        here, needed = shelf.read_encoder(role)["revision"], state[name]["revision"]
         if here != needed:
-            version = f"version {release.released.version} of {release.released.name}"
-            hint = f"Bring the encoders of that version back, or run `illmrec retrain --dataset {layout.dataset}`."
-            raise ModelError(f"{version} was trained with the {role} encoder {needed}, here is {here}.", hint=hint)
+            hint = (
+                f"Bring the encoders of that version back, or run `illmrec retrain --dataset {shelf.layout.dataset}`."
+            )
+            raise ModelError(
+                f"{files.version.describe()} was trained with the {role} encoder {needed}, here is {here}.", hint=hint
+            )
 
 
-def carry_cf(known: TrainedItems, places: npt.NDArray[np.int64], catalog: Catalog, release: Release) -> FeatureMatrix:
+def carry_cf(
+    known: TrainedItems, places: npt.NDArray[np.int64], catalog: Catalog, files: VersionFiles
+) -> FeatureMatrix:
     """Return the CF matrix of another catalog: the known rows in their new places, their mean for new items.
 
     In retrieval a new item has no CF part; a slot that holds CF embeddings is made of the mean, as it was in training
@@ -135,24 +137,19 @@ def carry_cf(known: TrainedItems, places: npt.NDArray[np.int64], catalog: Catalo
         known: items of the training.
         places: ``int64 [n_trained]``: their item_index in ``catalog``, -1 for those that are gone.
         catalog: today's items.
-        release: for the message.
+        files: for the message.
 
     Raises:
         ModelError: when the version carries no CF rows.
     """
     if known.cf is None:
-        version = f"version {release.released.version} of {release.released.name}"
-        raise ModelError(f"{version} carries no CF rows.", hint="Register again.")
+        raise ModelError(f"{files.version.describe()} carries no CF rows.", hint="Register again.")
     there = places >= 0
     values = np.tile(known.cf.mean().astype(np.float16), (len(catalog), 1))
     present = np.zeros(len(catalog), dtype=np.bool_)
     values[places[there]], present[places[there]] = known.cf.values[there], known.cf.present[there]
-    header = _describe_cf(known.cf.header.width, catalog.digest, int((~present).sum()))
+    header = describe_cf(known.cf.header.width, catalog.digest, int((~present).sum()))
     return FeatureMatrix(header, values, present)
-
-
-def _find_places(item_ids: list[str], catalog: Catalog) -> npt.NDArray[np.int64]:
-    return catalog.index_items(pl.Series(item_ids, dtype=pl.String)).astype(np.int64)
 
 
 def _refill(matrix: FeatureMatrix, catalog: Catalog, known: TrainedItems) -> FeatureMatrix:
@@ -160,7 +157,7 @@ def _refill(matrix: FeatureMatrix, catalog: Catalog, known: TrainedItems) -> Fea
     fill = known.fills.get(matrix.header.kind)
     if fill is None:
         return matrix
-    rows = np.flatnonzero(_find_filled(matrix, catalog.describe_items()))
+    rows = np.flatnonzero(find_filled(matrix, catalog.describe_items()))
     if not len(rows) or (matrix.values[rows] == fill).all():
         return matrix
     values = np.array(matrix.values)

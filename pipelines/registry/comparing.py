@@ -15,54 +15,53 @@ from pipelines.assembly.contest import load_material
 from pipelines.parameters.operation import PromoteConfig
 from pipelines.parameters.training import EvaluateConfig
 from pipelines.project.context import Context
-from pipelines.project.shelf import Shelf
 from pipelines.registry.carried import load_recommender_on_catalog
-from pipelines.registry.ranks import RANKS_FILE, digest_split, read_ranks, tabulate
-from pipelines.registry.tracking import Released, Tracker
+from pipelines.registry.ranks import digest_split, find_ranks, tabulate
+from pipelines.registry.registry import Registry
 from pipelines.registry.verdicts import Comparison, Verdict, judge, read_figures, share_of_pairs
-from pipelines.registry.version import Release, fetch_release
+from pipelines.registry.version import Version
+from pipelines.registry.version_files import VersionFiles
 
 
-def rank_release(context: Context, release: Release) -> pl.DataFrame:
+def rank_version(context: Context, files: VersionFiles) -> pl.DataFrame:
     """Return a version's ranks of today's test targets, rows of :data:`pipelines.registry.ranks.SCHEMA`.
 
     Raises:
         ModelError: when its files do not allow it: another encoder, another form, damage.
         MissingArtifactError: when a stage has not run.
     """
-    layout, config = context.layout, context.section(EvaluateConfig)
-    material = load_material(Shelf(layout))
-    carried = load_recommender_on_catalog(layout, release, material.catalog)
+    material, carried = load_material(context.shelf), load_recommender_on_catalog(context.shelf, files)
     model = carried.recommender
-    users = model.project_users(model.represent_users(material.histories, config.batch_size))
+    users = model.project_users(model.represent_users(material.histories, context.section(EvaluateConfig).batch_size))
     scorer = DotScorer(users, carried.represent_items())
     ranks = rank_cases(scorer, material.cases, allowed=material.allowed).ranks["full"]
     cases = material.cases
-    return tabulate(layout, cases.users[cases.owners], cases.targets.values, ranks)
+    return tabulate(context.shelf, cases.users[cases.owners], cases.targets.values, ranks)
 
 
-def judge_versions(context: Context, tracker: Tracker, release: Release, champion: Released | None) -> list[Verdict]:
+def judge_versions(
+    context: Context, registry: Registry, files: VersionFiles, champion: Version | None
+) -> list[Verdict]:
     """Return every verdict on a challenger.
 
     Args:
         context: the data set.
-        tracker: the store.
-        release: the challenger's files.
+        registry: its versions.
+        files: the challenger's files.
         champion: the version it would replace; None for the first.
     """
-    path = release.find(RANKS_FILE)
-    ranks = read_ranks(path) if path else None
+    ranks = find_ranks(files)
     return judge(
         context.section(PromoteConfig),
-        read_figures(release.released.tags),
+        read_figures(files.version.tags),
         read_figures(champion.tags) if champion else None,
         ranks,
-        lambda: "no champion" if champion is None else compare_ranks(context, tracker, release, ranks, champion),
+        lambda: "no champion" if champion is None else compare_ranks(context, registry, files, ranks, champion),
     )
 
 
 def compare_ranks(
-    context: Context, tracker: Tracker, release: Release, ranks: pl.DataFrame | None, champion: Released
+    context: Context, registry: Registry, files: VersionFiles, ranks: pl.DataFrame | None, champion: Version
 ) -> Comparison | str:
     """Return both versions' ranks, paired if there is any way, or why there are none.
 
@@ -73,15 +72,14 @@ def compare_ranks(
     if ranks is None:
         return "the challenger was registered without ranks"
     try:
-        old = fetch_release(context.layout, tracker, champion)
+        old = registry.fetch(champion)
     except ModelError as error:
         return f"the champion's files do not verify: {error}"
-    path = old.find(RANKS_FILE)
-    before = read_ranks(path) if path else None
-    same = release.released.tags.get("split_sha256", "") == champion.tags.get("split_sha256", "none")
+    before = find_ranks(old)
+    same = files.version.tags.get("split_sha256", "") == champion.tags.get("split_sha256", "none")
     if before is not None and same and share_of_pairs(ranks, before) >= config.min_shared:
         return Comparison(ranks, before, "paired")
-    today, note = _rank_today(context, release, old)
+    today, note = _rank_today(context, files, old)
     if today is not None:
         shared = share_of_pairs(ranks, today)
         if shared >= config.min_shared:
@@ -90,10 +88,10 @@ def compare_ranks(
     return note if before is None else Comparison(ranks, before, "unpaired", note)
 
 
-def _rank_today(context: Context, release: Release, champion: Release) -> tuple[pl.DataFrame | None, str]:
+def _rank_today(context: Context, files: VersionFiles, champion: VersionFiles) -> tuple[pl.DataFrame | None, str]:
     try:
-        if digest_split(context.layout) != release.released.tags.get("split_sha256"):
+        if digest_split(context.shelf) != files.version.tags.get("split_sha256"):
             return None, "today's split is not the one the challenger was ranked on"
-        return rank_release(context, champion), ""
+        return rank_version(context, champion), ""
     except IllmrecError as error:
         return None, f"the champion cannot be ranked on today's split: {error}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,14 +20,14 @@ from pipelines.assembly.recommender import refuse_other_features
 from pipelines.parameters.data import PrepareConfig
 from pipelines.parameters.operation import PromoteConfig, RegisterConfig
 from pipelines.parameters.training import EvaluateConfig
-from pipelines.project.artifacts import read_object
 from pipelines.project.context import Context
-from pipelines.project.layout import Layout, require
+from pipelines.project.layout import Layout
 from pipelines.project.lineage import describe_lineage
 from pipelines.project.shelf import Shelf
 from pipelines.registry.cards.data_card import DATA_CARD, write_data_card
 from pipelines.registry.cards.facts import CardFacts, describe_version
 from pipelines.registry.cards.model_card import MODEL_CARD, write_model_card
+from pipelines.registry.carried import ENCODER_ROLES
 from pipelines.registry.ranks import RANKS_FILE, RANKS_TAG, build_ranks, digest_split
 from pipelines.registry.serving_cost import ServingCost, probe_serving
 from pipelines.registry.tracking import metric_tag
@@ -35,17 +36,14 @@ from pipelines.registry.verdicts import average_by_key
 
 MODEL_FILES = ("tensors.safetensors", "state.json")
 """What is saved of a trained recommender; see :mod:`illmrec.training.checkpoint`."""
-
-
 OURS, MODELS = "illmrec", ("illmrec", "sasrec", "popularity")
-
-
 KEPT_METRICS = ((FULL, HIT_10), (FULL, NDCG_10), (FULL, MRR), (LISTS, Metric("coverage", 10)))
 """Protocols and metrics that a version carries as tags; all others are in its metrics.parquet."""
-
-
 WITH_INTERVAL = ((FULL, NDCG_10),)
 """Those with the ends of their interval: the registry's page shows every tag of every version, line by line."""
+KNOCKOUTS_TAG = "knockouts"
+TOLERANCE = 1e-6
+"""How far the ranks may be from the metric that was made of them."""
 
 
 @dataclass(frozen=True)
@@ -56,84 +54,103 @@ class Package:
         files: copied into the version.
         tags: its tags.
         description: three lines.
+        shown: metrics that the run of the training shows.
     """
 
     files: list[Path]
     tags: dict[str, str]
     description: str
+    shown: dict[str, float]
 
 
-def gather_package(context: Context, name: str, about: dict[str, Any], workspace: Path) -> Package:
-    """Write the version's own files into ``workspace`` and return everything it consists of."""
-    layout, dataset = context.layout, context.layout.dataset
-    model_files = [require(layout.model / file, f"train --dataset {dataset}") for file in MODEL_FILES]
-    state = read_object(layout.model / "state.json", f"train --dataset {dataset}", ("state",), ModelError)["state"]
-    tags = describe_lineage(layout.root, context.params, dataset) | _describe_version(context, about, state)
-    _refuse_other_model(layout, about, state)
-    ranks = build_ranks(layout)
-    _refuse_other_ranks(ranks, _read_metrics(context), layout)
+def gather_package(context: Context, name: str, workspace: Path) -> Package:
+    """Write the version's own files into ``workspace`` and return everything it consists of.
+
+    Args:
+        context: the data set.
+        name: the registered model's.
+        workspace: an empty folder.
+
+    Raises:
+        MissingArtifactError: when a stage has not run.
+        ModelError: when a gate refused the data, or artifacts do not belong together.
+    """
+    shelf, layout = context.shelf, context.layout
+    made = [layout.head / "head.json", layout.quality / "profile.json"]
+    made += [shelf.require(layout.evaluation / file) for file in ("metrics.parquet", "summary.json")]
+    model_files = [shelf.require(layout.model / file) for file in MODEL_FILES]
+    lineage = describe_lineage(layout.root, context.params, layout.dataset)
+    tags = lineage | _tag_gates(shelf) | _tag_model(shelf)
+    metrics = shelf.read_metrics(ModelError)
+    tags |= tag_metrics(metrics, context.section(PromoteConfig).metric) | tag_knockouts(metrics)
+    _refuse_other_model(shelf)
+    ranks = build_ranks(shelf)
+    _refuse_other_ranks(ranks, metrics, layout)
     atomic.write_parquet(workspace / RANKS_FILE, ranks)
-    (workspace / TRAINED_ITEMS_FILE).write_bytes(build_trained_items(layout, state))
-    tags |= {
+    (workspace / TRAINED_ITEMS_FILE).write_bytes(build_trained_items(shelf))
+    tags |= identify_model(shelf) | {
         RANKS_TAG: atomic.digest_file(workspace / RANKS_FILE),
         TRAINED_ITEMS_TAG: atomic.digest_file(workspace / TRAINED_ITEMS_FILE),
-        "split_sha256": digest_split(layout),
     }
-    cost = _measure_cost(context)
+    users = context.section(RegisterConfig).probe_users
+    cost = probe_serving(shelf, users) if users else None
     tags |= cost.as_tags() if cost else {}
-    facts = _gather_card_facts(context, name, state, tags, cost)
+    facts = _gather_card_facts(context, name, tags, metrics, cost)
     (workspace / MODEL_CARD).write_text(write_model_card(facts), encoding="utf-8")
     (workspace / DATA_CARD).write_text(write_data_card(facts), encoding="utf-8")
-    own = [workspace / file for file in (RANKS_FILE, TRAINED_ITEMS_FILE, MODEL_CARD, DATA_CARD)]
-    made = [layout.head / "head.json", layout.quality / "profile.json"]
-    made += [context.shelf.require(layout.evaluation / name) for name in ("metrics.parquet", "summary.json")]
-    return Package([*made, *model_files, *own], tags, describe_version(facts))
+    written = [workspace / file for file in (RANKS_FILE, TRAINED_ITEMS_FILE, MODEL_CARD, DATA_CARD)]
+    return Package([*made, *model_files, *written], tags, describe_version(facts), pick_metrics(metrics))
 
 
-def _measure_cost(context: Context) -> ServingCost | None:
-    users = context.section(RegisterConfig).probe_users
-    return probe_serving(context.layout, users) if users else None
+def identify_model(shelf: Shelf) -> dict[str, str]:
+    """Return the tags that tell the model, its head, its data and what it was ranked on from any other."""
+    layout = shelf.layout
+    return {
+        "onnx_sha256": shelf.head["onnx_sha256"],
+        "tensors_sha256": shelf.digest(layout.model / "tensors.safetensors"),
+        "state_sha256": shelf.digest(layout.model / "state.json"),
+        "profile_sha256": shelf.digest(layout.quality / "profile.json"),
+        "split_sha256": digest_split(shelf),
+    }
 
 
 def _gather_card_facts(
-    context: Context, name: str, state: dict[str, Any], tags: dict[str, str], cost: ServingCost | None
+    context: Context, name: str, tags: dict[str, str], metrics: MetricsTable, cost: ServingCost | None
 ) -> CardFacts:
-    layout, dataset = context.layout, context.layout.dataset
+    shelf = context.shelf
     return CardFacts(
-        layout=layout,
+        layout=shelf.layout,
         model=name,
         tags=tags,
-        metrics=_read_metrics(context),
-        state=state,
-        gates={
-            "data": _read_gate(layout.quality, f"validate --dataset {dataset}"),
-            "feature": _read_gate(layout.feature_quality, f"validate-features --dataset {dataset}"),
-        },
-        summary=read_object(layout.prepared / "summary.json", f"prepare --dataset {dataset}"),
-        profile=read_object(layout.quality / "profile.json", f"validate --dataset {dataset}"),
+        metrics=metrics,
+        state=shelf.model_state,
+        gates={"data": shelf.gate, "feature": shelf.feature_gate},
+        summary=shelf.prepare_summary,
+        profile=shelf.profile,
         cost=cost,
         confidence=context.section(EvaluateConfig).confidence,
-        synthetic=is_synthetic(layout.root / context.section(PrepareConfig).folder),
+        synthetic=is_synthetic(shelf.layout.root / context.section(PrepareConfig).folder),
     )
 
 
-def _refuse_other_model(layout: Layout, about: dict[str, Any], state: dict[str, Any]) -> None:
+def _refuse_other_model(shelf: Shelf) -> None:
     """Refuse a head or ranks of another training than the model's, which a stage that was left out would leave.
 
     Raises:
         ModelError: when head or ranks are of another model, or the features are not those it was trained with.
     """
-    tensors = atomic.digest_file(layout.model / "tensors.safetensors")
-    ranks = require(layout.evaluation / "ranks.parquet", f"evaluate --dataset {layout.dataset}")
+    layout = shelf.layout
+    tensors = shelf.digest(layout.model / "tensors.safetensors")
+    ranks = shelf.require(layout.evaluation / "ranks.parquet")
     made = {
-        "export": (layout.head, "the ONNX head is", about["tensors_sha256"]),
-        "evaluate": (ranks, "the ranks are", pl.read_parquet_metadata(ranks).get(RANKED_MODEL)),
+        "the ONNX head is": (layout.head, shelf.head["tensors_sha256"]),
+        "the ranks are": (ranks, pl.read_parquet_metadata(ranks).get(RANKED_MODEL)),
     }
-    for command, (path, what, found) in made.items():
-        if found != tensors:
-            hint = f"Run `illmrec {command} --dataset {layout.dataset}` again."
+    for what, (path, trained) in made.items():
+        if trained != tensors:
+            hint = f"Run `illmrec {shelf.name_maker(path)}` again."
             raise ModelError(f"{what} of another training than the model.", path=path, hint=hint)
-    refuse_other_features(Shelf(layout), state)
+    refuse_other_features(shelf, shelf.model_state)
 
 
 def _refuse_other_ranks(ranks: pl.DataFrame, metrics: MetricsTable, layout: Layout) -> None:
@@ -148,9 +165,6 @@ def _refuse_other_ranks(ranks: pl.DataFrame, metrics: MetricsTable, layout: Layo
         claimed = None if row is None else row.value
         message = f"the mrr of {OURS} is {claimed}, but the ranks give {expected:.6f}."
         raise ModelError(message, path=layout.evaluation, hint=hint)
-
-
-TOLERANCE = 1e-6
 
 
 def pick_metrics(metrics: MetricsTable) -> dict[str, float]:
@@ -181,30 +195,38 @@ def tag_metrics(metrics: MetricsTable, judged: str) -> dict[str, str]:
     return tags
 
 
-def _describe_version(context: Context, about: dict[str, Any], state: dict[str, Any]) -> dict[str, str]:
-    """Return the tags that later decisions read: metrics with intervals, gates, data profile, parity, encoders."""
-    layout, dataset = context.layout, context.layout.dataset
-    gate = _read_gate(layout.quality, f"validate --dataset {dataset}")
-    features = _read_gate(layout.feature_quality, f"validate-features --dataset {dataset}")
-    profile = require(layout.quality / "profile.json", f"validate --dataset {dataset}")
-    metrics = _read_metrics(context)
-    parity = about["parity"]
-    return tag_metrics(metrics, context.section(PromoteConfig).metric) | {
+def _tag_gates(shelf: Shelf) -> dict[str, str]:
+    """Return what the gates said.
+
+    Raises:
+        ModelError: when one of them refused the data.
+    """
+    _refuse_refused(shelf, shelf.gate, shelf.layout.quality)
+    _refuse_refused(shelf, shelf.feature_gate, shelf.layout.feature_quality)
+    return {
         "quality_gate": "passed",
-        "quality_gate_warnings": str(gate["warnings"]),
+        "quality_gate_warnings": str(shelf.gate["warnings"]),
         "feature_gate": "passed",
-        "feature_gate_warnings": str(features["warnings"]),
-        "feature_gate_not_checked": str(len(features["not_checked"])),
-        "profile_sha256": atomic.digest_file(profile),
-        "onnx_sha256": about["onnx_sha256"],
-        "tensors_sha256": atomic.digest_file(layout.model / "tensors.safetensors"),
-        "state_sha256": atomic.digest_file(layout.model / "state.json"),
+        "feature_gate_warnings": str(shelf.feature_gate["warnings"]),
+        "feature_gate_not_checked": str(len(shelf.feature_gate["not_checked"])),
+    }
+
+
+def _refuse_refused(shelf: Shelf, gate: Mapping[str, Any], folder: Path) -> None:
+    if not gate["passed"]:
+        hint = f"Run `illmrec {shelf.name_maker(folder)}`."
+        raise ModelError("the quality gate refused this data.", path=folder, hint=hint)
+
+
+def _tag_model(shelf: Shelf) -> dict[str, str]:
+    """Return what the model was made of and how far its head differs from it."""
+    state, parity = shelf.model_state, shelf.head["parity"]
+    return {
         "onnx_max_difference": f"{max(parity['max_user_difference'], parity['max_item_difference']):.3g}",
         "onnx_same_top10_share": f"{parity['same_top10_share']:.6f}",
         "item_digest": state["item_digest"],
-        **tag_knockouts(metrics),
         "started_from": f"version {state['start']['version']}" if state.get("start") else "scratch",
-        **{f"{role}": f"{state[role]['name']} {state[role]['revision']}" for role in ENCODER_ROLES},
+        **{role: f"{state[role]['name']} {state[role]['revision']}" for role in ENCODER_ROLES},
     }
 
 
@@ -220,29 +242,3 @@ def tag_knockouts(metrics: MetricsTable) -> dict[str, str]:
         for row in metrics.select(NDCG_10, model=OURS, against=INTACT)
     }
     return {KNOCKOUTS_TAG: json.dumps(gaps, sort_keys=True)} if gaps else {}
-
-
-KNOCKOUTS_TAG = "knockouts"
-
-
-def _read_gate(folder: Path, command: str) -> dict[str, Any]:
-    """Return what a gate said of the data or the features.
-
-    Raises:
-        ModelError: when it refused them.
-    """
-    gate = read_object(folder / "gate.json", command, ("passed",))
-    if not gate["passed"]:
-        raise ModelError("the quality gate refused this data.", path=folder, hint=f"Run `illmrec {command}`.")
-    return gate
-
-
-def _read_metrics(context: Context) -> MetricsTable:
-    return context.shelf.read_metrics(ModelError)
-
-
-HEAD_KEYS = ("onnx_sha256", "parity", "tensors_sha256")
-"""What the export says of itself and a version needs."""
-
-
-ENCODER_ROLES = ("backbone", "image_encoder", "text_encoder")

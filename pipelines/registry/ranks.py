@@ -14,12 +14,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from illmrec.atomic import digest_file
 from illmrec.columns import ITEM_ID, ITEM_INDEX, USER_INDEX
 from illmrec.errors import ModelError
-from pipelines.project.artifacts import read_table
-from pipelines.project.layout import Layout, require
 from pipelines.project.shelf import Shelf
+from pipelines.registry.version_files import VersionFiles
 
 RANKS_FILE, RANKS_TAG = "ranks.parquet", "ranks_sha256"
 OURS, POPULAR = "illmrec_full", "popularity_full"
@@ -33,25 +31,25 @@ SCHEMA = {
 }
 
 
-def build_ranks(layout: Layout) -> pl.DataFrame:
-    """Return what ``evaluate`` found, with ids in place of indices.
+def build_ranks(shelf: Shelf) -> pl.DataFrame:
+    """Return the ranks that ``evaluate`` wrote, with ids in place of indices.
 
     Raises:
         MissingArtifactError: when a stage has not run.
         ModelError: when the ranks lack the model's own, or popularity's.
     """
-    path = layout.evaluation / "ranks.parquet"
-    table = read_table(path, f"evaluate --dataset {layout.dataset}")
+    path = shelf.layout.evaluation / "ranks.parquet"
+    table = shelf.read_table(path)
     missing = [name for name in (USER_INDEX, ITEM_INDEX, OURS, POPULAR) if name not in table.columns]
     if missing:
-        hint = f"Run `illmrec evaluate --dataset {layout.dataset}` again."
+        hint = f"Run `illmrec {shelf.name_maker(path)}` again."
         raise ModelError(f"the ranks lack {', '.join(missing)}.", path=path, hint=hint)
     users, items = table[USER_INDEX].to_numpy(), table[ITEM_INDEX].to_numpy()
-    return tabulate(layout, users, items, table[OURS].to_numpy(), table[POPULAR].to_numpy())
+    return tabulate(shelf, users, items, table[OURS].to_numpy(), table[POPULAR].to_numpy())
 
 
 def tabulate(
-    layout: Layout,
+    shelf: Shelf,
     users: npt.NDArray[np.integer],
     items: npt.NDArray[np.integer],
     ranks: npt.NDArray[np.float64],
@@ -60,13 +58,13 @@ def tabulate(
     """Return rows of :data:`SCHEMA`.
 
     Args:
-        layout: the data set that the indices are of.
+        shelf: of the data set that the indices are of.
         users: ``int [c]``: user_index of each target.
         items: ``int [c]``: item_index of each target.
         ranks: ``float64 [c]``.
         popular: ``float64 [c]``: the same of popularity; None where it was not asked.
     """
-    catalog, sequences = Shelf(layout).catalog, Shelf(layout).sequences
+    catalog, sequences = shelf.catalog, shelf.sequences
     seen = np.bincount(sequences.train.values, minlength=len(catalog)) > 0
     ids = sequences.user_ids
     table = pl.DataFrame(
@@ -87,6 +85,16 @@ def key_user(user_id: str) -> str:
     return hashlib.sha256(user_id.encode()).hexdigest()[:20]
 
 
+def find_ranks(files: VersionFiles) -> pl.DataFrame | None:
+    """Return the ranks of a version; None where it was registered without.
+
+    Raises:
+        ModelError: when the file is not readable or not of this form.
+    """
+    path = files.find(RANKS_FILE)
+    return read_ranks(path) if path else None
+
+
 def read_ranks(path: Path) -> pl.DataFrame:
     """Read ranks of a version; those written before popularity's were kept have null there.
 
@@ -105,9 +113,8 @@ def read_ranks(path: Path) -> pl.DataFrame:
     return table
 
 
-def digest_split(layout: Layout) -> str:
+def digest_split(shelf: Shelf) -> str:
     """Return a digest of histories, test targets and catalog: ranks under the same one were won in the same contest."""
-    remedy = f"split --dataset {layout.dataset}"
-    files = [require(layout.split / f"{name}.parquet", remedy) for name in ("sequences", "targets")]
-    parts = [Shelf(layout).catalog.digest, *(digest_file(path) for path in files)]
+    files = [shelf.require(shelf.layout.split / f"{name}.parquet") for name in ("sequences", "targets")]
+    parts = [shelf.catalog.digest, *(shelf.digest(path) for path in files)]
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()

@@ -3,20 +3,39 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from dataclasses import asdict, dataclass
 
 from illmrec.errors import ModelError, NothingToDoError
-from pipelines.parameters.operation import RegisterConfig
 from pipelines.project.context import Context
 from pipelines.project.lock import locked
-from pipelines.project.receipts import write_receipt
-from pipelines.registry.alias_log import HEAD_TAG, check_head, list_champions, move_alias, read_log
-from pipelines.registry.tracking import CHAMPION, Released, Tracker
-from pipelines.registry.version import fetch_release
+from pipelines.registry.alias_log import list_champions
+from pipelines.registry.registry import Registry
+from pipelines.registry.tracking import CHAMPION
+
+
+@dataclass(frozen=True)
+class RolledBack:
+    """What was moved back.
+
+    Args:
+        model: the registered model.
+        version: the version that serves now.
+        replaces: the version that served before.
+        alias: what moved.
+        why: the reason given.
+        seconds: how long it took.
+    """
+
+    model: str
+    version: str
+    replaces: str
+    alias: str
+    why: str
+    seconds: float
 
 
 @locked("registry")
-def roll_back(context: Context, wanted: str | None, why: str) -> dict[str, Any]:
+def roll_back(context: Context, wanted: str | None, why: str) -> RolledBack:
     """Move the alias back, write the audit log and a receipt; return what was done.
 
     Args:
@@ -29,24 +48,20 @@ def roll_back(context: Context, wanted: str | None, why: str) -> dict[str, Any]:
         ModelError: when the wanted version was never champion, is gone, or its files do not verify.
     """
     started = time.monotonic()
-    layout = context.layout
-    tracker = Tracker(layout.root)
-    current = tracker.resolve(context.section(RegisterConfig).name_prefix + layout.dataset, CHAMPION)
-    entries = read_log(layout.alias_log)
-    check_head(layout.alias_log, entries, tracker.read_model_tag(current.name, HEAD_TAG))
-    line = list_champions(entries, CHAMPION, current.version)
-    target = find_version(tracker, current, choose_version(line, current.version, wanted))
-    fetch_release(layout, tracker, target)
-    move_alias(layout.alias_log, tracker, target, CHAMPION, action="rollback", why=why)
-    facts: dict[str, Any] = {
-        "model": current.name,
-        "version": target.version,
-        "replaces": current.version,
-        "alias": CHAMPION,
-    }
-    facts |= {"why": why, "seconds": round(time.monotonic() - started, 3)}
-    write_receipt(layout.receipts, "rollback", facts)
-    return facts
+    registry = Registry(context)
+    current = registry.champion
+    line = list_champions(registry.read_log(), CHAMPION, current.number)
+    number = choose_version(line, current.number, wanted)
+    target = registry.find_version(number)
+    if target is None:
+        hint = "Go back further with --to; `illmrec registry list` shows what is there."
+        raise ModelError(f"the registry has no version {number} of {current.name} any more.", hint=hint)
+    registry.fetch(target)
+    registry.move_alias(target, CHAMPION, action="rollback", why=why)
+    seconds = round(time.monotonic() - started, 3)
+    moved = RolledBack(current.name, target.number, current.number, CHAMPION, why, seconds)
+    registry.write_receipt("rollback", asdict(moved))
+    return moved
 
 
 def choose_version(line: list[str], current: str, wanted: str | None) -> str:
@@ -73,16 +88,3 @@ def choose_version(line: list[str], current: str, wanted: str | None) -> str:
             f"version {current} is the first champion; there is none before it.", hint="See `illmrec registry list`."
         )
     return line[-2]
-
-
-def find_version(tracker: Tracker, current: Released, version: str) -> Released:
-    """Return a version of the same model.
-
-    Raises:
-        ModelError: when the registry does not have it any more.
-    """
-    for released in tracker.list_versions(current.name):
-        if released.version == version:
-            return released
-    hint = "Go back further with --to; `illmrec registry list` shows what is there."
-    raise ModelError(f"the registry has no version {version} of {current.name} any more.", hint=hint)

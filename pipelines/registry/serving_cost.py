@@ -14,7 +14,6 @@ from illmrec.scoring.head import Head
 from illmrec.scoring.topk import ExactSearch
 from pipelines.assembly.loading import pick_device
 from pipelines.assembly.recommender import load_recommender
-from pipelines.project.layout import Layout
 from pipelines.project.shelf import Shelf
 
 ROUNDS = 3
@@ -58,16 +57,16 @@ class ServingCost:
         }
 
 
-def probe_serving(layout: Layout, users: int) -> ServingCost:
+def probe_serving(shelf: Shelf, users: int) -> ServingCost:
     """Serve a few users as a night does, up to the list of items, and measure it.
 
     Args:
-        layout: the data set; its model and head must be there.
+        shelf: of the data set; its model and head must be there.
         users: how many; the first ones that have a history.
     """
-    model = load_recommender(Shelf(layout), layout.model)
-    head = Head(layout.head / "head.onnx")
-    seen = Shelf(layout).sequences.histories("test").take(np.arange(min(users, len(Shelf(layout).sequences))))
+    model = load_recommender(shelf, shelf.layout.model)
+    head = Head(shelf.layout.head / "head.onnx")
+    seen = shelf.sequences.histories("test").take(np.arange(min(users, len(shelf.sequences))))
     histories = [seen[user] for user in range(len(seen))]
     items = head.project_items({kind: model.features[kind].values for kind in head.kinds})
     search = ExactSearch(items)

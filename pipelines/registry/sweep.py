@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import platform
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from illmrec.errors import LockedError
 from pipelines.project.context import Context
 from pipelines.project.lock import hold_lock, locked
-from pipelines.project.receipts import write_receipt
-from pipelines.registry.tracking import EXPERIMENT, OpenRun, Released, Tracker, name_model
-from pipelines.registry.version import DIGEST_TAGS
+from pipelines.registry.registry import Registry
+from pipelines.registry.tracking import EXPERIMENT, OpenRun, Tracker
+from pipelines.registry.version import DIGEST_TAGS, Version
 
 HOLDERS = ("train", "registry", "retrain")
 """Locks of the jobs that keep a run open."""
@@ -20,36 +20,55 @@ NEEDED_TAGS = (*DIGEST_TAGS.values(), "git_commit", "quality_gate")
 """A version without one of them never came to be."""
 
 
-@locked("registry")
-def sweep(context: Context, *, really: bool, hours: float | None = None) -> dict[str, Any]:
-    """Find orphans, close them where asked to, and return what was found.
+@dataclass(frozen=True)
+class Orphans:
+    """What crashes left behind.
 
     Args:
-        context: the data set; its registry lock is held.
+        swept: whether it was closed, or only looked for.
+        open_runs: runs whose process is gone.
+        open_runs_left_alone: runs that may be alive, with the reason.
+        half_written_models: models whose files were never written whole.
+        versions: versions that never got all their tags.
+    """
+
+    swept: bool
+    open_runs: list[str]
+    open_runs_left_alone: list[str]
+    half_written_models: list[str]
+    versions: list[str]
+
+
+@locked("registry")
+def sweep(context: Context, *, really: bool, hours: float | None = None) -> Orphans:
+    """Look for orphans, close them where asked to, and return them.
+
+    Args:
+        context: the data set.
         really: close them; otherwise only say so.
         hours: close open runs of other machines when they are older.
     """
-    tracker = Tracker(context.layout.root)
-    runs = [run for run in tracker.list_open_runs(EXPERIMENT) if run.dataset == context.layout.dataset]
-    closed, kept = judge_runs(runs, is_busy(context), hours)
-    versions = [version for version in tracker.list_versions(name_model(context)) if is_orphan(version)]
+    registry = Registry(context)
+    tracker, dataset = registry.tracker, context.layout.dataset
+    runs = [run for run in tracker.list_open_runs(EXPERIMENT) if run.dataset == dataset]
+    gone, kept = judge_runs(runs, is_busy(context), hours)
+    versions = [version for version in registry.list_versions() if is_orphan(version)]
     alive = {run.run_id for run, _ in kept}
-    half = [m for m, run in tracker.list_half_models(EXPERIMENT, context.layout.dataset).items() if run not in alive]
+    half = [model for model, run in tracker.list_half_models(EXPERIMENT, dataset).items() if run not in alive]
+    orphans = Orphans(
+        swept=really,
+        open_runs=[run.run_id for run in gone],
+        open_runs_left_alone=[f"{run.run_id} ({reason})" for run, reason in kept],
+        half_written_models=half,
+        versions=[version.number for version in versions],
+    )
     if really:
-        _close(tracker, closed, half, versions)
-    facts = {
-        "swept": really,
-        "open_runs": [run.run_id for run in closed],
-        "open_runs_left_alone": [f"{run.run_id} ({reason})" for run, reason in kept],
-        "half_written_models": half,
-        "versions": [version.version for version in versions],
-    }
-    if really:
-        write_receipt(context.layout.receipts, "registry-sweep", facts)
-    return facts
+        _close(tracker, gone, half, versions)
+        registry.write_receipt("registry-sweep", asdict(orphans))
+    return orphans
 
 
-def _close(tracker: Tracker, runs: list[OpenRun], models: list[str], versions: list[Released]) -> None:
+def _close(tracker: Tracker, runs: list[OpenRun], models: list[str], versions: list[Version]) -> None:
     for model in models:
         tracker.fail_model(model)
     for run in runs:
@@ -58,9 +77,14 @@ def _close(tracker: Tracker, runs: list[OpenRun], models: list[str], versions: l
         tracker.delete_version(version)
 
 
-def is_orphan(version: Released) -> bool:
+def is_orphan(version: Version) -> bool:
     """Return whether a version is one that ``register`` did not finish."""
-    return not version.aliases and any(tag not in version.tags for tag in NEEDED_TAGS)
+    return not version.aliases and not is_complete(version)
+
+
+def is_complete(version: Version) -> bool:
+    """Return whether a version has every tag that it must have."""
+    return all(tag in version.tags for tag in NEEDED_TAGS)
 
 
 def judge_runs(

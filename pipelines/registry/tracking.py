@@ -30,9 +30,8 @@ from mlflow.types import ColSpec, Schema, TensorSpec
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from illmrec.errors import ModelError
-from pipelines.parameters.operation import RegisterConfig
-from pipelines.project.context import Context
 from pipelines.project.lock import hold_lock
+from pipelines.registry.version import Version
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 EXPERIMENT = "illmrec"
@@ -52,20 +51,6 @@ def _is_absence(error: MlflowException) -> bool:
     """Return whether the store says that there is no such thing, and not that it cannot say."""
     no_alias = error.error_code == "INVALID_PARAMETER_VALUE" and "not found" in str(error)
     return no_alias or error.error_code == "RESOURCE_DOES_NOT_EXIST"
-
-
-@dataclass(frozen=True)
-class Released:
-    """A registered version and its files."""
-
-    name: str
-    version: str
-    run_id: str
-    tags: Mapping[str, str]
-    aliases: tuple[str, ...] = ()
-    description: str = ""
-    created: float = 0.0
-    """Seconds since 1970."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +133,7 @@ class Tracker:
         extra_files: list[Path],
         tags: Mapping[str, str],
         description: str = "",
-    ) -> Released:
+    ) -> Version:
         """Log an ONNX model with its files and make it a version to which no alias points yet.
 
         The version comes into being with its tags and its description; they are read back. A crash before leaves a run
@@ -171,20 +156,20 @@ class Tracker:
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-        version = self.client.create_model_version(
+        number = self.client.create_model_version(
             name, info.model_uri, run_id=run_id, model_id=info.model_id, tags=dict(tags), description=description
         ).version
-        stored = self.client.get_model_version(name, version).tags
+        stored = self.client.get_model_version(name, number).tags
         lost = {key for key, value in tags.items() if stored.get(key) != value}
         if lost:
-            raise ModelError(f"{name} version {version} lost its tags {sorted(lost)}.", hint="Register again.")
-        return Released(name, str(version), run_id, dict(tags), description=description)
+            raise ModelError(f"{name} version {number} lost its tags {sorted(lost)}.", hint="Register again.")
+        return Version(name, str(number), run_id, dict(tags), description=description)
 
     def describe_model(self, name: str, description: str) -> None:
         """Say on a registered model's page what it is."""
         self.client.update_registered_model(name, description)
 
-    def resolve(self, name: str, alias: str) -> Released:
+    def resolve(self, name: str, alias: str) -> Version:
         """Return the version an alias points to.
 
         Raises:
@@ -199,14 +184,14 @@ class Tracker:
             raise NoVersionError(f"the registry has no {alias} of {name}.", hint=hint) from None
         return _read_version(version)
 
-    def find(self, name: str, alias: str) -> Released | None:
+    def find(self, name: str, alias: str) -> Version | None:
         """Return the version an alias points to; None where it points to none, never because the store fails."""
         try:
             return self.resolve(name, alias)
         except NoVersionError:
             return None
 
-    def list_versions(self, name: str) -> list[Released]:
+    def list_versions(self, name: str) -> list[Version]:
         """Return all versions of a model with their aliases, newest first; none where there is no such model."""
         aliases = self._read_model(name).get("aliases", {})
         found: list[ModelVersion] = []
@@ -224,13 +209,13 @@ class Tracker:
             for version in sorted(found, key=lambda version: -int(version.version))
         ]
 
-    def delete_version(self, released: Released) -> None:
+    def delete_version(self, version: Version) -> None:
         """Remove a version from the registry; its run and files stay."""
-        self.client.delete_model_version(released.name, released.version)
+        self.client.delete_model_version(version.name, version.number)
 
-    def set_alias(self, released: Released, alias: str) -> None:
+    def set_alias(self, version: Version, alias: str) -> None:
         """Point an alias to a version."""
-        self.client.set_registered_model_alias(released.name, alias, released.version)
+        self.client.set_registered_model_alias(version.name, alias, version.number)
 
     def read_model_tag(self, name: str, tag: str) -> str | None:
         """Return a tag of a registered model, all versions together."""
@@ -280,23 +265,22 @@ class Tracker:
         """Mark a half-written model as failed."""
         self.client.finalize_logged_model(model_id, LoggedModelStatus.FAILED)
 
-    def download_file(self, released: Released, name: str, folder: Path) -> Path:
+    def download_file(self, version: Version, name: str, folder: Path) -> Path:
         """Copy one of a version's files into ``folder`` and return where it is.
 
         Raises:
             ModelError: when the version has no such file.
         """
-        uri = f"models:/{released.name}/{released.version}/{name}"
+        uri = f"models:/{version.name}/{version.number}/{name}"
         try:
             with _quiet_environment():
                 return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder)))
         except (MlflowException, OSError):
-            lost = f"version {released.version} of {released.name} has no file {name}."
-            raise ModelError(lost, hint="Register it again.") from None
+            raise ModelError(f"{version.describe()} has no file {name}.", hint="Register it again.") from None
 
-    def download(self, released: Released, folder: Path) -> Path:
+    def download(self, version: Version, folder: Path) -> Path:
         """Copy a version's files into ``folder`` and return where they are."""
-        uri = f"models:/{released.name}/{released.version}"
+        uri = f"models:/{version.name}/{version.number}"
         folder.mkdir(parents=True, exist_ok=True)
         with _quiet_environment():
             return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder)))
@@ -344,8 +328,8 @@ class TrackedRun:
         self._client.set_terminated(self.run_id, status)
 
 
-def _read_version(version: ModelVersion, aliases: tuple[str, ...] = ()) -> Released:
-    return Released(
+def _read_version(version: ModelVersion, aliases: tuple[str, ...] = ()) -> Version:
+    return Version(
         str(version.name),
         str(version.version),
         str(version.run_id),
@@ -391,8 +375,3 @@ def infer_head_signature(
         TensorSpec(np.dtype(np.float32), (-1, -1), name) for name in ("users", "items")
     ]
     return example, ModelSignature(Schema(inputs), Schema(outputs))
-
-
-def name_model(context: Context) -> str:
-    """Return the registered model's name."""
-    return context.section(RegisterConfig).name_prefix + context.layout.dataset

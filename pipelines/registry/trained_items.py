@@ -5,30 +5,24 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
+from illmrec.data.catalog import Catalog
 from illmrec.errors import ModelError
 from illmrec.features.matrix import FeatureMatrix, MatrixHeader
-from pipelines.assembly.recommender import list_feature_types
-from pipelines.project.layout import Layout
+from pipelines.assembly.recommender import list_feature_types, read_config
 from pipelines.project.shelf import Shelf
-from pipelines.registry.version import MORE_TAGS, Release
+from pipelines.registry.version import MORE_TAGS
+from pipelines.registry.version_files import VersionFiles
 
 TRAINED_ITEMS_FILE = "trained_items.safetensors"
-
-
 TRAINED_ITEMS_TAG = MORE_TAGS[TRAINED_ITEMS_FILE]
-
-
 CF = "cf"
-
-
 IDS, CF_VALUES, CF_PRESENT, FILL = "item_ids", "cf_values", "cf_present", "fill_"
 
 
@@ -46,22 +40,22 @@ class TrainedItems:
     cf: FeatureMatrix | None
     fills: Mapping[str, npt.NDArray[np.float16]]
 
+    def find_places(self, catalog: Catalog) -> npt.NDArray[np.int64]:
+        """Return ``int64 [n_trained]``: the item_index of each in a catalog, -1 for those that are gone."""
+        return catalog.index_items(pl.Series(self.item_ids, dtype=pl.String)).astype(np.int64)
 
-def build_trained_items(layout: Layout, state: Mapping[str, Any]) -> bytes:
+
+def build_trained_items(shelf: Shelf) -> bytes:
     """Return the content of :data:`TRAINED_ITEMS_FILE` for the model that was just trained.
-
-    Args:
-        layout: the data set.
-        state: the model's state.
 
     Raises:
         ModelError: when the catalog is not the one it was trained on.
     """
-    catalog = Shelf(layout).catalog
+    catalog, state = shelf.catalog, shelf.model_state
     if catalog.digest != state["item_digest"]:
-        hint = f"Run `illmrec train --dataset {layout.dataset}`: the catalog has changed."
-        raise ModelError("the model was trained on another catalog.", path=layout.model, hint=hint)
-    features = Shelf(layout).open_features(*list_feature_types(state["settings"]))
+        hint = f"Run `illmrec train --dataset {shelf.layout.dataset}`: the catalog has changed."
+        raise ModelError("the model was trained on another catalog.", path=shelf.layout.model, hint=hint)
+    features = shelf.open_features(*list_feature_types(read_config(state)))
     tensors = {IDS: np.frombuffer("\n".join(catalog.item_ids).encode(), dtype=np.uint8)}
     texts = catalog.describe_items()
     for kind, matrix in features.items():
@@ -69,33 +63,23 @@ def build_trained_items(layout: Layout, state: Mapping[str, Any]) -> bytes:
             tensors[CF_VALUES] = np.ascontiguousarray(matrix.values)
             tensors[CF_PRESENT] = matrix.present.astype(np.uint8)
             continue
-        filled = np.flatnonzero(_find_filled(matrix, texts))
+        filled = np.flatnonzero(find_filled(matrix, texts))
         if len(filled):
             tensors[FILL + kind] = np.ascontiguousarray(matrix.values[filled[0]])
     content: bytes = save(tensors)
     return content
 
 
-def read_trained_items(release: Release, item_digest: str) -> TrainedItems:
+def read_trained_items(files: VersionFiles, item_digest: str) -> TrainedItems:
     """Read :data:`TRAINED_ITEMS_FILE` of a version.
 
     Raises:
-        ModelError: when the version has none, or it is damaged.
+        ModelError: when the version has none, or it is damaged or of another model than ``item_digest`` says.
     """
-    path = release.find(TRAINED_ITEMS_FILE)
-    named = f"version {release.released.version} of {release.released.name}"
+    path = files.find(TRAINED_ITEMS_FILE)
     if path is None:
         hint = "Register and promote a version made by this release."
-        raise ModelError(f"{named} does not say which items it was trained on.", hint=hint)
-    return parse_trained_items(path, item_digest)
-
-
-def parse_trained_items(path: Path, item_digest: str) -> TrainedItems:
-    """Read the file.
-
-    Raises:
-        ModelError: when it is damaged or of another model than ``item_digest`` says.
-    """
+        raise ModelError(f"{files.version.describe()} does not say which items it was trained on.", hint=hint)
     try:
         tensors = load_file(path)
         ids = tensors[IDS].tobytes()
@@ -109,20 +93,21 @@ def parse_trained_items(path: Path, item_digest: str) -> TrainedItems:
         values, present = tensors[CF_VALUES], tensors[CF_PRESENT].astype(np.bool_)
         if values.shape[0] != len(item_ids) or present.shape != (len(item_ids),):
             raise ModelError(f"has {values.shape[0]} CF rows for {len(item_ids)} items.", path=path)
-        header = _describe_cf(values.shape[1], item_digest, int((~present).sum()))
+        header = describe_cf(values.shape[1], item_digest, int((~present).sum()))
         cf = FeatureMatrix(header, values, present)
     fills = {name.removeprefix(FILL): value for name, value in tensors.items() if name.startswith(FILL)}
     return TrainedItems(item_ids, cf, fills)
 
 
-def _describe_cf(width: int, item_digest: str, missing: int) -> MatrixHeader:
+def describe_cf(width: int, item_digest: str, missing: int) -> MatrixHeader:
+    """Return the header of CF rows that a version brings to a catalog."""
     return MatrixHeader(CF, "sasrec", "registered", width, "global_rms", item_digest, missing, "carried")
 
 
-def _find_filled(matrix: FeatureMatrix, texts: list[str]) -> npt.NDArray[np.bool_]:
+def find_filled(matrix: FeatureMatrix, texts: list[str]) -> npt.NDArray[np.bool_]:
     """Return ``bool [n_items]``: rows that hold the mean of a catalog, which changes when the catalog does."""
     policy = matrix.header.missing_policy
     if policy == "zero":
         return np.zeros(len(texts), dtype=np.bool_)
-    untold = np.array([not text for text in texts], dtype=np.bool_) if policy == "text_tower" else True
-    return np.asarray(~matrix.present & untold)
+    textless = np.array([not text for text in texts], dtype=np.bool_) if policy == "text_tower" else True
+    return np.asarray(~matrix.present & textless)

@@ -1,21 +1,9 @@
-"""A registered version on this machine: downloaded once, checked against its tags every time."""
+"""What the registry says of a version."""
 
 from __future__ import annotations
 
-import hashlib
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
-import yaml
-
-from illmrec import atomic
-from illmrec.errors import ModelError
-from illmrec.scoring.head import refuse_outside_data
-from pipelines.project.layout import Layout
-from pipelines.registry.tracking import Released, Tracker
 
 DIGEST_TAGS = {
     "head.onnx": "onnx_sha256",
@@ -31,99 +19,29 @@ MORE_TAGS = {
 }
 """The same of files that versions registered by an older release lack."""
 
-_STORED_NAMES = {"head.onnx": "model.onnx"}
-
-OWN_FILES = ("MLmodel", "model.onnx", "conda.yaml", "python_env.yaml", "requirements.txt", "registered_model_meta")
-OWN_PREFIXES = ("extra_files/", "input_example", "serving_input_example")
-OWN_SUFFIXES = (".json", ".md", ".onnx", ".parquet", ".safetensors", ".txt", ".yaml")
-"""What MLflow and ``register`` write. Nothing else belongs to a version; a pickle or a script least of all."""
-
-LOADER = "mlflow.onnx"
-MAX_MODEL_FILE_BYTES = 1_000_000
-
 
 @dataclass(frozen=True)
-class Release:
-    """Files of one version, checked."""
+class Version:
+    """A registered version, without its files.
 
-    released: Released
-    folder: Path
-    """Holds head.onnx, tensors.safetensors, state.json, and those of :data:`MORE_TAGS` that the version has."""
-
-    def find(self, name: str) -> Path | None:
-        """Return a file of :data:`MORE_TAGS`, or None where the version lacks it."""
-        path = self.folder / name
-        return path if path.is_file() else None
-
-
-def fetch_release(layout: Layout, tracker: Tracker, released: Released) -> Release:
-    """Download a version unless it is here, and compare every file with the digests in its tags.
-
-    Nothing of the version is executed: the graph goes to ONNX Runtime, the tensors through safetensors. A version that
-    holds anything else, or that names other code to load it with, is refused when it is downloaded.
-
-    Raises:
-        ModelError: when a file is missing, does not belong there or differs from its tag.
+    Args:
+        name: the registered model's.
+        number: of the version, as the registry writes it.
+        run_id: the training run that made it.
+        tags: what was said of it when it was registered.
+        aliases: that point to it; filled where all versions are listed.
+        description: of its page.
+        created: seconds since 1970.
     """
-    tags = DIGEST_TAGS | {name: tag for name, tag in MORE_TAGS.items() if tag in released.tags}
-    identity = hashlib.sha256("".join(released.tags.get(tag, "") for tag in tags.values()).encode()).hexdigest()
-    folder = layout.root / "work" / "releases" / released.name / identity[:16]
-    if not folder.is_dir():
-        with atomic.write_folder(folder) as partial:
-            downloaded = tracker.download(released, partial / "download")
-            refuse_foreign_files(downloaded, released)
-            for name in tags:
-                stored = _STORED_NAMES.get(name, f"extra_files/{name}")
-                if not (downloaded / stored).is_file():
-                    raise ModelError(f"version {released.version} of {released.name} has no file {stored}.")
-                shutil.copyfile(downloaded / stored, partial / name)
-            refuse_outside_data((partial / "head.onnx").read_bytes(), partial / "head.onnx")
-            shutil.rmtree(partial / "download")
-    for name, tag in tags.items():
-        found = atomic.digest_file(folder / name)
-        if found != released.tags.get(tag):
-            shutil.rmtree(folder)
-            hint = "The copy is removed. If it happens again, the registry's files were changed: register again."
-            expected = released.tags.get(tag)
-            raise ModelError(f"sha256 is {found}, the tag {tag} says {expected}.", path=folder / name, hint=hint)
-    return Release(released, folder)
 
+    name: str
+    number: str
+    run_id: str
+    tags: Mapping[str, str]
+    aliases: tuple[str, ...] = ()
+    description: str = ""
+    created: float = 0.0
 
-def refuse_foreign_files(folder: Path, released: Released) -> None:
-    """Refuse a downloaded version with files that no version has, or with other code to load it.
-
-    Raises:
-        ModelError: naming what was found.
-    """
-    named = f"version {released.version} of {released.name}"
-    hint = (
-        "Nothing of it was loaded. Find out who wrote to the registry, go back with `illmrec rollback`, register again."
-    )
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if path.is_symlink():
-            raise ModelError(f"{named} holds a link, {name!r}.", hint=hint)
-        if path.is_dir() or name in OWN_FILES:
-            continue
-        if not name.startswith(OWN_PREFIXES) or not name.endswith(OWN_SUFFIXES):
-            raise ModelError(f"{named} holds a file that does not belong there, {name!r}.", hint=hint)
-    flavors = _read_flavors(folder / "MLmodel", named)
-    loader = flavors.get("python_function", {}).get("loader_module")
-    if loader != LOADER:
-        raise ModelError(f"{named} asks to be loaded by {loader!r}, expected {LOADER!r}.", hint=hint)
-    code = [name for name, flavor in flavors.items() if isinstance(flavor, dict) and flavor.get("code")]
-    if code:
-        raise ModelError(f"{named} brings code of its own (flavor {code[0]}).", hint=hint)
-
-
-def _read_flavors(path: Path, named: str) -> dict[str, Any]:
-    hint = "Register again."
-    if not path.is_file() or path.stat().st_size > MAX_MODEL_FILE_BYTES:
-        raise ModelError(f"{named} has no MLmodel file, or a huge one.", hint=hint)
-    try:
-        flavors = yaml.safe_load(path.read_text(encoding="utf-8"))["flavors"]
-        if not isinstance(flavors["python_function"], Mapping):
-            raise TypeError("python_function is no mapping")
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, RecursionError) as error:
-        raise ModelError(f"the MLmodel file of {named} cannot be read: {error}", hint=hint) from None
-    return dict(flavors)
+    def describe(self) -> str:
+        """Return what messages call it."""
+        return f"version {self.number} of {self.name}"

@@ -45,9 +45,8 @@ def train(context: Context, start: Start | None = None) -> dict[str, Any]:
         start: tensors to begin with (`illmrec retrain` may give the champion's); None for random ones.
     """
     layout, config = context.layout, context.section(TrainConfig)
-    settings = config.model_dump(mode="json")
     peers = Group(lockstep=config.shard_backbone) if is_group() else Alone()
-    checkpoints = layout.checkpoints / identify_run(context.shelf, settings, start)
+    checkpoints = layout.checkpoints / identify_run(context.shelf, config, start)
     if peers.rank == 0:
         atomic.sweep_partial(checkpoints)
     journal = _Journal()
@@ -58,17 +57,17 @@ def train(context: Context, start: Start | None = None) -> dict[str, Any]:
         if start is not None:  # a checkpoint, if there is one, takes its place
             journal.start = start.apply(trainer.recommender)
         if isinstance(peers, Group):
-            return _train_in_group(context, trainer, peers, settings, journal)
-        return _train_and_publish(context, trainer, settings, journal)
+            return _train_in_group(context, trainer, peers, config, journal)
+        return _train_and_publish(context, trainer, config, journal)
 
 
 def _train_in_group(
-    context: Context, trainer: Trainer, peers: Group, settings: dict[str, Any], journal: _Journal
+    context: Context, trainer: Trainer, peers: Group, config: TrainConfig, journal: _Journal
 ) -> dict[str, Any]:
     """Train in one of several processes, all of which start from the same checkpoint."""
     try:
         if peers.rank == 0:
-            return _train_and_publish(context, trainer, settings, journal, ready=lambda: peers.tell(0.0))
+            return _train_and_publish(context, trainer, config, journal, ready=lambda: peers.tell(0.0))
         peers.tell(0.0)  # the first process has looked at the checkpoints, and written one
         trainer.resume()
         trainer.run()
@@ -80,7 +79,7 @@ def _train_in_group(
 def _train_and_publish(
     context: Context,
     trainer: Trainer,
-    settings: dict[str, Any],
+    config: TrainConfig,
     journal: _Journal,
     ready: Callable[[], object] = lambda: None,
 ) -> dict[str, Any]:
@@ -92,11 +91,13 @@ def _train_and_publish(
     journal.run = run
     if trainer.progress.about.get("run_id") != run.run_id:
         trainer.progress.about = {"run_id": run.run_id}
-        run.describe(_flatten(settings), describe_lineage(layout.root, context.params, layout.dataset))
+        run.describe(
+            _flatten(config.model_dump(mode="json")), describe_lineage(layout.root, context.params, layout.dataset)
+        )
     trainer.save()
     ready()
     tensors = trainer.run()
-    publish_model(context.shelf, settings, trainer, tensors, journal.start)
+    publish_model(context.shelf, config, trainer, tensors, journal.start)
     _attach_curves(run, layout)
     # The model folder itself names no run, so that equal inputs give equal bytes; the run names the model.
     run.describe({}, {MODEL_TAG: atomic.digest_file(layout.model / "tensors.safetensors")})

@@ -57,9 +57,7 @@ def train_cf(shelf: Shelf, config: TrainCfConfig) -> dict[str, Any]:
 
 def make_settings(config: TrainCfConfig) -> CfSettings:
     """Turn the section into settings of training."""
-    names = {"learning_rate", "batch_size", "epochs", "patience", "validate_every", "seed"}
-    loss = LossSettings(config.loss, config.negatives, config.negative_sharing, config.gbce_calibration)
-    return CfSettings(**config.model_dump(include=names), loss=loss)
+    return config.make(CfSettings, loss=config.make(LossSettings))
 
 
 def _write_matrix(layout: Layout, item_digest: str, train: Any, result: CfResult[SasRec]) -> int:

@@ -164,7 +164,7 @@ def _identify(shelf: Shelf, case: Case, sections: Sections) -> str:
         "revision": revision.CASES,
         "method": shelf.split_method,
         "judged": [shelf.digest(shelf.layout.split / f"{name}.parquet") for name in ("targets", "negatives")],
-        "run": identify_run(shelf, sections.train.model_dump(mode="json")),
+        "run": identify_run(shelf, sections.train),
         "evaluation": sections.evaluation.model_dump(mode="json"),
         "embed": sections.embed.model_dump(mode="json") if case.embed_images or case.encoders else None,
         "encoders": sections.encoders.model_dump(mode="json") if case.encoders else None,
@@ -214,7 +214,7 @@ def _train_and_rank(shelf: Shelf, sections: Sections) -> dict[str, Any]:
     trainer.resume()
     tensors = trainer.run()
     seconds = time.perf_counter() - start
-    publish_model(shelf, sections.train.model_dump(mode="json"), trainer, tensors)
+    publish_model(shelf, sections.train, trainer, tensors)
     model = trainer.recommender
     work = count_scoring(model, load_material(shelf).histories)
     return {

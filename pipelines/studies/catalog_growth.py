@@ -8,15 +8,14 @@ from illmrec import atomic
 from illmrec.errors import DataError
 from illmrec.evaluation.protocol import DotScorer
 from illmrec.progress import announce
-from illmrec.training.checkpoint import read_tensors
 from pipelines.assembly.contest import load_material
 from pipelines.parameters.training import EvaluateConfig
 from pipelines.project.layout import Layout
 from pipelines.project.shelf import Shelf
 from pipelines.registry.carried import CarriedModel, load_recommender_on_catalog
-from pipelines.registry.tracking import Released
 from pipelines.registry.trained_items import TRAINED_ITEMS_FILE, build_trained_items
-from pipelines.registry.version import Release
+from pipelines.registry.version import Version
+from pipelines.registry.version_files import VersionFiles
 from pipelines.studies.cases import Case, CaseResult, rank_scorer, run_case
 from pipelines.studies.plots import bars
 from pipelines.studies.smaller_catalog import open_smaller
@@ -77,9 +76,9 @@ def _rank_stale(bench: Bench, result: CaseResult, larger: Shelf) -> dict[str, fl
 def _carry(trained: Layout, larger: Shelf) -> CarriedModel:
     """Put the model of one project on the catalog of another, as a registered version would be."""
     with atomic.write_file(trained.model / TRAINED_ITEMS_FILE) as file:
-        file.write(build_trained_items(trained, read_tensors(trained.model).state))
-    release = Release(Released(trained.dataset, "of a study", "", {}), trained.model)
-    return load_recommender_on_catalog(larger.layout, release, larger.catalog)
+        file.write(build_trained_items(Shelf(trained)))
+    files = VersionFiles(Version(trained.dataset, "of a study", "", {}), trained.model)
+    return load_recommender_on_catalog(larger, files)
 
 
 STUDY = Study(

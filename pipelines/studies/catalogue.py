@@ -33,6 +33,12 @@ STUDIES = {
 """Name -> module, which holds the study as ``STUDY`` or under the name behind the colon."""
 
 
+def list_study_verbs() -> dict[str, tuple[str, ...]]:
+    """Return what does the work of every study, by the name of the file that says what code it reaches."""
+    places = {name: place.partition(":") for name, place in STUDIES.items()}
+    return {f"study-{name}": (f"{module}:{attribute or 'STUDY'}",) for name, (module, _, attribute) in places.items()}
+
+
 def load_study(name: str) -> Study:
     """Return a study by its name."""
     module, _, attribute = STUDIES[name].partition(":")

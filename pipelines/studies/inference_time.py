@@ -23,12 +23,11 @@ PASSES = 5
 
 def measure(bench: Bench) -> list[Row]:
     """Read made-up histories of each length with untrained parts: time does not depend on what was learned."""
-    settings = bench.context.section(TrainConfig).model_dump(mode="json") | {"token_budget": None}
-    shelf = bench.shelf
+    config, shelf = bench.context.section(TrainConfig), bench.shelf
     rows = []
     for name in WRITTEN:
-        own = settings | {"representation": name, "history_limit": max(LENGTHS), "image_dropout": 0.0}
-        model = build_recommender(shelf, shelf.catalog, own)
+        changed = {"representation": name, "history_limit": max(LENGTHS), "image_dropout": 0.0, "token_budget": None}
+        model = build_recommender(shelf, shelf.catalog, config.model_copy(update=changed))
         for length in LENGTHS:
             tokens = float(model.prompt.items.lengths.mean()) * length + model.prompt.constant_tokens
             rows.append(

@@ -23,7 +23,7 @@ from tests.contract.test_training_repeats import SETTINGS, Journal, validate
 
 HISTORIES = [np.array([3, 1, 7], dtype=np.int32), np.array([5], dtype=np.int32), np.arange(8, dtype=np.int32)]
 FORMS = {"image": FORM, "image+cf": replace(FORM, representation="image+cf")}
-CATALOG = replace(SETTINGS, retrieval=RetrievalSettings(loss="cross_entropy", summed=True))
+CATALOG = replace(SETTINGS, retrieval=RetrievalSettings(retrieval_loss="cross_entropy", retrieval_scores="sum"))
 
 
 @pytest.fixture(params=FORMS)

@@ -162,7 +162,7 @@ def test_catalogs_with_all_and_with_no_pictures_agree(
 
 
 VARIANTS: dict[str, dict[str, object]] = {
-    "instruction first": {"instruction_first": True},
+    "instruction first": {"instruction": "before_history"},
     "image and description": {"representation": "image+description"},
     "attributes": {"representation": "attribute"},
     "taste": {"representation": "cf"},
@@ -171,11 +171,11 @@ VARIANTS: dict[str, dict[str, object]] = {
     "titles": {"representation": "title"},
     "missing pictures keep their slot": {"missing_image": "feature"},
     "missing pictures leave nothing": {"missing_image": "drop"},
-    "three tokens a picture": {"slots": 3},
+    "three tokens a picture": {"image_tokens": 3},
     "no titles": {"title_tokens": 0},
-    "slots alone": {"title_tokens": 0, "marks": False},
-    "picture and taste in one token": {"representation": "image+cf", "slots": 2},
-    "a chat of its own": {"layout": "chat"},
+    "slots alone": {"title_tokens": 0, "item_marks": "none"},
+    "picture and taste in one token": {"representation": "image+cf", "image_tokens": 2},
+    "a chat of its own": {"alignment_prompt": "chat"},
 }
 
 
@@ -184,7 +184,7 @@ def test_every_way_to_write_a_prompt_agrees(
     variant: str, tiny_backbone: Backbone, tiny_items: pl.DataFrame, model: object
 ) -> None:
     form = replace(FORM, **VARIANTS[variant])
-    recommender = build_recommender(tiny_backbone, tiny_items, form=form, learned_weights=True)
+    recommender = build_recommender(tiny_backbone, tiny_items, form=form, type_weights="learned")
     sequences = pack_rows([[4, 5, 6, 8, 9, 10, 11], [0, 3], [5, 2, 7], [9, 10], [4, 6, 12]])
     plan = replace(plan_whole(sequences, "every"), hidden=generator(0, "hidden").random(len(sequences.values)) < 0.3)
     loss, gradient = differences(recommender, model, sequences, plan)

@@ -34,7 +34,7 @@ ASKS: dict[str, Callable[[Any], Ask]] = {
 }
 LOSSES = {
     "bce": LossSettings(),
-    "gbce": LossSettings("gbce", negatives=8, sharing="step", calibration=0.75),
+    "gbce": LossSettings("gbce", negatives=8, negative_sharing="step", gbce_calibration=0.75),
     "softmax": LossSettings("softmax", negatives=4),
     "cross_entropy": LossSettings("cross_entropy"),
 }

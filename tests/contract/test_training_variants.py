@@ -70,13 +70,13 @@ def read_losses(trainer: Trainer, name: str = "loss") -> list[float]:
 
 RETRIEVAL = {
     "more negatives": RetrievalSettings(negatives=5),
-    "gbce": RetrievalSettings(loss="gbce", negatives=5),
-    "softmax": RetrievalSettings(loss="softmax", negatives=5),
-    "shared": RetrievalSettings(loss="softmax", negatives=12, sharing="step"),
-    "shared gbce": RetrievalSettings(loss="gbce", negatives=12, sharing="step"),
-    "catalog": RetrievalSettings(loss="cross_entropy"),
-    "summed": RetrievalSettings(loss="cross_entropy", summed=True),
-    "summed bce": RetrievalSettings(summed=True),
+    "gbce": RetrievalSettings(retrieval_loss="gbce", negatives=5),
+    "softmax": RetrievalSettings(retrieval_loss="softmax", negatives=5),
+    "shared": RetrievalSettings(retrieval_loss="softmax", negatives=12, negative_sharing="step"),
+    "shared gbce": RetrievalSettings(retrieval_loss="gbce", negatives=12, negative_sharing="step"),
+    "catalog": RetrievalSettings(retrieval_loss="cross_entropy"),
+    "summed": RetrievalSettings(retrieval_loss="cross_entropy", retrieval_scores="sum"),
+    "summed bce": RetrievalSettings(retrieval_scores="sum"),
 }
 
 
@@ -93,8 +93,12 @@ def test_every_retrieval_loss_is_lowered_by_training(name: str, bench: Bench, tm
 
 @pytest.mark.parametrize("summed", [False, True])
 def test_the_loss_over_the_catalog_is_that_of_the_ranking(summed: bool, bench: Bench, tmp_path: Path) -> None:
-    settings = replace(SETTINGS, retrieval=RetrievalSettings(loss="cross_entropy", summed=summed), alignment_weight=0.0)
-    trainer = bench.trainer(tmp_path, settings, learned_weights=True)
+    settings = replace(
+        SETTINGS,
+        retrieval=RetrievalSettings(retrieval_loss="cross_entropy", retrieval_scores="sum" if summed else "each_type"),
+        alignment_weight=0.0,
+    )
+    trainer = bench.trainer(tmp_path, settings, type_weights="learned")
     model = trainer.recommender
     with torch.no_grad():
         model.parts.heads.log_weights.copy_(torch.tensor([0.3, -0.2, 0.5]))
@@ -112,7 +116,7 @@ def test_the_loss_over_the_catalog_is_that_of_the_ranking(summed: bool, bench: B
 
 
 def test_shared_negatives_are_drawn_anew_each_step_and_never_count_as_the_target(bench: Bench, tmp_path: Path) -> None:
-    shared = RetrievalSettings(loss="softmax", negatives=6, sharing="step")
+    shared = RetrievalSettings(retrieval_loss="softmax", negatives=6, negative_sharing="step")
     objective = bench.trainer(tmp_path, replace(SETTINGS, retrieval=shared)).objective
     drawn = [objective._draw_shared(step) for step in (0, 0, 1)]
     assert np.array_equal(drawn[0], drawn[1])
@@ -122,7 +126,7 @@ def test_shared_negatives_are_drawn_anew_each_step_and_never_count_as_the_target
     objective = bench.trainer(tmp_path, replace(SETTINGS, retrieval=everything)).objective
     assert objective._draw_shared(0).tolist() == list(range(20))
     plan = bench.trainer(tmp_path, SETTINGS).plan(0)
-    whole = bench.trainer(tmp_path, replace(SETTINGS, retrieval=RetrievalSettings(loss="cross_entropy")))
+    whole = bench.trainer(tmp_path, replace(SETTINGS, retrieval=RetrievalSettings(retrieval_loss="cross_entropy")))
     ours = bench.trainer(tmp_path, replace(SETTINGS, retrieval=everything)).compute_losses(plan, slice(0, 6))
     theirs = whole.compute_losses(plan, slice(0, 6))
     assert ours.keys() == theirs.keys()
@@ -131,7 +135,7 @@ def test_shared_negatives_are_drawn_anew_each_step_and_never_count_as_the_target
 
 
 def test_a_single_negative_can_be_shared_too(bench: Bench, tmp_path: Path) -> None:
-    shared = RetrievalSettings(sharing="step")
+    shared = RetrievalSettings(negative_sharing="step")
     trainer = bench.trainer(tmp_path, replace(SETTINGS, retrieval=shared, alignment_weight=0.0))
     plan = trainer.plan(0)
     other = replace(plan, negatives=(plan.negatives + 1) % 20)
@@ -169,7 +173,7 @@ def test_gradients_reach_adapters_through_the_shared_beginning_too(bench: Bench,
     """With and without a prefix that is read apart, adapters and tokens get the same gradients."""
     found = []
     for shares in (True, False):
-        backbone = {"lora": replace(LORA, dropout=0.0), "train_tokens": True}
+        backbone = {"lora": replace(LORA, dropout=0.0), "word_embeddings": "trained"}
         trainer = bench.trainer(tmp_path, SETTINGS, backbone=backbone)
         model = trainer.recommender
         with torch.no_grad():  # adapters begin with a zero factor, which would hide half of the gradients
@@ -185,7 +189,7 @@ def test_gradients_reach_adapters_through_the_shared_beginning_too(bench: Bench,
 
 
 def test_trained_tokens_are_those_of_the_input_alone(bench: Bench, tmp_path: Path) -> None:
-    trainer = bench.trainer(tmp_path, SETTINGS, backbone={"train_tokens": True})
+    trainer = bench.trainer(tmp_path, SETTINGS, backbone={"word_embeddings": "trained"})
     backbone = trainer.recommender.backbone
     table, output = backbone._table.weight.clone(), backbone._unembed.weight.clone()
     tokens = torch.arange(3, 30)[None]
@@ -225,7 +229,7 @@ def test_passes_change_the_memory_and_not_the_result(bench: Bench, tmp_path: Pat
 
 @pytest.mark.parametrize("trained", ["parts", "adapters", "words"])
 def test_recomputed_activations_give_the_same_gradients(bench: Bench, tmp_path: Path, trained: str) -> None:
-    backbone: dict[str, Any] = {"train_tokens": trained == "words"}
+    backbone: dict[str, Any] = {"word_embeddings": "trained" if trained == "words" else "frozen"}
     if trained == "adapters":
         backbone["lora"] = replace(LORA, dropout=0.0)
     found = []
@@ -281,11 +285,14 @@ VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "adapters with dropout": ({}, {"backbone": {"lora": LORA}}),
     "two stages": ({"alignment_epochs": 1, "epochs": 2}, {}),
     "hidden pictures and shared negatives": (
-        {"image_dropout": 0.3, "retrieval": RetrievalSettings(loss="gbce", negatives=4, sharing="step")},
+        {
+            "image_dropout": 0.3,
+            "retrieval": RetrievalSettings(retrieval_loss="gbce", negatives=4, negative_sharing="step"),
+        },
         {},
     ),
     "passes": ({"pass_tokens": 60}, {}),
-    "learned weights": ({}, {"learned_weights": True, "form": replace(FORM, slots=2)}),
+    "learned weights": ({}, {"type_weights": "learned", "form": replace(FORM, image_tokens=2)}),
     "centred features and dropout": ({}, {"prepare": {"centre_features": True, "dropout": 0.3}}),
 }
 

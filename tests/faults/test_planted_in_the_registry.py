@@ -16,9 +16,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from illmrec.errors import ModelError
 from illmrec.scoring.head import Head
-from pipelines.project.layout import Layout
-from pipelines.registry.tracking import Released
-from pipelines.registry.version import DIGEST_TAGS, fetch_release
+from pipelines.registry.version import DIGEST_TAGS, Version
+from pipelines.registry.version_files import fetch_version
 
 MODEL_FILE = {
     "flavors": {"onnx": {"data": "model.onnx", "code": None}, "python_function": {"loader_module": "mlflow.onnx"}}
@@ -50,7 +49,7 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def download(self, released: Released, folder: Path) -> Path:
+    def download(self, version: Version, folder: Path) -> Path:
         shutil.copytree(self.folder, folder, symlinks=True)
         return folder
 
@@ -72,7 +71,7 @@ def fetch(stored: Path, tmp_path: Path) -> Any:
     paths = {"head.onnx": "model.onnx", **{name: f"extra_files/{name}" for name in DIGEST_TAGS if name != "head.onnx"}}
     tags = {tag: hashlib.sha256((stored / paths[name]).read_bytes()).hexdigest() for name, tag in DIGEST_TAGS.items()}
     store: Any = Store(stored)
-    return fetch_release(Layout(tmp_path / "root", "shop"), store, Released("m", "1", "run", tags))
+    return fetch_version(store, Version("m", "1", "run", tags), tmp_path / "fetched")
 
 
 class Bomb:

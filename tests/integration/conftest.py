@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 from illmrec.errors import IllmrecError
 from illmrec.samples import amazon
 from pipelines.cli import cli
+from tests.shared import list_changes, make_once, one_at_a_time
 
 DAY = "2026-01-31"
 
@@ -98,14 +99,31 @@ def make_project(root: Path) -> Path:
     return root
 
 
-@pytest.fixture(scope="session")
-def project(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, dict[str, Any]]]:
-    """Run every stage and job once; return the project and what each command printed."""
-    monkeypatch = pytest.MonkeyPatch()
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    root = make_project(tmp_path_factory.mktemp("project"))
+def _build(root: Path) -> dict[str, dict[str, Any]]:
+    """Run every stage and job once; return what each command printed."""
+    make_project(root)
     printed = {stage: run_ok(root, stage) for stage in STAGES}
     printed["register"] = run_ok(root, "register")
     printed["promote"] = run_ok(root, "promote")
     printed["recommend"] = run_ok(root, "recommend", "--date", DAY)
-    return root, printed
+    return printed
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, dict[str, Any]]]]:
+    """Return a finished project to look at, and what each command printed; a test that changes it takes a copy."""
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    root, printed = make_once(tmp_path_factory, "project", _build)
+    yield root, printed
+    assert list_changes(root) == [], "a test changed the project that all share; it must take a copy"
+
+
+@pytest.fixture(autouse=True)
+def _one_cluster_at_a_time(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the private Ray clusters of two workers from starting together: each takes the whole machine for its own."""
+    if request.node.get_closest_marker("ray") is None:
+        yield
+        return
+    with one_at_a_time(tmp_path_factory, "ray"):
+        yield

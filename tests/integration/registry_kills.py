@@ -101,11 +101,11 @@ def look(root: Path) -> dict[str, Any]:
     experiment = tracker.open_experiment(pipelines.registry.tracking.EXPERIMENT)
     models = tracker.client.search_logged_models([experiment])
     return {
-        "champion": [version.version for version in versions if "champion" in version.aliases],
+        "champion": [version.number for version in versions if "champion" in version.aliases],
         "challenger_complete": all(
             all(tag in version.tags for tag in NEEDED_TAGS) for version in versions if "challenger" in version.aliases
         ),
-        "incomplete": [v.version for v in versions if any(tag not in v.tags for tag in NEEDED_TAGS)],
+        "incomplete": [v.number for v in versions if any(tag not in v.tags for tag in NEEDED_TAGS)],
         "open_runs": len(tracker.list_open_runs(pipelines.registry.tracking.EXPERIMENT)),
         "pending": sum(model.status == LoggedModelStatus.PENDING for model in models),
     }

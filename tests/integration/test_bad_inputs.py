@@ -573,8 +573,9 @@ def test_an_unknown_failure_keeps_its_traceback(tmp_path: Path, monkeypatch: pyt
         run_main(tmp_path, "preset use sample", monkeypatch)
 
 
-def test_a_reader_that_leaves_is_told_nothing(project: tuple[Path, dict[str, Any]]) -> None:
-    command = [sys.executable, "-c", "from pipelines.cli import main; main()", "--root", str(project[0])]
+def test_a_reader_that_leaves_is_told_nothing(project: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    root = copy_project(project[0], tmp_path / "project")
+    command = [sys.executable, "-c", "from pipelines.cli import main; main()", "--root", str(root)]
     process = subprocess.Popen(
         [*command, "recommendations", "--dataset", "shop"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )

@@ -16,13 +16,14 @@ from pipelines.project.layout import Layout
 from pipelines.project.shelf import Shelf
 from tests.integration.conftest import expect_error, invoke, run_ok
 from tests.metrics_rows import read_printed
+from tests.own_project import copy_project
 
 Project = tuple[Path, dict[str, dict[str, Any]]]
 
 
 @pytest.fixture(scope="module")
 def root(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return Path(shutil.copytree(project[0], tmp_path_factory.mktemp("cost") / "project"))
+    return copy_project(project[0], tmp_path_factory.mktemp("cost") / "project")
 
 
 @pytest.fixture(scope="module")

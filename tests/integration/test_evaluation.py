@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +20,22 @@ from pipelines.project.layout import Layout
 from pipelines.project.shelf import Shelf
 from tests.integration.conftest import expect_error, invoke, run_ok
 from tests.metrics_rows import read_printed
+from tests.own_project import copy_project, copy_with_outputs
 
 Project = tuple[Path, dict[str, dict[str, Any]]]
 MODELS = ("illmrec", "sasrec", "popularity")
 CUTOFFS = (5, 10, 20)
 
 
+@pytest.fixture(scope="module")
+def project(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Return a copy for this module: who opens the registry writes to its lock."""
+    return copy_with_outputs(project, tmp_path_factory.mktemp("evaluated") / "project")
+
+
 @pytest.fixture
 def root(project: Project, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(project[0], tmp_path / "project", symlinks=True))
+    return copy_project(project[0], tmp_path / "project")
 
 
 def change(root: Path, section: str, **values: Any) -> None:

@@ -18,6 +18,7 @@ import yaml
 from safetensors.torch import load_file
 
 from tests.integration.conftest import run_ok
+from tests.own_project import copy_project
 
 Project = tuple[Path, dict[str, dict[str, Any]]]
 
@@ -47,7 +48,7 @@ def change(root: Path, **settings: Any) -> None:
 
 
 def copy(project: Project, place: Path, **settings: Any) -> Path:
-    root = Path(shutil.copytree(project[0], place))
+    root = copy_project(project[0], place)
     shutil.rmtree(root / "artifacts/shop/model")
     change(root, **settings)
     return root
@@ -60,15 +61,27 @@ def read_curve(root: Path) -> list[dict[str, float]]:
 
 @pytest.fixture(scope="module")
 def alone(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = copy(project, tmp_path_factory.mktemp("alone") / "project", epochs=3)
+    root = copy(project, tmp_path_factory.mktemp("alone") / "project", epochs=8, patience=100)
     run_ok(root, "train")
     return root
 
 
+@pytest.fixture(scope="module")
+def whole(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Train in two processes without a stop: long enough that another such training can be stopped in its middle."""
+    root = copy(project, tmp_path_factory.mktemp("whole") / "project", epochs=8, patience=100)
+    run_group(root)
+    return root
+
+
 @pytest.mark.parametrize("shard", [False, True])
-def test_two_processes_give_the_loss_curve_of_one(project: Project, alone: Path, tmp_path: Path, shard: bool) -> None:
-    together = copy(project, tmp_path / "together", epochs=3, shard_backbone=shard)
-    run_group(together)
+def test_two_processes_give_the_loss_curve_of_one(
+    project: Project, alone: Path, whole: Path, tmp_path: Path, shard: bool
+) -> None:
+    together = whole
+    if shard:
+        together = copy(project, tmp_path / "together", epochs=8, patience=100, shard_backbone=True)
+        run_group(together)
     ours, theirs = read_curve(together), read_curve(alone)
     assert len(ours) == len(theirs) > 5
     for ours_row, theirs_row in zip(ours, theirs, strict=True):
@@ -80,10 +93,10 @@ def test_two_processes_give_the_loss_curve_of_one(project: Project, alone: Path,
         assert float((tensors[0][name] - value).norm()) <= 1e-2 * float(value.norm()), name
 
 
-def test_processes_that_are_asked_to_stop_do_so_together_and_go_on_later(project: Project, tmp_path: Path) -> None:
-    whole = copy(project, tmp_path / "whole", epochs=14, patience=100)
-    run_group(whole)
-    root = copy(project, tmp_path / "stopped", epochs=14, patience=100)
+def test_processes_that_are_asked_to_stop_do_so_together_and_go_on_later(
+    project: Project, whole: Path, tmp_path: Path
+) -> None:
+    root = copy(project, tmp_path / "stopped", epochs=8, patience=100)
     process = start_group(root)
     checkpoints = root / "work/checkpoints/shop"
     deadline = time.monotonic() + 120

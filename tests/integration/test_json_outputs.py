@@ -10,7 +10,9 @@ import pytest
 
 from tests.golden_schemas import find_faults, read_schemas
 from tests.integration.conftest import DAY, invoke
+from tests.own_project import copy_with_outputs
 
+Project = tuple[Path, dict[str, dict[str, Any]]]
 LOOKING = [
     ["registry", "list"],
     ["registry", "log"],
@@ -22,6 +24,12 @@ LOOKING = [
     ["report", "--night", DAY],
     ["config", "show"],
 ]
+
+
+@pytest.fixture(scope="module")
+def project(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Return a copy for this module: commands that look write locks and pages."""
+    return copy_with_outputs(project, tmp_path_factory.mktemp("looking") / "project")
 
 
 @pytest.mark.parametrize("words", LOOKING, ids=" ".join)

@@ -17,6 +17,7 @@ import pytest
 
 from illmrec.scoring.output import check_run, read_latest
 from tests.integration.conftest import run_ok
+from tests.own_project import copy_project
 
 Project = tuple[Path, dict[str, dict[str, Any]]]
 
@@ -50,8 +51,7 @@ def read_best(model: Path) -> dict[str, Any]:
 
 
 def test_training_killed_twice_ends_with_the_same_bytes(project: Project, tmp_path: Path) -> None:
-    root = tmp_path / "project"
-    shutil.copytree(project[0], root)
+    root = copy_project(project[0], tmp_path / "project")
     expected = read_best(root / "artifacts/shop/model")
     shutil.rmtree(root / "artifacts/shop/model")
     checkpoints = root / "work/checkpoints/shop"
@@ -64,8 +64,7 @@ def test_training_killed_twice_ends_with_the_same_bytes(project: Project, tmp_pa
 
 
 def test_a_night_killed_at_any_point_is_whole_or_absent(project: Project, tmp_path: Path) -> None:
-    root = tmp_path / "project"
-    shutil.copytree(project[0], root)
+    root = copy_project(project[0], tmp_path / "project")
     exports = root / "exports/shop"
     run_ok(root, "recommend", "--date", "2026-02-01")
     yesterday = read_latest(exports)

@@ -21,6 +21,7 @@ import pytest
 from illmrec.errors import DataError
 from illmrec.scoring.output import check_run, find_latest, read_latest
 from tests.integration.conftest import run_ok
+from tests.own_project import copy_project
 
 Project = tuple[Path, dict[str, dict[str, Any]]]
 
@@ -106,10 +107,7 @@ def count_lists(table: pl.DataFrame) -> int:
 
 @pytest.fixture
 def starter(project: Project, tmp_path: Path) -> Iterator[tuple[Starter, Path]]:
-    import shutil
-
-    root = tmp_path / "project"
-    shutil.copytree(project[0], root)
+    root = copy_project(project[0], tmp_path / "project")
     starter = Starter(root)
     yield starter, root
     starter.close()

@@ -15,8 +15,9 @@ import pytest
 from illmrec.atomic import digest_folder
 from illmrec.errors import DataError, ModelError, ParameterError
 from illmrec.scoring.output import check_run, find_latest, read_latest, read_user
-from pipelines.nights import night as recommend
+from pipelines.nights import making, night
 from tests.integration.conftest import DAY, expect_error, invoke, run_ok
+from tests.own_project import copy_project
 
 Project = tuple[Path, dict[str, dict[str, Any]]]
 NEXT_DAY = "2026-02-01"
@@ -24,8 +25,7 @@ NEXT_DAY = "2026-02-01"
 
 @pytest.fixture
 def root(project: Project, tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "project"
-    shutil.copytree(project[0], folder)
+    folder = copy_project(project[0], tmp_path / "project")
     yield folder
     shutil.rmtree(folder)
 
@@ -90,13 +90,13 @@ def test_a_night_far_ahead_is_refused(root: Path) -> None:
 
 def test_what_readers_are_pointed_to_is_not_replaced(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = Path(run_ok(root, "recommend", "--date", NEXT_DAY)["folder"])
-    original = recommend.NightWork.run
+    original = making.make_rows
 
-    def come_out_otherwise(work: recommend.NightWork) -> Any:
-        table, counts = original(work)
+    def come_out_otherwise(*arguments: Any, **options: Any) -> Any:
+        table, counts = original(*arguments, **options)
         return table.with_columns(pl.col("score") + 1e-7), counts
 
-    monkeypatch.setattr(recommend.NightWork, "run", come_out_otherwise)
+    monkeypatch.setattr(night, "make_rows", come_out_otherwise)
     before = digest_folder(first)
     facts = run_ok(root, "recommend", "--date", NEXT_DAY, "--full", "--no-publish")
     assert Path(facts["folder"]).name == f"{first.name}-2"

@@ -81,7 +81,7 @@ def test_runs_versions_and_aliases_live_on_the_server(
     for number in (1, 2):
         run = tracker.start_run(EXPERIMENT, "shop")
         run.log(0, {"loss": 0.5})
-        released = tracker.register(
+        version = tracker.register(
             run.run_id,
             "illmrec-shop",
             model,
@@ -92,10 +92,10 @@ def test_runs_versions_and_aliases_live_on_the_server(
             description="one\ntwo\nthree",
         )
         run.finish()
-        move_alias(log, tracker, released, CHALLENGER, action="register", why="registered")
-        move_alias(log, tracker, released, CHAMPION, action="promote", why="good")
+        move_alias(log, tracker, version, CHALLENGER, action="register", why="registered")
+        move_alias(log, tracker, version, CHAMPION, action="promote", why="good")
     again = Tracker(tmp_path)
-    assert again.resolve("illmrec-shop", CHAMPION).version == "2"
+    assert again.resolve("illmrec-shop", CHAMPION).number == "2"
     assert [version.aliases for version in again.list_versions("illmrec-shop")] == [("challenger", "champion"), ()]
     assert again.list_open_runs(EXPERIMENT) == []
     assert len(read_log(log)) == 4

@@ -12,8 +12,15 @@ import pytest
 
 from illmrec.atomic import digest_file
 from tests.integration.conftest import expect_error, run_ok
+from tests.own_project import copy_with_outputs
 
 Project = tuple[Path, dict[str, dict[str, Any]]]
+
+
+@pytest.fixture(scope="module")
+def project(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Return a copy for this module: some of its tests damage it for a moment, and commands write their logs."""
+    return copy_with_outputs(project, tmp_path_factory.mktemp("quality") / "project")
 
 
 def test_the_gates_and_the_profile_are_tags(project: Project) -> None:

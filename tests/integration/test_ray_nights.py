@@ -13,6 +13,7 @@ import pytest
 from illmrec.atomic import digest_folder
 from illmrec.errors import ModelError
 from tests.integration.conftest import expect_error, run_ok
+from tests.own_project import copy_project
 
 Project = tuple[Path, dict[str, dict[str, Any]]]
 
@@ -25,8 +26,7 @@ def test_ray_reads_and_scores_to_the_same_bytes(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    root = tmp_path / "project"
-    shutil.copytree(project[0], root)
+    root = copy_project(project[0], tmp_path / "project")
     local = run_ok(root, "recommend", "--date", "2026-02-01", "--full")
     expected = digest_folder(Path(local["folder"]))
     shutil.rmtree(local["folder"])
@@ -46,11 +46,10 @@ def test_an_actor_that_cannot_see_the_project_says_so(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    root = tmp_path / "project"
-    shutil.copytree(project[0], root)
+    root = copy_project(project[0], tmp_path / "project")
     run_ok(root, "recommend", "--date", "2026-02-01")
     monkeypatch.setattr(
-        "illmrec.scoring.item_side.keep_items", lambda *_, **__: (np.zeros((1, 1), dtype=np.float32), True)
+        "pipelines.nights.making.keep_items", lambda *_, **__: (np.zeros((1, 1), dtype=np.float32), True)
     )
     shutil.rmtree(next((root / "work/representations").rglob("items-*")))
     error = expect_error(root, "recommend", "--date", "2026-02-02", "--engine", "ray")

@@ -14,15 +14,25 @@ import pytest
 from illmrec.errors import ModelError, NothingToDoError
 from illmrec.evaluation.metrics import NDCG_10
 from illmrec.evaluation.table import read_metrics
+from pipelines.parameters.reading import read_params
+from pipelines.project.context import Context
 from pipelines.project.layout import Layout
 from pipelines.registry.alias_log import read_log
+from pipelines.registry.register import register
+from pipelines.registry.registry import Registry
 from pipelines.registry.tracking import CHALLENGER, CHAMPION, Tracker
 from tests.integration.conftest import expect_error, invoke, run_ok
 from tests.metrics_rows import read_printed
-from tests.own_project import copy_project
+from tests.own_project import copy_project, copy_with_outputs
 
 Project = tuple[Path, dict[str, dict[str, Any]]]
 NAME = "illmrec-shop"
+
+
+@pytest.fixture(scope="module")
+def project(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Return a copy for this module: who opens the registry writes to its lock."""
+    return copy_with_outputs(project, tmp_path_factory.mktemp("registry") / "project")
 
 
 @pytest.fixture
@@ -39,13 +49,13 @@ def second(copy: Path) -> Path:
 
 
 def resolve(root: Path, alias: str = CHAMPION) -> str:
-    return Tracker(root).resolve(NAME, alias).version
+    return Tracker(root).resolve(NAME, alias).number
 
 
 def test_a_version_says_what_it_is(project: Project, tmp_path: Path) -> None:
     root, printed = project
     tracker = Tracker(root)
-    (version,) = [v for v in tracker.list_versions(NAME) if v.version == printed["register"]["version"]]
+    (version,) = [v for v in tracker.list_versions(NAME) if v.number == printed["register"]["version"]]
     lines = version.description.splitlines()
     assert len(lines) == 3
     assert "synthetic data `shop`" in lines[0]
@@ -146,8 +156,8 @@ def test_an_identical_model_passes_and_the_way_back_takes_it_off(second: Path) -
 def test_no_way_back_to_a_damaged_version(second: Path) -> None:
     shutil.rmtree(second / "work/releases")
     tracker = Tracker(second)
-    (old,) = [version for version in tracker.list_versions(NAME) if version.version == "1"]
-    model = tracker.client.get_model_version(NAME, old.version).source
+    (old,) = [version for version in tracker.list_versions(NAME) if version.number == "1"]
+    model = tracker.client.get_model_version(NAME, old.number).source
     (stored,) = (second / "mlartifacts/models" / model.removeprefix("models:/").split("/")[0]).rglob("model.onnx")
     stored.write_bytes(stored.read_bytes()[:-1] + b"\x00")
     error = expect_error(second, "rollback")
@@ -258,3 +268,20 @@ def test_a_champion_that_cannot_be_ranked_today_is_compared_unpaired_and_named_s
     text = params.read_text()
     params.write_text(text.replace("promote: {", "promote: {unpaired: refuse, "))
     assert "quality: required, but not checked" in str(expect_error(copy, "promote"))
+
+
+def test_once_registers_the_same_model_once_and_another_anew(copy: Path) -> None:
+    def open_context() -> Context:
+        return Context(Layout(copy, "shop"), read_params(copy / "params.yaml"))
+
+    registry = Registry(open_context())
+    receipts = list(registry.layout.receipts.glob("*-register.json"))
+    first = register(open_context(), once=True)
+    assert (first.version, first.mlflow_run) == ("1", registry.challenger.run_id)
+    assert list(registry.layout.receipts.glob("*-register.json")) == receipts
+    profile = registry.layout.quality / "profile.json"
+    profile.write_text(profile.read_text() + "\n")  # other data, though the same model
+    assert register(open_context(), once=True).version == "2"
+    assert register(open_context(), once=True).version == "2"
+    assert [version.number for version in registry.list_versions()] == ["2", "1"]
+    assert [entry.action for entry in registry.read_log()] == ["register", "promote", "register"]

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from illmrec.errors import NothingToDoError
+from pipelines.parameters.reading import read_params
+from pipelines.project.context import Context
 from pipelines.project.layout import Layout
-from pipelines.registry.alias_log import read_log
+from pipelines.registry.registry import Registry
 from pipelines.registry.tracking import CHAMPION, OpenRun, Tracker
-from pipelines.registry.version import fetch_release
 from tests.integration.conftest import expect_error, run_ok
 from tests.own_project import copy_project
 
@@ -27,7 +28,7 @@ def test_killed_anywhere_register_publishes_nothing_half_made(
     params = root / "params.yaml"
     text = params.read_text().replace("promote: {", "promote: {require: [quality], ")
     params.write_text(text + "register: {probe_users: 0}\n")
-    champion = Tracker(root).resolve("illmrec-shop", CHAMPION).version
+    champion = Tracker(root).resolve("illmrec-shop", CHAMPION).number
     command = [sys.executable, str(SCRIPT), str(root)]
     done = subprocess.run(
         command, cwd=ROOT, env=_environment(), capture_output=True, text=True, timeout=500, check=True
@@ -44,9 +45,9 @@ def test_killed_anywhere_register_publishes_nothing_half_made(
     assert any(kill["left"]["open_runs"] for kill in kills)
     assert any(kill["left"]["pending"] for kill in kills)
     # The log is whole, the champion's files verify, and registering goes on as before.
-    layout, tracker = Layout(root, "shop"), Tracker(root)
-    assert all(entry.alias != "champion" for entry in read_log(layout.alias_log)[2:])
-    fetch_release(layout, tracker, tracker.resolve("illmrec-shop", CHAMPION))
+    registry = Registry(Context(Layout(root, "shop"), read_params(params)))
+    assert all(entry.alias != "champion" for entry in registry.read_log()[2:])
+    registry.fetch(registry.champion)
     assert isinstance(expect_error(root, "rollback"), NothingToDoError)
     run_ok(root, "register")
     assert run_ok(root, "promote")["replaces"] == champion
@@ -92,4 +93,4 @@ def test_a_version_without_its_tags_is_swept_and_one_with_an_alias_is_not(
     assert run_ok(root, "registry", "sweep", "--yes")["versions"] == []
     tracker.client.delete_registered_model_alias("illmrec-shop", "kept")
     run_ok(root, "registry", "sweep", "--yes")
-    assert [version.version for version in tracker.list_versions("illmrec-shop")] == ["1"]
+    assert [version.number for version in tracker.list_versions("illmrec-shop")] == ["1"]

@@ -12,11 +12,14 @@ import polars as pl
 import pytest
 
 from illmrec.errors import DataError, NothingToDoError
+from pipelines.graph import STAGES
 from pipelines.parameters.reading import read_params
 from pipelines.project.context import Context
 from pipelines.project.layout import Layout
 from pipelines.project.shelf import Shelf
+from pipelines.registry.registry import Registry
 from pipelines.registry.tracking import CHAMPION, Tracker
+from pipelines.registry.version_files import VersionFiles
 from tests.integration.conftest import expect_error, invoke, run_ok
 from tests.own_project import copy_as_own, copy_project, write_new_items
 
@@ -31,6 +34,11 @@ def own(project: tuple[Path, dict[str, Any]], tmp_path_factory: pytest.TempPathF
 
 def open_context(root: Path) -> Context:
     return Context(Layout(root, "shop"), read_params(root / "params.yaml"))
+
+
+def fetch_champion(context: Context) -> VersionFiles:
+    registry = Registry(context)
+    return registry.fetch(registry.champion)
 
 
 def test_the_same_data_ask_for_nothing(own: Path) -> None:
@@ -76,24 +84,22 @@ def test_new_items_are_added_once(own: Path, tmp_path: Path) -> None:
 def test_old_items_score_as_before_and_new_ones_by_picture_and_text_alone(own: Path) -> None:
     from illmrec.scoring.head import Head
     from pipelines.assembly.recommender import load_recommender
-    from pipelines.growth.grown_catalog import open_serving
+    from pipelines.growth.grown_catalog import open_grown_catalog
     from pipelines.registry.carried import load_recommender_on_catalog
-    from pipelines.registry.version import fetch_release
 
     context = open_context(own)
-    tracker = Tracker(own)
-    release = fetch_release(context.layout, tracker, tracker.resolve("illmrec-shop", CHAMPION))
-    serving = open_serving(context)
-    before, catalog = context.shelf.catalog, Shelf(serving).catalog
+    files = fetch_champion(context)
+    grown = open_grown_catalog(context)
+    before, catalog = context.shelf.catalog, grown.catalog
     assert [catalog.item_ids[item] for item in range(len(before))] == before.item_ids
     model, carried = (
-        load_recommender(context.shelf, release.folder),
-        load_recommender_on_catalog(serving, release, catalog),
+        load_recommender(context.shelf, files.folder),
+        load_recommender_on_catalog(grown, files),
     )
     assert sorted(catalog.item_ids[item] for item in carried.new) == sorted(NEW)
     seen = context.shelf.sequences.histories("test")
     histories = [seen[user] for user in range(len(seen))]
-    head = Head(release.folder / "head.onnx")
+    head = Head(files.folder / "head.onnx")
     users = head.project_users(model.represent_users(histories, 64))
     assert (head.project_users(carried.recommender.represent_users(histories, 64)) == users).all()
     old = users @ head.project_items({kind: model.features[kind].values for kind in head.kinds}).T
@@ -124,23 +130,21 @@ def test_prepare_reads_added_items_like_the_rest(own: Path) -> None:
 def test_a_catalog_that_moved_without_added_items_is_served_too(
     project: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:
-    from pipelines.growth.grown_catalog import open_serving
+    from pipelines.growth.grown_catalog import open_grown_catalog
     from pipelines.project.layout import ServingLayout
     from pipelines.registry.carried import load_recommender_on_catalog
-    from pipelines.registry.version import fetch_release
 
     root = copy_project(project[0], tmp_path / "project")
     context = open_context(root)
-    assert open_serving(context) == context.layout
+    assert open_grown_catalog(context) is context.shelf
     path = root / "artifacts/shop/prepared/items.parquet"
     pl.read_parquet(path)[3:].write_parquet(path)  # the k-core dropped the first three items
-    serving = open_serving(context)
-    assert isinstance(serving, ServingLayout)
-    catalog = Shelf(serving).catalog
-    assert Shelf(serving).open_features("image", "text")["text"].values.shape[0] == len(catalog)
-    tracker = Tracker(root)
-    release = fetch_release(context.layout, tracker, tracker.resolve("illmrec-shop", CHAMPION))
-    carried = load_recommender_on_catalog(serving, release, catalog)
+    grown = open_grown_catalog(open_context(root))
+    assert isinstance(grown.layout, ServingLayout)
+    catalog = grown.catalog
+    assert grown.open_features("image", "text")["text"].values.shape[0] == len(catalog)
+    files = fetch_champion(context)
+    carried = load_recommender_on_catalog(grown, files)
     assert (len(carried.trained), len(carried.new)) == (len(catalog), 0)
     before = np.load(root / "artifacts/shop/features/cf/values.npy")
     assert (carried.recommender.features["cf"].values == before[3:]).all()
@@ -149,33 +153,33 @@ def test_a_catalog_that_moved_without_added_items_is_served_too(
 def test_a_picture_or_text_that_changed_reaches_the_next_night(
     project: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:
-    from pipelines.growth.grown_catalog import open_serving
+    from pipelines.growth.grown_catalog import open_grown_catalog
 
     root = copy_project(project[0], tmp_path / "project")
-    context = open_context(root)
-    catalog = context.shelf.catalog
+    core = open_context(root).shelf
+    catalog = core.catalog
     prepared = root / "artifacts/shop/prepared"
     images = pl.read_parquet(prepared / "images.parquet").filter(pl.col("status") == "ok").unique("item_id")
     one, other = images.sort("item_id").head(2).iter_rows(named=True)
     raw = root / json.loads((prepared / "source.json").read_text())["folder"]
     shutil.copy(raw / other["image_ref"], raw / one["image_ref"])
     run_ok(root, "prepare")
-    assert context.shelf.catalog.digest == catalog.digest, "the items are the same"
-    serving = open_serving(context)
-    old, new = (Shelf(layout).open_features("image")["image"] for layout in (context.layout, serving))
+    assert open_context(root).shelf.catalog.digest == catalog.digest, "the items are the same"
+    grown = open_grown_catalog(open_context(root))
+    old, new = (shelf.open_features("image")["image"] for shelf in (core, grown))
     changed = (old.values != new.values).any(axis=1) & new.present
     assert catalog.items.filter(pl.Series(changed))["item_id"].to_list() == [one["item_id"]]
     run_ok(root, "embed-images")
-    assert open_serving(context) == context.layout
+    assert open_grown_catalog(open_context(root)).layout == core.layout
     items = pl.read_parquet(prepared / "items.parquet")
     text = pl.when(pl.int_range(pl.len()) == 4).then(pl.lit("something else")).otherwise("description")
     items.with_columns(text.alias("description")).write_parquet(prepared / "items.parquet")
-    serving = open_serving(context)
-    assert serving != context.layout
-    old, new = (Shelf(layout).open_features("text")["text"] for layout in (context.layout, serving))
+    grown = open_grown_catalog(open_context(root))
+    assert grown.layout != core.layout
+    old, new = (shelf.open_features("text")["text"] for shelf in (core, grown))
     assert np.flatnonzero((old.values != new.values).any(axis=1) & new.present).tolist() == [4]
     run_ok(root, "embed-text")
-    assert open_serving(context) != context.layout, "the text may stand in for a picture"
+    assert open_grown_catalog(open_context(root)).layout != core.layout, "the text may stand in for a picture"
 
 
 def test_a_feed_cut_short_is_no_growth(own: Path) -> None:
@@ -195,7 +199,6 @@ def test_a_feed_cut_short_is_no_growth(own: Path) -> None:
 
 
 def test_a_retraining_goes_on_where_it_was_stopped(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipelines.growth import retraining as retrain
     from pipelines.stages import train
 
     original = train.publish_model
@@ -212,12 +215,13 @@ def test_a_retraining_goes_on_where_it_was_stopped(own: Path, monkeypatch: pytes
     params = own / "params.yaml"
     params.write_text(params.read_text().replace("promote: {", "promote: {margin: 0.9, "))
     facts = run_ok(own, "retrain", "--start", "compare")
-    assert set(facts["passed_over"]) == set(retrain.BEFORE_TRAINING)
+    stages = [stage.command for stage in STAGES]
+    assert facts["passed_over"] == stages[: stages.index("train")]
     assert facts["ran"] == ["train-scratch", "train-warm", "choose", "evaluate", "export", "register", "promote"]
     scores = {way: facts[f"{way}_validation_ndcg@10"] for way in ("scratch", "warm")}
     assert scores[facts["start"]] == max(scores.values())
     assert facts["promoted"] is True
-    assert Tracker(own).resolve("illmrec-shop", CHAMPION).version == facts["version"]
+    assert Tracker(own).resolve("illmrec-shop", CHAMPION).number == facts["version"]
     state = json.loads((own / "artifacts/shop/model/state.json").read_text())["state"]
     assert ("start" in state) == (facts["start"] == "warm")
     assert isinstance(expect_error(own, "retrain", "--start", "compare"), NothingToDoError)
@@ -225,31 +229,29 @@ def test_a_retraining_goes_on_where_it_was_stopped(own: Path, monkeypatch: pytes
 
 def test_what_reads_other_cf_rows_begins_anew(own: Path) -> None:
     from illmrec.training.checkpoint import read_tensors
-    from pipelines.registry.version import fetch_release
     from pipelines.registry.warm_start import ADAPTOR, CF_HEAD, has_same_cf, list_cf_readers
 
-    layout, tracker = open_context(own).layout, Tracker(own)
-    release = fetch_release(layout, tracker, tracker.resolve("illmrec-shop", CHAMPION))
-    state = dict(read_tensors(release.folder).state)
+    layout, files = open_context(own).layout, fetch_champion(open_context(own))
+    state = dict(read_tensors(files.folder).state)
     in_slots = {"settings": state["settings"] | {"features": ["image"], "representation": "image+cf"}}
     assert (list_cf_readers(state), list_cf_readers(state | in_slots)) == ((CF_HEAD,), (CF_HEAD, ADAPTOR))
     path = layout.features("cf") / "values.npy"
     values = np.load(path)
-    assert has_same_cf(layout, release, state | in_slots)
+    assert has_same_cf(Shelf(layout), files, state | in_slots)
     np.save(path, -values)
-    assert not has_same_cf(layout, release, state | in_slots)
+    assert not has_same_cf(Shelf(layout), files, state | in_slots)
     np.save(path, values)
 
 
 def test_a_warm_start_takes_what_fits(own: Path) -> None:
-    from pipelines.assembly.recommender import build_recommender
+    from pipelines.assembly.recommender import build_recommender, read_config
     from pipelines.assembly.trainer import Start
     from pipelines.registry.warm_start import CF_HEAD, find_start
 
     context = open_context(own)
     start = find_start(context)
-    settings = json.loads((own / "artifacts/shop/model/state.json").read_text())["state"]["settings"]
-    recommender = build_recommender(context.shelf, context.shelf.catalog, settings)
+    config = read_config(context.shelf.model_state)
+    recommender = build_recommender(context.shelf, context.shelf.catalog, config)
     odd = next(iter(start.tensors))
     given = Start("1", "digest", {**start.tensors, odd: start.tensors[odd][:1]}, (CF_HEAD,))
     facts = given.apply(recommender)

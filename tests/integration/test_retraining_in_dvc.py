@@ -52,7 +52,7 @@ def test_after_a_retraining_dvc_finds_nothing_to_do(watched: Path, monkeypatch: 
 
 def test_where_dvc_cannot_record_nothing_is_registered(watched: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(watched / "work" / "site"))
-    before = Tracker(watched).resolve("illmrec-shop", CHALLENGER).version
+    before = Tracker(watched).resolve("illmrec-shop", CHALLENGER).number
     params, pipeline = watched / "params.yaml", watched / "dvc.yaml"
     whole = pipeline.read_text()
     params.write_text(params.read_text().replace("epochs: 2,", "epochs: 1,"))
@@ -62,7 +62,7 @@ def test_where_dvc_cannot_record_nothing_is_registered(watched: Path, monkeypatc
     finally:
         pipeline.write_text(whole)
     assert "dvc commit failed" in str(error)
-    assert Tracker(watched).resolve("illmrec-shop", CHALLENGER).version == before
+    assert Tracker(watched).resolve("illmrec-shop", CHALLENGER).number == before
     facts = run_ok(watched, "retrain", "--no-promote")
     assert facts["ran"] == ["record", "register"]
     assert facts["version"] != before

@@ -19,8 +19,15 @@ from pipelines.project.layout import Layout
 from pipelines.project.shelf import Shelf
 from tests.integration.conftest import DAY, expect_error, make_project, run_ok
 from tests.metrics_rows import read_printed
+from tests.own_project import copy_project, copy_with_outputs
 
 Project = tuple[Path, dict[str, dict[str, Any]]]
+
+
+@pytest.fixture(scope="module")
+def project(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Return a copy for this module: some of its tests damage it for a moment, and commands write their logs."""
+    return copy_with_outputs(project, tmp_path_factory.mktemp("whole") / "project")
 
 
 def test_every_command_says_what_it_did(project: Project) -> None:
@@ -67,15 +74,15 @@ def test_the_export_equals_scores_computed_with_torch(project: Project) -> None:
     import numpy as np
 
     from pipelines.assembly.recommender import load_recommender
-    from pipelines.nights.night import gather_audience, read_interactions
+    from pipelines.nights.audience import gather_audience, read_interactions
 
     root, _ = project
-    layout = Layout(root, "shop")
-    model = load_recommender(Shelf(layout), layout.model)
+    shelf = Shelf(Layout(root, "shop"))
+    model = load_recommender(shelf, shelf.layout.model)
     from datetime import date
 
-    catalog = Shelf(layout).catalog
-    audience = gather_audience(layout, catalog, read_interactions(layout, date.fromisoformat(DAY)))
+    catalog = shelf.catalog
+    audience = gather_audience(shelf, read_interactions(shelf, date.fromisoformat(DAY)))
     rows = [audience.histories[user] for user in range(len(audience.user_ids))]
     scores = model.project_users(model.represent_users(rows, 1)) @ model.represent_items().T
     for user, row in enumerate(rows):
@@ -113,12 +120,12 @@ def test_registered_version_carries_its_lineage(project: Project) -> None:
     from pipelines.registry.tracking import CHAMPION, Tracker
 
     root, printed = project
-    released = Tracker(root).resolve("illmrec-shop", CHAMPION)
+    version = Tracker(root).resolve("illmrec-shop", CHAMPION)
     ndcg = read_printed(printed["evaluate"]).value(NDCG_10, model="illmrec")
-    assert released.tags["quality_gate"] == "passed"
-    assert float(released.tags["metric/full/ndcg_at_10"]) == pytest.approx(ndcg, abs=1e-6)
+    assert version.tags["quality_gate"] == "passed"
+    assert float(version.tags["metric/full/ndcg_at_10"]) == pytest.approx(ndcg, abs=1e-6)
     for key in ("git_commit", "dvc_lock_sha256", "params_sha256", "onnx_sha256", "backbone", "image_encoder"):
-        assert released.tags[key]
+        assert version.tags[key]
 
 
 def test_promoting_the_champion_again_is_nothing_to_do(project: Project) -> None:
@@ -132,7 +139,7 @@ def test_a_worse_challenger_is_refused_and_the_champion_stays(project: Project, 
     from pipelines.registry.tracking import CHAMPION, Tracker
 
     root, printed = tmp_path / "project", project[1]
-    shutil.copytree(project[0], root)  # another version would be there for all tests after this one
+    copy_project(project[0], root)  # another version would be there for all tests after this one
     folder = root / "artifacts/shop/evaluation"
     metrics, ranks = (folder / "metrics.parquet").read_bytes(), (folder / "ranks.parquet").read_bytes()
     worse = pl.read_parquet(folder / "ranks.parquet").with_columns(pl.col("illmrec_full") + 20)
@@ -148,7 +155,7 @@ def test_a_worse_challenger_is_refused_and_the_champion_stays(project: Project, 
     error = expect_error(root, "promote")
     assert error.exit_code == 4
     assert "quality: fails; paired" in str(error)
-    assert Tracker(root).resolve("illmrec-shop", CHAMPION).version == printed["register"]["version"]
+    assert Tracker(root).resolve("illmrec-shop", CHAMPION).number == printed["register"]["version"]
 
 
 def test_a_project_without_champion_says_what_to_run(tmp_path: Path) -> None:

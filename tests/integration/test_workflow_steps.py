@@ -80,11 +80,11 @@ def test_a_forced_retraining_is_registered_and_promoted_in_a_job_of_its_own(chec
     assert '"answer": "nothing"' in job.summary
     assert '"start": "scratch"' in job.summary
     tracker = Tracker(checkout)
-    before, retrained = (tracker.resolve("illmrec-shop", alias).version for alias in (CHAMPION, CHALLENGER))
+    before, retrained = (tracker.resolve("illmrec-shop", alias).number for alias in (CHAMPION, CHALLENGER))
     assert retrained != before
     values = VALUES | {f"needs.retrain.outputs.{name}": text for name, text in job.outputs.items()}
     approved = run_all(run_job(checkout, read("retrain"), "promote", values))
-    assert Tracker(checkout).resolve("illmrec-shop", CHAMPION).version == retrained
+    assert Tracker(checkout).resolve("illmrec-shop", CHAMPION).number == retrained
     assert "exit code 0" in approved.summary
     assert dvc(checkout, "status", "dvc.yaml", "data.dvc").strip() == "Data and pipelines are up to date."
 

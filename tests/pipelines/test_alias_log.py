@@ -19,7 +19,7 @@ from pipelines.registry.alias_log import (
     move_alias,
     read_log,
 )
-from pipelines.registry.tracking import Released
+from pipelines.registry.version import Version
 
 
 def write_moves(path: Path, moves: list[tuple[str, str | None, str]]) -> list[Entry]:
@@ -132,13 +132,13 @@ class Store:
         self.tags: dict[str, str] = {}
         self.fails = fails
 
-    def find(self, name: str, alias: str) -> Released | None:
-        return Released(name, self.alias, "run", {}) if self.alias else None
+    def find(self, name: str, alias: str) -> Version | None:
+        return Version(name, self.alias, "run", {}) if self.alias else None
 
-    def set_alias(self, released: Released, alias: str) -> None:
+    def set_alias(self, version: Version, alias: str) -> None:
         if self.fails:
             raise KeyboardInterrupt
-        self.alias = released.version
+        self.alias = version.number
 
     def read_model_tag(self, name: str, tag: str) -> str | None:
         return self.tags.get(tag)
@@ -148,7 +148,7 @@ class Store:
 
 
 def move(path: Path, store: Any, version: str) -> Entry:
-    return move_alias(path, store, Released("m", version, "run", {}), "champion", action="promote", why="good")
+    return move_alias(path, store, Version("m", version, "run", {}), "champion", action="promote", why="good")
 
 
 def test_the_line_is_there_before_the_alias_moves(tmp_path: Path) -> None:

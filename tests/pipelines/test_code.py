@@ -134,8 +134,8 @@ def test_methods_count_where_their_name_is_used_and_all_where_another_library_ma
 
 
 def test_files_are_the_same_wherever_and_whenever_they_are_written(tmp_path: Path) -> None:
-    counts = write_code(tmp_path / "first")
-    assert counts == write_code(tmp_path / "second")
+    counts = write_code(tmp_path / "first", list_verbs())
+    assert counts == write_code(tmp_path / "second", list_verbs())
     assert set(counts) == {path.stem for path in (tmp_path / "first").iterdir()}
     for path in (tmp_path / "first").iterdir():
         assert path.read_bytes() == (tmp_path / "second" / path.name).read_bytes()

@@ -18,7 +18,7 @@ from pipelines.cli import COMMANDS, cli, load_command
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^(?:```|~~~)[^\n]*\n(.*?)^(?:```|~~~)", re.MULTILINE | re.DOTALL)
-PROGRAMS = ("illmrec", "make", "dvc", "python")
+PROGRAMS = ("illmrec", "make", "dvc", "python", "accelerate", "torchrun")
 
 
 def list_documented() -> list[tuple[str, str]]:
@@ -31,7 +31,7 @@ def list_documented() -> list[tuple[str, str]]:
 def split(block: str) -> Iterator[str]:
     """Yield single commands: continued lines joined, comments and what follows a pipe left out."""
     for line in block.replace("\\\n", " ").splitlines():
-        command = re.sub(r"(^|\s)#.*", "", line).strip().removeprefix("$ ")
+        command = re.sub(r"(^|\s)#.*", "", line).strip().removeprefix("$ ").removeprefix(".venv/bin/")
         for part in re.split(r"&&|\|\||[|;]", command):
             words = [word for word in part.split() if not re.fullmatch(r"[A-Z_]+=\S*", word)]
             if words and words[0] not in ("nohup", "time"):
@@ -42,9 +42,11 @@ def list_examples(name: str) -> list[str]:
     command = load_command(name)
     commands = [command, *getattr(command, "commands", {}).values()]
     texts = [command.help or "" for command in commands]
-    lines = [line for text in texts for line in re.findall(r"^\s*((?:illmrec|eval) .*)$", text, re.MULTILINE)]
+    lines = [
+        line for text in texts for line in re.findall(r"^\s*((?:illmrec|accelerate|torchrun) .*)$", text, re.MULTILINE)
+    ]
     # What stands behind three spaces explains the line.
-    return [part for line in lines if line.startswith("illmrec") for part in split(re.split(r"\s{3,}", line)[0])]
+    return [part for line in lines for part in split(re.split(r"\s{3,}", line)[0])]
 
 
 def parse(words: list[str]) -> None:
@@ -80,12 +82,14 @@ def test_a_documented_command_exists(where: str, line: str) -> None:
     elif words[0] == "make":
         targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
         assert not {word for word in words[1:] if "=" not in word} - set(targets), where
+    elif words[0] in ("accelerate", "torchrun"):
+        launched = words[words.index("-m") + 1 :]
+        assert launched[0] == "pipelines", where
+        parse(["illmrec", *launched[1:]])
     elif words[:2] == ["dvc", "repro"]:
         check_stages([word for word in words[2:] if not word.startswith("-")])
     elif (
-        words[0] == "python"
-        and words[1:2] == ["-m"]
-        and words[2].split(".")[0] in ("benchmarks", "pipelines", "illmrec")
+        words[0] == "python" and words[1:2] == ["-m"] and words[2].split(".")[0] in ("benchmarks", "pipelines", "tools")
     ):
         assert importlib.util.find_spec(words[2]) is not None, where
 

@@ -88,10 +88,12 @@ def test_parameters_that_the_studies_watch_are_there(path: Path) -> None:
 
 
 def test_studies_that_the_pipeline_runs_are_known() -> None:
-    from pipelines.studies.catalogue import STUDIES
+    from pipelines.studies.catalogue import STUDIES, list_study_verbs
 
     wanted = yaml.safe_load((ROOT / "pipelines/studies/studies.yaml").read_text(encoding="utf-8"))["studies"]
     assert not set(wanted) - set(STUDIES)
+    assert STUDIES_FILE["stages"]["study"]["deps"][0] == "artifacts/code/study-${item.name}.json"
+    assert set(list_study_verbs()) == {f"study-{name}" for name in STUDIES}
     assert len(set(wanted)) == len(wanted)
 
 

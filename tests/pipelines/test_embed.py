@@ -24,6 +24,7 @@ import illmrec
 from illmrec.errors import DataError, ParameterError
 from illmrec.features import decoding
 from illmrec.features.decoding import DecodeLimits, PictureFile
+from illmrec.features.encode import EncodedBatch
 from pipelines.project.layout import Layout
 from tests.integration.conftest import expect_error, invoke, run_ok
 
@@ -288,20 +289,38 @@ def test_ray_that_is_not_installed_is_named(root: Path, monkeypatch: pytest.Monk
 
 
 def test_an_actors_typed_error_comes_back_as_itself(root: Path) -> None:
-    from pipelines.engines.ray_data import PictureWork, _Actor, _read_row, _write_jobs
+    from pipelines.engines.ray_data import EncodingWork, PictureWork, read_batches, write_jobs
+    from pipelines.engines.ray_errors import raise_written
+    from pipelines.engines.ray_parts import _Actor
 
     run_ok(root, "prepare")
     bad = PictureFile(root / "data/shop/images/i01.png", "0" * 64)
     work = PictureWork(Layout(root, "shop"), DecodeLimits(max_pixels=10_000), batch_size=2)
-    actor = _Actor(work, {"home": os.environ["HOME"], "threads": 1})
-    columns = actor({"number": np.array([3]), "jobs": np.array([_write_jobs([bad])], dtype=object)})
+    actor = _Actor(EncodingWork(work, os.environ["HOME"], threads=1))
+    columns = actor({"number": np.array([3]), "part": np.array([write_jobs([[bad]])], dtype=object)})
     with pytest.raises(DataError, match=r"i01\.png.*changed since the catalog was prepared") as caught:
-        _read_row({name: values[0] for name, values in columns.items()})
+        raise_written(columns["error"][0])
     assert "illmrec prepare" in caught.value.hint
     good = describe_picture(root, 1), describe_picture(root, 2)
-    columns = actor({"number": np.array([7]), "jobs": np.array([_write_jobs(good)], dtype=object)})
-    batch = _read_row({name: values[0] for name, values in columns.items()})
-    assert (batch.number, len(batch.vectors), batch.refused) == (7, 2, {})
+    columns = actor({"number": np.array([7]), "part": np.array([write_jobs([good, good[:1]])], dtype=object)})
+    assert (columns["number"], columns["error"]) == ([7], [""])
+    batches = list(read_batches(columns["result"][0]))
+    assert [(batch.number, len(batch.vectors), batch.refused) for batch in batches] == [(0, 2, {}), (1, 1, {})]
+    assert batches[0].vectors.dtype == np.float32
+
+
+def test_refused_pictures_of_a_batch_come_back_with_their_reasons() -> None:
+    from pipelines.engines.ray_data import read_batches, write_batches
+
+    batches = [
+        EncodedBatch(0, np.ones((1, 3), dtype=np.float32), {0: "too large", 2: "no picture"}),
+        EncodedBatch(1, np.zeros((0, 3), dtype=np.float32), {0: "took too long"}),
+    ]
+    back = list(read_batches(write_batches(batches)))
+    assert [(batch.number, batch.vectors.shape, batch.refused) for batch in back] == [
+        (batch.number, batch.vectors.shape, batch.refused) for batch in batches
+    ]
+    assert (back[0].vectors == 1).all()
 
 
 def describe_picture(root: Path, item: int) -> PictureFile:

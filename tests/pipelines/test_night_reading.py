@@ -20,7 +20,7 @@ from illmrec.models import passes
 from illmrec.models.backbone import Backbone
 from illmrec.models.passes import UserReader
 from illmrec.models.recommender import Recommender
-from pipelines.nights.reading import Keeping, Represented, read_here, represent_audience
+from pipelines.nights.reading import Represented, StoreSettings, read_here, represent_audience
 
 DAY = datetime.date(2026, 1, 31)
 FACTS = {"tensors": "one"}
@@ -46,8 +46,8 @@ def night(tmp_path: Path) -> Callable[..., Represented]:
         reader = UserReader(model, more.pop("pass_tokens", None))
         facts, stop = more.pop("facts", FACTS), more.pop("stop", threading.Event())
         engine = more.pop("engine", read_here(reader))
-        keeping = dataclasses.replace(Keeping(tmp_path / "kept", 2, 7), **more)
-        return represent_audience(reader, rows, DAY, facts, keeping, engine, stop)
+        settings = dataclasses.replace(StoreSettings(tmp_path / "kept", 2, 7), **more)
+        return represent_audience(reader, rows, DAY, facts, settings, engine, stop)
 
     return run
 

@@ -20,7 +20,15 @@ def read_raw(
     missing_items: MissingItems = "warn",
     min_rating: int = 1,
 ) -> RawCatalog:
-    """Read a publisher's folder.
+    """Read the raw files of a catalog: interactions, items, pictures. Nothing is cleaned, joined or removed yet.
+
+    The layouts, each drawn in the module of its reader:
+
+    - ``amazon``: Amazon Reviews 2018, reviews and metadata as gzipped JSON lines
+    - ``goodbooks``: Goodbooks-10k
+    - ``hm``: H&M Personalized Fashion Recommendations
+    - ``microlens``: MicroLens, with covers or frames
+    - ``own``: ``interactions.csv`` (user_id, item_id, timestamp), ``items.csv`` and ``images/<item_id>.jpg``
 
     Args:
         layout: whose files they are.
@@ -31,6 +39,13 @@ def read_raw(
 
     Raises:
         DataError: when the folder, a file or a column is missing, or a file is damaged.
+
+    Example:
+        >>> raw = illmrec.read_raw("own", Path("data/shop"))
+        >>> raw.rows
+        {'interactions.csv': 12, 'items.csv': 4}
+        >>> raw.interactions.decode().row(0)
+        ('ann', 'lamp', 1767225600)
     """
     if not folder.is_dir():
         raise DataError(

@@ -61,14 +61,24 @@ class Histories:
 
 
 def split_leave_one_out(interactions: pl.DataFrame, catalog: Catalog) -> Split:
-    """Split histories leave-one-out.
+    """Split histories leave-one-out: the last interaction is the test target, the second last the validation target.
+
+    Users with fewer than three interactions are put aside and counted.
 
     Args:
-        interactions: ``columns.INTERACTIONS``; row order within a user is history order.
+        interactions: one row per interaction (:data:`illmrec.columns.INTERACTIONS`); row order within a user is history
+            order, as :func:`illmrec.select_core` returns it.
         catalog: turns item ids into indices.
 
     Raises:
         DataError: when an interaction names an item outside the catalog, or no user has three interactions.
+
+    Example:
+        >>> catalog = illmrec.Catalog(pl.read_parquet("artifacts/shop/prepared/items.parquet"))
+        >>> interactions = pl.read_parquet("artifacts/shop/prepared/interactions.parquet")
+        >>> split = illmrec.split_leave_one_out(interactions, catalog)
+        >>> split.sequences.row(0, named=True)
+        {'user_index': 0, 'user_id': 'ann', 'train': [1, 2], 'valid': 0, 'test': 3}
     """
     everyone = gather_histories(interactions, catalog)
     histories = _keep_long(everyone)

@@ -80,7 +80,7 @@ def test_a_history_reads_as_the_paper_has_it(prompt: PromptTokens) -> None:
 
 
 def test_the_instruction_can_stand_before_the_history() -> None:
-    first = write(instruction_first=True)
+    first = write(instruction="before_history")
     assert read(first.head) == "^" + templates.TASK + templates.INSTRUCTION
     assert len(first.instruction) == 0
     batch = build_inference_batch(first, [np.array([0, 1], dtype=np.int32)])
@@ -159,7 +159,7 @@ def test_missing_pictures_are_written_as_asked_and_hidden_ones_alike() -> None:
 
 
 def test_no_item_is_left_out_of_a_history_without_titles() -> None:
-    alone = {"title_tokens": 0, "marks": False}
+    alone = {"title_tokens": 0, "item_marks": "none"}
     written = write(**alone)
     assert [read(written.items[item]) for item in range(4)] == ["#", "A flat pan that lasts.", "#", "#"]
     assert written.can_hide.tolist() == [True, True, False, False, True]
@@ -171,7 +171,7 @@ def test_no_item_is_left_out_of_a_history_without_titles() -> None:
 
 
 def test_a_picture_can_be_several_tokens_and_a_title_none() -> None:
-    written = write(slots=3, title_tokens=0)
+    written = write(image_tokens=3, title_tokens=0)
     assert read(written.items[0]) == " Image: ###\n"
     assert written.slot_starts.tolist()[0] == 8
     batch = build_inference_batch(written, [np.array([0, 2], dtype=np.int32)])
@@ -182,7 +182,7 @@ def test_a_picture_can_be_several_tokens_and_a_title_none() -> None:
 
 
 def test_a_chat_asks_in_a_turn_of_its_own() -> None:
-    written = write(layout="chat")
+    written = write(alignment_prompt="chat")
     assert read(written.head) == "^" + templates.TASK
     assert written.question_head is not None
     assert read(written.question_head) == "^USER: " + templates.TASK

@@ -35,7 +35,7 @@ def test_one_negative_is_sasrecs_loss() -> None:
 
 def test_calibrated_loss_by_hand() -> None:
     # All three items are shared negatives of one target, which is ignored: 2 of 2 others, a rate of 3 / 2 as drawn.
-    settings = LossSettings("gbce", negatives=3, sharing="step", calibration=0.5)
+    settings = LossSettings("gbce", negatives=3, negative_sharing="step", gbce_calibration=0.5)
     states, table = torch.tensor([[1.0]]), torch.tensor([[0.5], [-1.0], [2.0]])
     loss = measure(states, table, torch.tensor([0]), settings)
     rate = 3 / 2
@@ -47,7 +47,7 @@ def test_calibrated_loss_by_hand() -> None:
 
 def test_shared_negatives_of_all_items_are_the_cross_entropy() -> None:
     states, table, targets = make_case()
-    everything = LossSettings("softmax", negatives=len(table), sharing="step")
+    everything = LossSettings("softmax", negatives=len(table), negative_sharing="step")
     loss = measure(states, table, targets, everything)
     assert loss == pytest.approx(float(catalog_cross_entropy(states, table, targets).detach()), abs=1e-12)
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from illmrec.features.encode import Engine
 from illmrec.models.passes import UserReader
-from pipelines.nights.material import load_serving
+from pipelines.nights.model import load_model
 from pipelines.nights.precision import convert
 from pipelines.nights.reading import read_here
 from pipelines.project.layout import Layout
 from pipelines.project.shelf import Shelf
-from pipelines.registry.version import Release
+from pipelines.registry.version_files import VersionFiles
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class ReadingWork:
 
     layout: Layout
     """The project; catalog and features are found through it."""
-    release: Release
-    """The model's files."""
+    files: VersionFiles
+    """The model's."""
     precision: str
     """Number format of the language model."""
     pass_tokens: int
@@ -29,8 +29,8 @@ class ReadingWork:
 
     def start(self) -> Engine[list[int]]:
         """Load the model."""
-        catalog = Shelf(self.layout).catalog
-        model = load_serving(self.layout, self.release, catalog).recommender
+        shelf = Shelf(self.layout)
+        model = load_model(shelf, self.files).recommender
         if self.precision != "trained":
-            model = convert(self.layout, self.release, catalog, model, self.precision)
+            model = convert(shelf, self.files, model, self.precision)
         return read_here(UserReader(model, self.pass_tokens))
