@@ -12,11 +12,12 @@ WITHOUT_PICTURE = Metric("targets_without_image_share")
 
 
 def summarise_evaluation(metrics: MetricsTable, ours: str, rival: str, baseline: str) -> dict[str, float]:
-    """Return the numbers by flat names; all are of the full catalog, at ten or at the largest cutoff there is.
+    """Return the numbers by flat names, short ones: DVC's table has a column for each.
 
-    ``ndcgK`` and ``hitK`` are of the model, ``rival_...`` of its rival and ``popular_...`` of the baseline; ``gap`` is
-    the paired difference of NDCG to the rival, ``gap_low`` and ``gap_high`` the ends of its interval; ``coverageK`` is
-    the share of the catalog in anyone's list, ``missing_pictures`` the share of the test targets without a picture.
+    All are of the full catalog, at ten or at the largest cutoff k there is. ``ndcgK`` and ``hitK`` are of the model,
+    ``rival_...`` of its rival and ``pop_...`` of the baseline; ``gap`` is the paired difference of NDCG to the rival,
+    ``gap_low`` and ``gap_high`` the ends of its interval; ``coverage`` is the share of the catalog in anyone's list,
+    ``no_picture`` the share of the test targets without one.
 
     Raises:
         DataError: when one of them was not measured.
@@ -25,12 +26,11 @@ def summarise_evaluation(metrics: MetricsTable, ours: str, rival: str, baseline:
     cutoffs = [row.cutoff for row in rows if row.metric == "ndcg" and row.cutoff is not None]
     k = CUTOFF if CUTOFF in cutoffs else max(cutoffs, default=CUTOFF)
     ndcg, hit = Metric("ndcg", k), Metric("hit", k)
-    summary: dict[str, float] = {}
-    for prefix, model in (("", ours), ("rival_", rival), ("popular_", baseline)):
-        summary[f"{prefix}ndcg{k}"] = metrics.value(ndcg, model=model)
-        summary[f"{prefix}hit{k}"] = metrics.value(hit, model=model)
+    summary = {f"{metric.name}{k}": metrics.value(metric, model=ours) for metric in (ndcg, hit)}
+    for prefix, model in (("rival", rival), ("pop", baseline)):
+        summary |= {f"{prefix}_{metric.name}": metrics.value(metric, model=model) for metric in (ndcg, hit)}
     gap = metrics.interval(ndcg, model=ours, against=rival)
     summary |= {"gap": gap.value, "gap_low": gap.low, "gap_high": gap.high}
-    summary[f"coverage{k}"] = metrics.value(Metric("coverage", k), model=ours, protocol=LISTS)
-    summary["missing_pictures"] = metrics.value(WITHOUT_PICTURE, protocol=CASES)
+    summary["coverage"] = metrics.value(Metric("coverage", k), model=ours, protocol=LISTS)
+    summary["no_picture"] = metrics.value(WITHOUT_PICTURE, protocol=CASES)
     return {name: round(value, DIGITS) for name, value in summary.items()}

@@ -76,12 +76,12 @@ def gather_package(context: Context, name: str, workspace: Path) -> Package:
         ModelError: when a gate refused the data, or artifacts do not belong together.
     """
     shelf, layout = context.shelf, context.layout
+    metrics = shelf.read_metrics(ModelError)
     made = [layout.head / "head.json", layout.quality / "profile.json"]
     made += [shelf.require(layout.evaluation / file) for file in ("metrics.parquet", "summary.json")]
     model_files = [shelf.require(layout.model / file) for file in MODEL_FILES]
     lineage = describe_lineage(layout.root, context.params, layout.dataset)
     tags = lineage | _tag_gates(shelf) | _tag_model(shelf)
-    metrics = shelf.read_metrics(ModelError)
     tags |= tag_metrics(metrics, context.section(PromoteConfig).metric) | tag_knockouts(metrics)
     _refuse_other_model(shelf)
     ranks = build_ranks(shelf)
