@@ -26,6 +26,16 @@ if TYPE_CHECKING:
     from illmrec.scoring.head import Head
     from illmrec.scoring.output import read_latest, read_user
     from illmrec.scoring.search import open_search
+else:  # a type checker that sees this takes any name for granted
+
+    def __getattr__(name: str) -> Any:
+        """Import a name of the face when it is first asked for (PEP 562)."""
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(importlib.import_module(_HOMES[name]), name)
+        globals()[name] = value
+        return value
+
 
 __version__ = "0.1.0"
 
@@ -65,16 +75,6 @@ _HOMES = {
     "IllmrecError": "illmrec.errors",
 }
 """Name of the face -> module that defines it."""
-
-if not TYPE_CHECKING:  # a type checker would take any name for granted
-
-    def __getattr__(name: str) -> Any:
-        """Import a name of the face when it is first asked for (PEP 562)."""
-        if name not in _HOMES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = getattr(importlib.import_module(_HOMES[name]), name)
-        globals()[name] = value
-        return value
 
 
 def __dir__() -> list[str]:

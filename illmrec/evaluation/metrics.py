@@ -59,11 +59,9 @@ def compute_metrics(ranks: Ranks, cutoffs: tuple[int, ...]) -> dict[Metric, PerU
         ``float64 [n]`` by metric; the metric of a model is its mean.
 
     Example:
-        >>> metrics = illmrec.compute_metrics(np.array([1.0, 3.0, 20.0]), (10,))
-        >>> [str(metric) for metric in metrics]
-        ['hit@10', 'ndcg@10', 'mrr@10', 'mrr']
-        >>> next(values.tolist() for metric, values in metrics.items() if str(metric) == "ndcg@10")
-        [1.0, 0.5, 0.0]
+        >>> metrics = illmrec.compute_metrics(np.array([1.0, 3.0]), (10,))
+        >>> {str(metric): round(float(values.mean()), 2) for metric, values in metrics.items()}
+        {'hit@10': 1.0, 'ndcg@10': 0.75, 'mrr@10': 0.67, 'mrr': 0.67}
     """
     metrics = {Metric("hit", k): hit_rate(ranks, k) for k in cutoffs}
     metrics |= {Metric("ndcg", k): ndcg(ranks, k) for k in cutoffs}

@@ -139,3 +139,7 @@ def test_files_are_the_same_wherever_and_whenever_they_are_written(tmp_path: Pat
     assert set(counts) == {path.stem for path in (tmp_path / "first").iterdir()}
     for path in (tmp_path / "first").iterdir():
         assert path.read_bytes() == (tmp_path / "second" / path.name).read_bytes()
+
+
+def test_another_name_of_the_library_s_face_makes_nothing_outdated(outdated: Outdated) -> None:
+    assert outdated("illmrec/__init__.py", "_HOMES = {", '_HOMES = {\n    "draw": "illmrec.seeds",') == set()
