@@ -15,17 +15,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from illmrec.columns import ITEM_ID
-from illmrec.evaluation.intervals import bootstrap_means
-from illmrec.evaluation.metrics import Metric, compute_metrics
+from illmrec.evaluation.bounds import OneSided, bound_difference
+from illmrec.evaluation.metrics import Metric, PerUser, compute_metrics
 from pipelines.parameters.operation import PromoteConfig
 from pipelines.registry.ranks import POPULARITY_RANK, RANK, UNSEEN, USER_KEY
 
 Outcome = Literal["holds", "fails", "not checked"]
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -127,9 +125,9 @@ def judge_quality(found: Comparison, config: PromoteConfig) -> Verdict:
     if found.kind == "unpaired" and config.unpaired == "refuse":
         return Verdict("quality", "not checked", f"no paired comparison is possible: {found.note}")
     ours, theirs = pair_users(found, config.metric)
-    low, value, high = bound_difference(ours, theirs, config, paired=found.kind != "unpaired")
+    low, value, high = bound_gap(ours, theirs, config, paired=found.kind != "unpaired")
     lost = config.margin * (float(theirs.mean()) if config.margin_kind == "relative" else 1.0)
-    slack, _, _ = bound_difference(ours, theirs, config, paired=found.kind != "unpaired", margin=config.margin)
+    slack, _, _ = bound_gap(ours, theirs, config, paired=found.kind != "unpaired", margin=config.margin)
     note = f" ({found.note})" if found.note else ""
     shown = (
         f"{found.kind}{note}: {config.metric} {ours.mean():.4f} against {theirs.mean():.4f}, difference {value:+.4f} "
@@ -148,8 +146,8 @@ def judge_popularity(ranks: pl.DataFrame | None, config: PromoteConfig) -> Verdi
         return Verdict("popularity", "not checked", "the version was registered without popularity's ranks")
     ours = average_by_key(ranks, config.metric)
     popular = average_by_key(ranks.with_columns(pl.col(POPULARITY_RANK).alias(RANK)), config.metric)
-    low, value, high = bound_difference(ours, popular, config, paired=True)
-    above, _, _ = bound_difference(ours, popular, config, paired=True, margin=-margin)
+    low, value, high = bound_gap(ours, popular, config, paired=True)
+    above, _, _ = bound_gap(ours, popular, config, paired=True, margin=-margin)
     least = margin * (float(popular.mean()) if config.margin_kind == "relative" else 1.0)
     shown = (
         f"{config.metric} {ours.mean():.4f} against {popular.mean():.4f} of popularity, difference {value:+.4f} "
@@ -169,9 +167,9 @@ def judge_cold_items(found: Comparison, config: PromoteConfig) -> Verdict:
     ours, theirs = pair_users(part, config.metric)
     if not len(ours):
         return Verdict("cold_items", "not checked", "no common targets")
-    low, value, high = bound_difference(ours, theirs, config, paired=True)
+    low, value, high = bound_gap(ours, theirs, config, paired=True)
     lost = config.cold_margin * (float(theirs.mean()) if config.margin_kind == "relative" else 1.0)
-    _, _, best = bound_difference(ours, theirs, config, paired=True, margin=config.cold_margin)
+    _, _, best = bound_gap(ours, theirs, config, paired=True, margin=config.cold_margin)
     shown = f"difference {value:+.4f} [{low:+.4f}, {high:+.4f}] over {len(ours)} users"
     return Verdict("cold_items", "holds" if best >= 0.0 else "fails", shown, f"upper end above {-lost:+.4f}")
 
@@ -232,7 +230,7 @@ def list_reasons(verdicts: list[Verdict], require: tuple[str, ...]) -> list[str]
     return reasons
 
 
-def pair_users(found: Comparison, metric: str) -> tuple[Floats, Floats]:
+def pair_users(found: Comparison, metric: str) -> tuple[PerUser, PerUser]:
     """Return both versions' metric per user: the same users in the same order, unless the comparison is unpaired.
 
     A user with several targets counts once, with the mean over the targets that both have ranked.
@@ -250,7 +248,7 @@ def share_of_pairs(challenger: pl.DataFrame, champion: pl.DataFrame) -> float:
     return both.height / max(1, challenger.height)
 
 
-def average_by_key(ranks: pl.DataFrame, metric: str) -> Floats:
+def average_by_key(ranks: pl.DataFrame, metric: str) -> PerUser:
     """Return ``float64 [n]``: a metric such as ``full/ndcg@10`` per user, users in order of their keys."""
     name = Metric.parse(metric.removeprefix("full/"))
     values = compute_metrics(ranks[RANK].to_numpy(), () if name.cutoff is None else (name.cutoff,))[name]
@@ -258,8 +256,8 @@ def average_by_key(ranks: pl.DataFrame, metric: str) -> Floats:
     return table.group_by(USER_KEY).agg(pl.col("value").mean()).sort(USER_KEY)["value"].to_numpy()
 
 
-def bound_difference(
-    ours: Floats, theirs: Floats, config: PromoteConfig, *, paired: bool, margin: float | None = None
+def bound_gap(
+    ours: PerUser, theirs: PerUser, config: PromoteConfig, *, paired: bool, margin: float | None = None
 ) -> tuple[float, float, float]:
     """Return low, value and high of the mean difference of two versions.
 
@@ -267,20 +265,15 @@ def bound_difference(
         ours: per user the challenger's metric.
         theirs: the champion's; with ``paired`` of the same users.
         config: confidence of each end by itself, resamples and seed.
-        paired: resample users, each with both values; otherwise both groups by themselves.
+        paired: see :func:`illmrec.evaluation.bounds.bound_difference`.
         margin: what the champion is lowered by before; None for the plain difference.
     """
-    share = 1.0 if margin is None or config.margin_kind == "absolute" else 1.0 - margin
-    shift = margin if margin is not None and config.margin_kind == "absolute" else 0.0
-    if paired:
-        columns = (ours - share * theirs)[:, None]
-        drawn = bootstrap_means(columns, config.bootstrap_samples, config.seed)[:, 0]
-    else:
-        first = bootstrap_means(ours[:, None], config.bootstrap_samples, config.seed)[:, 0]
-        second = bootstrap_means(theirs[:, None], config.bootstrap_samples, config.seed + 1)[:, 0]
-        drawn = first - share * second
-    low, high = np.quantile(drawn + shift, [1.0 - config.confidence, config.confidence])
-    return float(low), float(ours.mean() - share * theirs.mean() + shift), float(high)
+    how = OneSided(config.confidence, config.bootstrap_samples, config.seed)
+    if margin is None:
+        return bound_difference(ours, theirs, how, paired=paired)
+    if config.margin_kind == "absolute":
+        return bound_difference(ours, theirs, how, paired=paired, shift=margin)
+    return bound_difference(ours, theirs, how, paired=paired, share=1.0 - margin)
 
 
 def read_figures(tags: Mapping[str, str]) -> Figures:

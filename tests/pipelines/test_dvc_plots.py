@@ -19,7 +19,12 @@ from pipelines.report.curves import draw_curves
 
 ROOT = Path(__file__).parents[2]
 DVC: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-PLOTS = {path: about for stage in DVC.values() for plot in stage["do"].get("plots", []) for path, about in plot.items()}
+PLOTS = {
+    path: about
+    for stage in DVC.values()
+    for plot in stage.get("do", {}).get("plots", [])
+    for path, about in plot.items()
+}
 CURVE = "step,loss,image,validation\n" + "".join(
     f"{step},{9 - step},{step},{0.1 * step if step % 2 else ''}\n" for step in range(1, 7)
 )

@@ -182,9 +182,9 @@ def test_an_equal_model_of_another_seed_mostly_passes_where_there_are_enough_use
 
 
 def _passes(ours: np.ndarray, theirs: np.ndarray, config: PromoteConfig) -> bool:
-    from pipelines.registry.verdicts import bound_difference
+    from pipelines.registry.verdicts import bound_gap
 
-    return bound_difference(ours, theirs, config, paired=True, margin=config.margin)[0] >= 0.0
+    return bound_gap(ours, theirs, config, paired=True, margin=config.margin)[0] >= 0.0
 
 
 def test_pairs_are_by_user_and_target_whatever_the_order() -> None:
