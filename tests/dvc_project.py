@@ -37,7 +37,8 @@ def copy_code(folder: Path) -> None:
 
 
 def record_as_made(folder: Path) -> None:
-    """Let DVC own the data and take the stages' outputs as they are."""
+    """Let DVC own the data and take the stages' outputs as they are, made by the code that is here."""
+    run(folder, sys.executable, "-m", "pipelines", "code")
     run(folder, "git", "init", "-q")
     dvc(folder, "init", "-q")
     dvc(folder, "add", "-q", "data")

@@ -37,14 +37,14 @@ def command(context: Context, against: Path | None) -> None:
 
     drift, beside = measure_drift(context, against)
     levels = [field.level for field in drift]
-    facts: dict[str, Any] = {
+    summary: dict[str, Any] = {
         "against": beside,
         "fields": len(drift),
         "warnings": levels.count("warning"),
         "critical": levels.count("critical"),
     }
     if wants_json():
-        print_facts(facts | {"drift": [asdict(field) for field in drift]})
+        print_facts(summary | {"drift": [asdict(field) for field in drift]})
     else:
-        print_facts(facts | {field.field: describe_drift(field) for field in drift})
+        print_facts(summary | {field.field: describe_drift(field) for field in drift})
     refuse_drift(drift, beside, context.layout.dataset)

@@ -30,5 +30,5 @@ def command(context: Context) -> None:
     from pipelines.growth.judging import EXIT_CODES
 
     growth = check_growth(context)
-    print_facts({"answer": growth.answer, "reasons": "; ".join(growth.reasons), **growth.facts})
+    print_facts({"answer": growth.answer, "reasons": "; ".join(growth.reasons), **growth.figures})
     sys.exit(EXIT_CODES[growth.answer])

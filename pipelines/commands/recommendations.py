@@ -28,11 +28,11 @@ def command(context: Context, user_id: str | None) -> None:
     """
     from pipelines.nights.published import read
 
-    table, about = read(context, user_id)
+    table, night = read(context, user_id)
     if wants_json():
-        print_facts(about | {"rows": table.to_dicts()})
+        print_facts(night | {"rows": table.to_dicts()})
         return
-    click.echo(f"# night {about['date']}, model {about['model']}, run {about['run']}")
+    click.echo(f"# night {night['date']}, model {night['model']}, run {night['run']}")
     click.echo("\t".join(table.columns))
     for row in table.iter_rows():
         click.echo("\t".join("" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -9,8 +9,13 @@ from illmrec import errors
 
 def write_error(error: errors.IllmrecError) -> str:
     """Return an error as text."""
-    told = {"kind": type(error).__name__, "message": error.message, "path": str(error.path or ""), "hint": error.hint}
-    return json.dumps(told)
+    content = {
+        "kind": type(error).__name__,
+        "message": error.message,
+        "path": str(error.path or ""),
+        "hint": error.hint,
+    }
+    return json.dumps(content)
 
 
 def raise_written(text: str) -> None:
@@ -20,6 +25,6 @@ def raise_written(text: str) -> None:
         IllmrecError: of the kind that was written.
     """
     if text:
-        told = json.loads(text)
-        kind: type[errors.IllmrecError] = getattr(errors, told["kind"])
-        raise kind(told["message"], path=told["path"] or None, hint=told["hint"])
+        content = json.loads(text)
+        kind: type[errors.IllmrecError] = getattr(errors, content["kind"])
+        raise kind(content["message"], path=content["path"] or None, hint=content["hint"])

@@ -10,7 +10,7 @@ from illmrec.columns import IMAGE_OK, ITEM_ID, USER_ID
 from illmrec.errors import DataError, ModelError
 from pipelines.growth.drifting import PROFILE_FILE
 from pipelines.growth.grown_catalog import open_grown_catalog
-from pipelines.growth.judging import Counted, Growth, judge_growth
+from pipelines.growth.judging import DataState, Growth, judge_growth
 from pipelines.parameters.data import DriftConfig, GrowthConfig
 from pipelines.project.context import Context
 from pipelines.project.shelf import Shelf
@@ -40,7 +40,7 @@ def check_growth(context: Context) -> Growth:
     drifted = find_drift(context, profile)
     then, now = count_then(files, profile), count_now(context.shelf, open_grown_catalog(context))
     growth = judge_growth(then, now, drifted, context.section(GrowthConfig))
-    return Growth(growth.answer, growth.reasons, {"champion": champion.number, **growth.facts})
+    return Growth(growth.answer, growth.reasons, {"champion": champion.number, **growth.figures})
 
 
 def refuse_refused_data(shelf: Shelf) -> None:
@@ -61,12 +61,12 @@ def find_drift(context: Context, old: dict[str, Any]) -> list[str]:
         DataError: when the drift is a loss of users, items or interactions: growth does not make data fewer.
     """
     new = read_profile(context.shelf.require(context.layout.quality / PROFILE_FILE))
-    found = [field for field in compare_profiles(old, new, context.section(DriftConfig)) if field.level == "critical"]
-    losses = [f"{field.field} {field.largest}" for field in found if field.measure == "loss"]
+    drifted = [field for field in compare_profiles(old, new, context.section(DriftConfig)) if field.level == "critical"]
+    losses = [f"{field.field} {field.largest}" for field in drifted if field.measure == "loss"]
     if losses:
         hint = "The champion and the last night stay. Look for a feed that is cut short; drift.max_loss is the bound."
         raise DataError(f"today's data are far fewer than the champion's: {'; '.join(losses)}.", hint=hint)
-    return [f"{field.field} ({field.measure} {field.value:.3f})" for field in found]
+    return [f"{field.field} ({field.measure} {field.value:.3f})" for field in drifted]
 
 
 def _read_registered_profile(files: VersionFiles) -> dict[str, Any]:
@@ -77,13 +77,13 @@ def _read_registered_profile(files: VersionFiles) -> dict[str, Any]:
     return read_profile(path)
 
 
-def count_then(files: VersionFiles, profile: dict[str, Any]) -> Counted:
+def count_then(files: VersionFiles, profile: dict[str, Any]) -> DataState:
     """Return what the champion was trained on."""
     trained = read_trained_items(files, files.version.tags["item_digest"])
     ranks = find_ranks(files)
     users = frozenset() if ranks is None else frozenset(ranks[USER_KEY])
     pictures = profile["names"]["picture_status"]
-    return Counted(
+    return DataState(
         items=frozenset(trained.item_ids),
         users=users,
         interactions=int(profile["counts"]["interactions"]),
@@ -92,10 +92,10 @@ def count_then(files: VersionFiles, profile: dict[str, Any]) -> Counted:
     )
 
 
-def count_now(core: Shelf, grown: Shelf) -> Counted:
+def count_now(core: Shelf, grown: Shelf) -> DataState:
     """Return what there is today: users and interactions of the core, items of the grown catalog."""
     interactions, items = core.interactions, grown.catalog.items
-    return Counted(
+    return DataState(
         items=frozenset(items[ITEM_ID]),
         users=frozenset(key_user(user) for user in interactions[USER_ID].unique().to_list()),
         interactions=interactions.height,

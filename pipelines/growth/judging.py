@@ -14,7 +14,7 @@ EXIT_CODES: dict[Answer, int] = {"nothing": 6, "index": 10, "retrain": 11}
 
 
 @dataclass(frozen=True)
-class Counted:
+class DataState:
     """Ids and counts of one state of the data.
 
     Args:
@@ -39,15 +39,15 @@ class Growth:
     Args:
         answer: what to do.
         reasons: why.
-        facts: the figures.
+        figures: counts and shares, by name.
     """
 
     answer: Answer
     reasons: tuple[str, ...]
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    figures: Mapping[str, Any] = field(default_factory=dict)
 
 
-def judge_growth(then: Counted, now: Counted, drifted: Sequence[str], config: GrowthConfig) -> Growth:
+def judge_growth(then: DataState, now: DataState, drifted: Sequence[str], config: GrowthConfig) -> Growth:
     """Say what the changes since the champion's training ask for.
 
     ``retrain`` when a bound of ``config`` is passed or a field drifted; ``index`` when anything changed that a night
@@ -62,7 +62,7 @@ def judge_growth(then: Counted, now: Counted, drifted: Sequence[str], config: Gr
     new_items, gone = now.items - then.items, then.items - now.items
     new_users = now.users - then.users
     interactions = (now.interactions - then.interactions) / max(1, then.interactions)
-    facts: dict[str, Any] = {
+    figures: dict[str, Any] = {
         "new_items": len(new_items),
         "removed_items": len(gone),
         "new_item_share": round(len(new_items) / max(1, len(now.items)), 6),
@@ -76,18 +76,18 @@ def judge_growth(then: Counted, now: Counted, drifted: Sequence[str], config: Gr
     }
     rise = now.missing_images - then.missing_images
     bounds = [
-        ("new items", facts["new_item_share"], config.max_new_items),
-        ("new users", facts["new_user_share"], config.max_new_users),
+        ("new items", figures["new_item_share"], config.max_new_items),
+        ("new users", figures["new_user_share"], config.max_new_users),
         ("new interactions", interactions, config.max_new_interactions),
         ("items that lost their picture", rise, config.max_missing_images),
     ]
     reasons = [f"{name} {value:.1%}, above {bound:.1%}" for name, value, bound in bounds if value > bound]
     reasons += [f"drift of {found}" for found in drifted]
     if reasons:
-        return Growth("retrain", tuple(reasons), facts)
+        return Growth("retrain", tuple(reasons), figures)
     changes = [
         f"{count} {name}" for name, count in (("new items", len(new_items)), ("removed items", len(gone))) if count
     ]
     if now.last > then.last or now.interactions != then.interactions:
         changes.append(f"{now.interactions - then.interactions:+d} interactions")
-    return Growth("index" if changes else "nothing", tuple(changes or ["no change"]), facts)
+    return Growth("index" if changes else "nothing", tuple(changes or ["no change"]), figures)

@@ -99,12 +99,12 @@ def sign_inputs(settings: dict[str, Any], files: Iterable[Path]) -> str:
 
 def sign_files(paths: Iterable[Path]) -> str:
     """Return a digest of names, sizes and times of change of files, and of all files below folders."""
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for path in paths:
         files = sorted(path.rglob("*")) if path.is_dir() else [path]
         for file in files:
             if file.is_file():
-                facts = file.stat()
+                status = file.stat()
                 name = file.relative_to(path.parent).as_posix()
-                found.update(f"{name}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
-    return found.hexdigest()
+                digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()

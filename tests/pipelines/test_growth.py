@@ -6,10 +6,10 @@ import dataclasses
 
 import pytest
 
-from pipelines.growth.judging import EXIT_CODES, Counted, judge_growth
+from pipelines.growth.judging import EXIT_CODES, DataState, judge_growth
 from pipelines.parameters.data import GrowthConfig
 
-THEN = Counted(
+THEN = DataState(
     items=frozenset(f"i{number}" for number in range(100)),
     users=frozenset(f"u{number}" for number in range(50)),
     interactions=1000,
