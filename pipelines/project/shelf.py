@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -184,9 +183,11 @@ class Shelf:
         """
         path = self.layout.encoders / "encoders.json"
         record = self._encoders.get(role)
-        lacking = [key for key in ENCODER_KEYS if not isinstance(record, Mapping) or key not in record]
-        if not isinstance(record, dict) or lacking:
-            hint = f"Run `illmrec {self.name_maker(path)}` again."
+        hint = f"Run `illmrec {self.name_maker(path)}` again."
+        if not isinstance(record, dict):
+            raise ModelError(f"lacks {role}.", path=path, hint=hint)
+        lacking = [key for key in ENCODER_KEYS if key not in record]
+        if lacking:
             raise ModelError(f"the record of the {role} encoder lacks {', '.join(lacking)}.", path=path, hint=hint)
         return record
 

@@ -28,10 +28,10 @@ def run(context: Context) -> Facts:
     Raises:
         DataError: when the quality gate refused the data, or a table is damaged.
     """
-    layout, shelf = context.layout, context.shelf
+    layout, shelf, config = context.layout, context.shelf, context.section(SplitConfig)
     interactions, catalog = shelf.interactions, shelf.catalog
     check_gate(shelf.require(layout.quality / "gate.json"))
-    tables, summary = make_split(interactions, catalog, context.section(SplitConfig))
+    tables, summary = make_split(interactions, catalog, config)
     with atomic.write_folder(layout.split) as folder:
         for name, table in tables.items():
             atomic.write_parquet(folder / f"{name}.parquet", table)

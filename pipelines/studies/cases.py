@@ -160,16 +160,16 @@ def resolve(context: Context, case: Case, extra: Mapping[str, Any]) -> Sections:
 
 def _identify(shelf: Shelf, case: Case, sections: Sections) -> str:
     """Return a digest of all that a case's result depends on: what identifies its training, and how it is judged."""
-    facts = {
-        "revision": revision.CASES,
-        "method": shelf.split_method,
-        "judged": [shelf.digest(shelf.layout.split / f"{name}.parquet") for name in ("targets", "negatives")],
+    identity = {
         "run": identify_run(shelf, sections.train),
+        "revision": revision.CASES,
+        "judged": [shelf.digest(shelf.layout.split / f"{name}.parquet") for name in ("targets", "negatives")],
+        "method": shelf.split_method,
         "evaluation": sections.evaluation.model_dump(mode="json"),
         "embed": sections.embed.model_dump(mode="json") if case.embed_images or case.encoders else None,
         "encoders": sections.encoders.model_dump(mode="json") if case.encoders else None,
     }
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _read_result(path: Path) -> dict[str, Any] | None:

@@ -143,22 +143,28 @@ def _fit_pairs(task: Task, features: npt.NDArray[np.float32] | None, label: str)
 
 def fit_sasrec(task: Task) -> Fitted:
     """Train SASRec with one negative per position (Kang and McAuley)."""
-    return _fit_sasrec(task, {})
+    return _fit_sasrec(task, LossSettings())
 
 
 def fit_sasrec_catalog(task: Task) -> Fitted:
     """Train SASRec with cross entropy over the catalog."""
-    return _fit_sasrec(task, {"kind": "cross_entropy"})
+    return _fit_sasrec(task, LossSettings("cross_entropy"))
 
 
 def fit_sasrec_calibrated(task: Task) -> Fitted:
     """Train SASRec with gBCE, negatives shared by all positions of a step."""
-    own = {name: task.parameters[name] for name in ("negatives", "calibration")}
-    return _fit_sasrec(task, {"kind": "gbce", "sharing": "step", **own})
+    loss = LossSettings(
+        "gbce",
+        negatives=task.parameters["negatives"],
+        negative_sharing="step",
+        gbce_calibration=task.parameters["calibration"],
+    )
+    return _fit_sasrec(task, loss, "negatives", "calibration")
 
 
-def _fit_sasrec(task: Task, loss: Mapping[str, Any]) -> Fitted:
-    return _fit_sequences(task, lambda: SasRec(**task.shape(*loss)), LossSettings(**loss), ask_next)
+def _fit_sasrec(task: Task, loss: LossSettings, *of_loss: str) -> Fitted:
+    """Train SASRec; ``of_loss`` are the parameters that the loss has and the model does not."""
+    return _fit_sequences(task, lambda: SasRec(**task.shape(*of_loss)), loss, ask_next)
 
 
 def fit_gru4rec(task: Task) -> Fitted:
