@@ -226,11 +226,6 @@ class Shelf:
         return read_metrics(self.require(path), f"Run `{command}` again.", refusal)
 
     @functools.cached_property
-    def evaluation_summary(self) -> dict[str, Any]:
-        """The evaluation in about ten numbers, rounded, for DVC; :attr:`metrics` has them all."""
-        return self.read_object(self.layout.evaluation / "summary.json")
-
-    @functools.cached_property
     def head(self) -> dict[str, Any]:
         """What `export` says of the ONNX head."""
         return self.read_object(self.layout.head / "head.json", *HEAD_KEYS, refusal=ModelError)
