@@ -51,8 +51,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: places.get(item.path.stem, len(places)))
 
 
-def pytest_collection_finish() -> None:
-    """Keep what was imported out of the garbage collector's rounds: tests of memory ask for hundreds of them."""
+@pytest.fixture(scope="module", autouse=True)
+def _keep_garbage_collection_short() -> None:
+    """Keep what was imported so far out of the collector's rounds: tests of memory ask for hundreds of them."""
     gc.collect()
     gc.freeze()
 
