@@ -12,6 +12,9 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-r
 # DVC starts `illmrec` by its name; it must be this environment's, whether or not it is activated.
 ACTIVATED := PATH="$(CURDIR)/$(BIN):$$PATH"
 
+# Where nothing keeps bytecode, every stage would compile torch and MLflow again.
+unexport PYTHONDONTWRITEBYTECODE
+
 # DVC's shared default folder is writable by every user of the machine.
 export DVC_SITE_CACHE_DIR := $(CURDIR)/work/dvc-site-cache
 

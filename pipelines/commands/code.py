@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from pipelines.commands.options import json_option, print_facts
+from pipelines.commands.options import json_option, print_facts, wants_json
 
 
 @click.command()
@@ -31,4 +31,4 @@ def command(ctx: click.Context) -> None:
 
     root: Path = ctx.find_root().obj[0]
     counts = write_code(name_code_folder(root), list_verbs() | list_study_verbs())
-    print_facts({name: f"{count} definitions" for name, count in counts.items()})
+    print_facts(counts if wants_json() else {name: f"{count} definitions" for name, count in counts.items()})

@@ -29,7 +29,7 @@ def list_commands() -> list[str]:
 def list_stages(target: str = "") -> list[list[str]]:
     """Return what ``dvc repro`` runs for one data set, in the file's order, which is an order of dependencies."""
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    return [stage["do"]["cmd"].replace("${key}", "shop").split() for stage in stages.values()]
+    return [stage.get("do", stage)["cmd"].replace("${key}", "shop").split() for stage in stages.values()]
 
 
 @pytest.fixture(scope="module")

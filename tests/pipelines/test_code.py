@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from pipelines.cli import cli
 from pipelines.project.code import EXCUSED, Code, list_verbs, write_code
+from pipelines.studies.catalogue import list_study_verbs
 
 ROOT = Path(__file__).parents[2]
 Outdated = Callable[[str, str, str], set[str]]
@@ -143,3 +147,13 @@ def test_files_are_the_same_wherever_and_whenever_they_are_written(tmp_path: Pat
 
 def test_another_name_of_the_library_s_face_makes_nothing_outdated(outdated: Outdated) -> None:
     assert outdated("illmrec/__init__.py", "_HOMES = {", '_HOMES = {\n    "draw": "illmrec.seeds",') == set()
+
+
+def test_the_command_says_how_much_each_stage_and_study_reaches(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    result = CliRunner().invoke(cli, ["--root", str(tmp_path), "code", "--json"])
+    assert result.exit_code == 0, result.output
+    counts = json.loads(result.stdout)
+    assert set(counts) == {path.stem for path in (tmp_path / "artifacts" / "code").iterdir()}
+    assert set(counts) == set(list_verbs() | list_study_verbs())
+    assert counts["train"] == len(json.loads((tmp_path / "artifacts" / "code" / "train.json").read_text()))
