@@ -4,10 +4,10 @@ DVC compares files. A comment in a file of the library would then train for hour
 not say what is really read. So the stage ``code`` (``illmrec code``) writes, for each stage, a file with a digest of
 every definition that the stage's verb can reach, and the stages depend on those (docs/decisions/0024).
 
-Reaching goes by names, definition by definition: a function reaches what it names; a class its bases, fields and, of
-its methods, those whose name is used as an attribute anywhere in what is reached (all of them where a base is of
-another library, which may call any). That errs on the safe side. What goes by strings is not seen, so code that a stage
-reaches by a computed name stands in :data:`pipelines.graph.STAGES`.
+Reaching goes by names, definition by definition: a function or class reaches all that it names. A class counts whole,
+because other libraries call methods that nobody here names; only of the two that every stage is handed
+(:data:`BY_METHOD`), and no library is, do methods count where their name is used as an attribute. What goes by strings
+is not seen, so code that a stage reaches by a computed name stands in :data:`pipelines.graph.STAGES`.
 """
 
 from __future__ import annotations
@@ -33,11 +33,8 @@ EXCUSED = {
 }
 """Modules that no result depends on, and why; everything else counts."""
 
-KNOWN_DECORATORS = {
-    *("property", "cached_property", "staticmethod", "classmethod", "contextmanager", "abstractmethod"),
-    *("no_grad", "inference_mode"),
-}
-"""Decorators that call a method only where it is used."""
+BY_METHOD = {("pipelines.project.layout", "Layout"), ("pipelines.project.shelf", "Shelf")}
+"""Classes of which a method counts only where its name is used: a new accessor concerns nobody who does not ask it."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 Definition = tuple[str, str]
@@ -109,8 +106,13 @@ class Module:
             self.definitions[statement.name] = statement
         elif isinstance(statement, ast.Assign | ast.AnnAssign):
             targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-            for name in (node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)):
-                self.definitions[name] = statement
+            names = {node for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)}
+            known = any(name.id in self.definitions for name in names)
+            # What changes a value that is there, by its name or through it, always counts.
+            if known or any(isinstance(name.ctx, ast.Load) for name in names):
+                self.effects.append(statement)
+            for name in names:
+                self.definitions.setdefault(name.id, statement)
         elif isinstance(statement, ast.If) and ast.unparse(statement.test) == "TYPE_CHECKING":
             for inner in statement.body:
                 self._sort(inner)
@@ -250,9 +252,11 @@ class _Reach:
             self._take(found, name, [statement])
 
     def _take_class(self, module: Module, node: ast.ClassDef) -> None:
-        methods = [inner for inner in node.body if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef)]
-        called = is_called_from_outside(self._code, module.name, node)
-        waiting = [method for method in methods if not called and waits_for_its_name(method)]
+        waiting = (
+            []
+            if (module.name, node.name) not in BY_METHOD
+            else [inner for inner in node.body if isinstance(inner, Function) and not inner.name.startswith("__")]
+        )
         rest = [inner for inner in node.body if inner not in waiting]
         self._take(module, node.name, [_without(node, rest)])
         for method in waiting:
@@ -290,35 +294,6 @@ class _Reach:
             self._attributes.add(attribute)
             for module, owner, method in self._methods.pop(attribute, ()):
                 self._take(module, f"{owner}.{method.name}", [method])
-
-
-def waits_for_its_name(method: Function) -> bool:
-    """Return whether a method runs only where its name is used: no special one, no decorator that may keep it."""
-    names = {ast.unparse(mark).partition("(")[0].rpartition(".")[2] for mark in method.decorator_list}
-    return not method.name.startswith("__") and names <= KNOWN_DECORATORS
-
-
-def is_called_from_outside(code: Code, module: str, node: ast.ClassDef) -> bool:
-    """Return whether a class has a base of another library, which may call any of its methods."""
-    for base in node.bases:
-        name = ast.unparse(base).partition("[")[0]
-        if name in ("Protocol", "Generic", "object", "Exception"):
-            continue
-        where = _find_class(code, module, name)
-        if where is None or is_called_from_outside(code, *where):
-            return True
-    return False
-
-
-def _find_class(code: Code, module: str, name: str) -> tuple[str, ast.ClassDef] | None:
-    """Return the project's class of a name in a module, with the module that defines it."""
-    found = code.find(module)
-    if found is None:
-        return None
-    statement = found.definitions.get(name)
-    if isinstance(statement, ast.ClassDef):
-        return module, statement
-    return _find_class(code, *found.imports[name]) if name in found.imports else None
 
 
 def _without(node: ast.ClassDef, body: list[ast.stmt]) -> ast.ClassDef:

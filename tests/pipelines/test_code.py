@@ -114,27 +114,37 @@ def test_a_name_that_nobody_uses_is_not_reached_and_a_module_as_a_value_is_reach
     }
 
 
-def test_methods_count_where_their_name_is_used_and_all_where_another_library_may_call_them(tmp_path: Path) -> None:
+def test_a_class_counts_whole_with_what_only_another_library_calls(tmp_path: Path) -> None:
     folder = tmp_path / "illmrec"
     folder.mkdir()
     (folder / "__init__.py").write_text("")
-    (folder / "a.py").write_text(
-        "from torch import nn\n"
-        "class Base:\n    def shared(self): ...\n"
-        "class Plain(Base):\n    def used(self): return self.shared()\n    def unused(self): ...\n"
-        "    def __len__(self): return 1\n"
-        "class Layer(nn.Module):\n    def forward(self): ...\n"
-        "def run(thing: Plain):\n    return thing.used(), Layer()\n"
-    )
+    text = "class Plain:\n    def called_by_a_library(self): return 1\ndef run(thing: Plain): ...\n"
+    (folder / "a.py").write_text(text)
     before = Code(tmp_path).digest(["illmrec.a:run"])
-    assert set(before) >= {"illmrec.a:Plain.used", "illmrec.a:Base.shared"}
-    assert "illmrec.a:Plain.unused" not in before
-    for body in ("return 1", "def forward(self): ..."):
-        text = (folder / "a.py").read_text()
-        (folder / "a.py").write_text(text.replace(body, body.replace("1", "2").replace("...", "pass")))
-        after = Code(tmp_path).digest(["illmrec.a:run"])
-        assert after != before
-        before = after
+    (folder / "a.py").write_text(text.replace("return 1", "return 2"))
+    assert Code(tmp_path).digest(["illmrec.a:run"]) != before
+
+
+def test_what_transformers_asks_of_our_cache_is_watched(outdated: Outdated) -> None:
+    assert outdated("illmrec/models/prefix.py", "        return 0\n", "        return 1\n") >= MODEL
+
+
+def test_an_accessor_concerns_those_who_ask_it(before: dict[str, dict[str, str]]) -> None:
+    assert "pipelines.project.shelf:Shelf.sequences" in before["train"]
+    assert "pipelines.project.shelf:Shelf.read_metrics" not in before["train"]
+    assert "pipelines.project.layout:Layout.exports" not in before["train"]
+
+
+def test_what_changes_a_value_later_counts(tmp_path: Path) -> None:
+    folder = tmp_path / "illmrec"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("")
+    text = "import os\nTABLE = {}\nTABLE['a'] = 1\nos.environ['A'] = '5'\ndef run(): return TABLE\n"
+    (folder / "a.py").write_text(text)
+    before = Code(tmp_path).digest(["illmrec.a:run"])
+    for old, new in (("{}", "{'b': 2}"), ("= 1", "= 3"), ("'5'", "'6'")):
+        (folder / "a.py").write_text(text.replace(old, new))
+        assert Code(tmp_path).digest(["illmrec.a:run"]) != before
 
 
 def test_files_are_the_same_wherever_and_whenever_they_are_written(tmp_path: Path) -> None:
