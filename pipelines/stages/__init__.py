@@ -25,7 +25,7 @@ def stage(name: str) -> Callable[[Verb], Verb]:
     def decorate(verb: Verb) -> Verb:
         @functools.wraps(verb)
         def run(context: Context, *arguments: Any, **options: Any) -> Any:
-            for output in declared.outputs:
+            for output in declared.outputs:  # some are published with the folder they lie in
                 for path in (context.layout.artifacts / output, (context.layout.artifacts / output).parent):
                     atomic.sweep_partial(path.parent, path.name)
             return verb(context, *arguments, **options)
