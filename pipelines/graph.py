@@ -1,12 +1,13 @@
 """The graph of stages, declared once: what each is called, what it reads, what it makes, and which code does it.
 
 The command line, the reader of parameters, ``retrain``, ``doctor`` and the messages about missing files ask this list;
-``dvc.yaml`` is compared with it by a test. It imports nothing, so that anybody may ask.
+``dvc.yaml`` is compared with it by a test. It imports nothing of the project, so that anybody may ask.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -139,15 +140,14 @@ STAGES = (
 """Every stage, in the order of the data."""
 
 
-def list_dvc_targets(dataset: str) -> list[str]:
-    """Return what DVC calls all stages of one data set, the stage that says what code they reach first."""
-    return ["code", *(f"{stage.name}@{dataset}" for stage in STAGES)]
+def list_shared_targets(root: Path) -> list[str]:
+    """Return what DVC calls that on which the stages of all data sets wait: the raw data and what code stages reach."""
+    return [*(["data.dvc"] if (root / "data.dvc").is_file() else []), "code"]
 
 
-def list_last_targets(dataset: str) -> list[str]:
-    """Return what DVC calls the stages that no other stage waits for; asking for them asks for all."""
-    awaited = {place for stage in STAGES for place in stage.inputs}
-    return [f"{stage.name}@{dataset}" for stage in STAGES if not any(stage.makes(place) for place in awaited)]
+def list_stage_targets(dataset: str) -> list[str]:
+    """Return what DVC calls the stages of one data set, in order."""
+    return [f"{stage.name}@{dataset}" for stage in STAGES]
 
 
 def find_maker(place: str) -> Stage | None:

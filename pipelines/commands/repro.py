@@ -37,7 +37,7 @@ def command(chosen: tuple[str, ...], jobs: int | None, pull: bool) -> None:
       illmrec repro --pull
     """
     from illmrec.errors import IllmrecError
-    from pipelines.graph import list_last_targets
+    from pipelines.graph import list_shared_targets, list_stage_targets
     from pipelines.parameters.data import PrepareConfig
     from pipelines.parameters.reading import read_params
     from pipelines.project.ignored import describe_unignored
@@ -52,12 +52,16 @@ def command(chosen: tuple[str, ...], jobs: int | None, pull: bool) -> None:
     logs = root / "work" / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     threads = max(1, cores // at_once)
-    # All data sets wait for this one; several processes would get into each other's way.
-    if reproduce(root, ["code"], logs / "code.log", threads):
-        raise IllmrecError(f"stage code failed:\n{read_tail(logs / 'code.log')}", hint=f"See {logs}.")
+    options = ["--pull"] if pull else []
+    # What all data sets wait for comes first, by itself. Then each process takes its stages one by one: DVC lets nobody
+    # look at what a running stage reads, and stages of all data sets read what these made.
+    shared = logs / "shared.log"
+    if reproduce(root, [*options, *list_shared_targets(root)], shared, threads):
+        raise IllmrecError(f"what all data sets wait for failed:\n{read_tail(shared)}", hint=f"See {logs}.")
+    options += ["--single-item"]
     with ThreadPoolExecutor(at_once) as pool:
         runs = [
-            pool.submit(reproduce, root, list_last_targets(name), logs / f"{name}.log", threads, pull=pull)
+            pool.submit(reproduce, root, [*options, *list_stage_targets(name)], logs / f"{name}.log", threads)
             for name in datasets
         ]
         codes = [run.result() for run in runs]
@@ -72,24 +76,23 @@ def command(chosen: tuple[str, ...], jobs: int | None, pull: bool) -> None:
     click.echo(f"up to date: {', '.join(datasets)}")
 
 
-def reproduce(root: Path, targets: list[str], log: Path, threads: int, *, pull: bool = False) -> int:
-    """Run `dvc repro` for some stages until nothing of DVC's own stands in its way; return its exit code."""
+def reproduce(root: Path, arguments: list[str], log: Path, threads: int) -> int:
+    """Run `dvc repro` with some arguments until nothing of DVC's own stands in its way; return its exit code."""
     log.unlink(missing_ok=True)
     for _ in range(BUSY_RETRIES):
-        code = run_dvc(root, targets, log, threads, pull=pull)
-        # While one process looks at data.dvc, DVC turns others away at once, --wait-for-lock or not.
+        code = run_dvc(root, arguments, log, threads)
+        # While one process looks at a file, DVC turns others away at once, --wait-for-lock or not.
         if not code or BUSY not in read_tail(log):
             break
         time.sleep(1.0)
     return code
 
 
-def run_dvc(root: Path, targets: list[str], log: Path, threads: int, *, pull: bool = False) -> int:
+def run_dvc(root: Path, arguments: list[str], log: Path, threads: int) -> int:
     """Run `dvc repro` once, tell of every stage on stderr, append all output to ``log``; return its exit code."""
-    targets = [*(["--pull"] if pull else []), *targets]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(  # noqa: S603 - the names of data sets are checked letters and digits
-        [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", *targets],
+        [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", *arguments],
         cwd=root,
         env=environment,
         stdin=subprocess.DEVNULL,

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from illmrec.errors import IllmrecError
-from pipelines.graph import list_dvc_targets
+from pipelines.graph import list_shared_targets, list_stage_targets
 from pipelines.growth.step_log import Result
 from pipelines.project.context import Context
 from pipelines.project.layout import Layout
@@ -21,12 +21,6 @@ def is_dvc_project(layout: Layout) -> bool:
     return (layout.root / ".dvc").is_dir() and (layout.root / "dvc.yaml").is_file()
 
 
-def list_targets(layout: Layout) -> list[str]:
-    """Return what `dvc commit` is given: the raw data, and every stage of the data set."""
-    raw = ["data.dvc"] if (layout.root / "data.dvc").is_file() else []
-    return [*raw, *list_dvc_targets(layout.dataset)]
-
-
 def record_in_dvc(run: RunCommand, context: Context) -> Result:
     """Tell DVC what the stages made, so that dvc.lock names it and `dvc repro` finds nothing to do.
 
@@ -36,9 +30,10 @@ def record_in_dvc(run: RunCommand, context: Context) -> Result:
         IllmrecError: when DVC fails.
     """
     layout = context.layout
+    targets = [*list_shared_targets(layout.root), *list_stage_targets(layout.dataset)]
     run(["code"])
     done = subprocess.run(  # noqa: S603 - the names of data sets are checked letters and digits
-        [sys.executable, "-m", "dvc", "--wait-for-lock", "commit", "--force", *list_targets(layout)],
+        [sys.executable, "-m", "dvc", "--wait-for-lock", "commit", "--force", *targets],
         cwd=layout.root,
         stdin=subprocess.DEVNULL,
         capture_output=True,
