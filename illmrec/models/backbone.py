@@ -45,6 +45,9 @@ class Backbone:
         folder: what ``from_pretrained`` reads, tokenizer included.
         dtype: number format of its weights and arithmetic.
         device: torch device.
+        layers: how many of its first layers are read; None for all. A state is what the final normalisation makes of
+            the last one's output.
+        random_seed: seed of weights drawn in place of the folder's own; None for its own.
         lora: adapters to train beside it; None for none.
         word_embeddings: whether a copy of the table of input embeddings is ``trained`` (the authors' code does).
             Answers are still predicted with the model's own output table.
@@ -67,11 +70,13 @@ class Backbone:
         dtype: torch.dtype = torch.float32,
         device: str = "cpu",
         *,
+        layers: int | None = None,
+        random_seed: int | None = None,
         lora: Lora | None = None,
         word_embeddings: Literal["frozen", "trained"] = "frozen",
         checkpointing: bool = False,
     ) -> None:
-        model, self.tokenizer = load_language_model(folder, dtype)
+        model, self.tokenizer = load_language_model(folder, dtype, layers=layers, random_seed=random_seed)
         self._model: Any = model.eval().requires_grad_(requires_grad=False).to(device)
         self.device = torch.device(device)
         self.dtype = dtype

@@ -18,6 +18,23 @@ def name_image_cache(record: Mapping[str, Any]) -> tuple[str, str]:
     return f"image {json.dumps(named, sort_keys=True)}", str(record["revision"])
 
 
+def identify_encoder(record: Mapping[str, Any]) -> str:
+    """Return what tells a recorded encoder from every other: its weights' revision, and how much of them is read."""
+    return f"{record['revision']}{_describe_use(record)}"
+
+
+def name_encoder(record: Mapping[str, Any]) -> str:
+    """Return what people call a recorded encoder: its package or its name, and how much of it is read."""
+    return f"{record.get('package') or record.get('name', 'unknown')}{_describe_use(record)}"
+
+
+def _describe_use(record: Mapping[str, Any]) -> str:
+    count = record.get("layers")
+    layers = "" if not count else ", first layer" if count == 1 else f", first {count} layers"
+    drawn = f", weights drawn anew with seed {record['random_seed']}" if record.get("random_seed") is not None else ""
+    return layers + drawn
+
+
 def key_tower_text(text: str) -> str:
     """Return the key of a text that the picture encoder's text tower read; pictures have keys of their own there."""
     return f"text {hash_text(text)}"

@@ -36,11 +36,14 @@ def load_text_encoder(shelf: Shelf) -> tuple[SentenceEncoder, dict[str, Any]]:
 
 
 def load_backbone(shelf: Shelf, config: TrainConfig, device: str) -> Backbone:
-    """Load the language model, with what the section lets learn inside it."""
+    """Load the language model as it is recorded, with what the section lets learn inside it."""
+    record = shelf.read_encoder("backbone")
     return Backbone(
-        find_encoder(shelf, shelf.read_encoder("backbone")).path,
+        find_encoder(shelf, record).path,
         {"fp32": torch.float32, "bf16": torch.bfloat16}[config.precision],
         device,
+        layers=record.get("layers"),
+        random_seed=record.get("random_seed"),
         lora=config.lora.make(Lora) if config.lora.rank else None,
         word_embeddings=config.word_embeddings,
         checkpointing=config.checkpointing,

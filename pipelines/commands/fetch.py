@@ -1,4 +1,4 @@
-"""Command ``fetch``: publishers' catalogs as raw folders below ``data/``."""
+"""Command ``fetch``: publishers' catalogs, pictures and language models, as folders below ``data/``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import click
 
 from illmrec.errors import NothingToDoError, ParameterError
 from pipelines.commands.fetch_images import images
+from pipelines.commands.fetch_language_model import language_model
 from pipelines.commands.network import NetworkOptions, hold_folder, network_options
 from pipelines.commands.options import json_option, print_facts
 
@@ -28,7 +29,7 @@ digest_option = click.option(
 
 @click.group()
 def command() -> None:
-    r"""Download a publisher's catalog, or the pictures of a catalog.
+    r"""Download a publisher's catalog, the pictures of a catalog, or a language model.
 
     Stopped or broken downloads go on where they were when the same command is run again. Read the publisher's terms
     first: they bind you, whatever fetches the files.
@@ -38,6 +39,7 @@ def command() -> None:
       illmrec fetch amazon --category Sports_and_Outdoors
       illmrec fetch microlens --variant 100k
       illmrec fetch images --dataset sports
+      illmrec fetch language-model
     """
 
 
@@ -229,3 +231,4 @@ def read_digests(pairs: tuple[str, ...]) -> dict[str, str]:
 
 
 command.add_command(images)
+command.add_command(language_model)

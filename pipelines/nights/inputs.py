@@ -16,6 +16,7 @@ import polars as pl
 from illmrec import atomic
 from illmrec.data.catalog import Catalog
 from illmrec.scoring.offer import Offer, read_offer
+from pipelines.assembly.encoders import identify_encoder
 from pipelines.growth.grown_catalog import open_grown_catalog
 from pipelines.nights.audience import Audience, gather_audience, read_interactions
 from pipelines.parameters.operation import RecommendConfig
@@ -111,7 +112,7 @@ def identify_night(inputs: Inputs) -> str:
     features = {kind: layout.features(kind) for kind in ("image", "cf", "text")}
     content: dict[str, Any] = {
         "model": [files.version.name, files.version.number, dict(files.version.tags)],
-        "backbone": inputs.shelf.read_encoder("backbone")["revision"],
+        "backbone": identify_encoder(inputs.shelf.read_encoder("backbone")),
         "settings": {name: settings[name] for name in ROWS_DEPEND_ON},
         "items": hashlib.sha256(inputs.catalog.items.write_ndjson().encode()).hexdigest(),
         "features": {kind: atomic.digest_folder(path) for kind, path in features.items() if path.is_dir()},

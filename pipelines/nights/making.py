@@ -17,6 +17,7 @@ from illmrec.models.passes import UserReader
 from illmrec.scoring.head import Head
 from illmrec.scoring.item_side import keep_items
 from illmrec.scoring.rows import FloatArray, Marks
+from pipelines.assembly.encoders import identify_encoder
 from pipelines.engines.ray_data import encode_on_ray
 from pipelines.nights.audience import cut_into_parts
 from pipelines.nights.inputs import Inputs
@@ -96,7 +97,7 @@ def read_users(
     identity = {
         "tensors": tags["tensors_sha256"],
         "state": tags["state_sha256"],
-        "backbone": inputs.shelf.read_encoder("backbone")["revision"],
+        "backbone": identify_encoder(inputs.shelf.read_encoder("backbone")),
         "precision": config.backbone_precision,
     }
     folder = inputs.layout.representations

@@ -86,12 +86,19 @@ class TextEncoderConfig(Section):
 class BackboneConfig(Section):
     """Which frozen language model reads the prompt."""
 
-    source: Literal["hub", "train"] = "hub"
-    """``hub`` loads a causal LM by name or folder; ``train`` trains a small Llama on the catalog's texts."""
+    source: Literal["hub", "package", "train"] = "hub"
+    """``hub`` loads a causal LM by name or folder; ``package`` one that `illmrec fetch language-model` put into
+    data/encoders; ``train`` trains a small Llama on the catalog's texts."""
     name: str = "princeton-nlp/Sheared-LLaMA-2.7B"
-    """Hub name or local folder."""
+    """Hub name, local folder, or name of the package."""
     revision: str | None = None
-    """Commit of the hub repository; required for hub names."""
+    """Commit of the hub repository; required for hub names. Version of the package; whichever is there by default."""
+    layers: Count | None = None
+    """How many of its first layers read the prompt, the final normalisation after them; all by default. A pass costs in
+    proportion."""
+    weights: Literal["pretrained", "random"] = "pretrained"
+    """``random`` draws the weights anew, as before any training, with the section's seed: what the model knows of
+    language is taken away and all else stays. There to be compared with."""
     small: SmallLanguageConfig = SmallLanguageConfig()
     """Used when ``source`` is ``train``."""
 

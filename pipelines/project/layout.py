@@ -54,6 +54,10 @@ class Layout:
         """Encoder descriptions of ``encoders``, and the models trained there."""
         return self.artifacts / "encoders"
 
+    def package_model(self, name: str) -> Path:
+        """Return the folder of a model that came as a package of that name; all data sets share it."""
+        return self.root / "data" / "encoders" / name
+
     def features(self, kind: str) -> Path:
         """Feature matrix of one type: image, cf or text."""
         return self.artifacts / "features" / kind

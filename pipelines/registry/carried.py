@@ -27,6 +27,7 @@ from illmrec.features.matrix import FeatureMatrix
 from illmrec.models.recommender import Recommender
 from illmrec.scoring.head import Head
 from illmrec.training.checkpoint import read_tensors
+from pipelines.assembly.encoders import identify_encoder
 from pipelines.assembly.recommender import build_recommender, list_feature_types, read_config
 from pipelines.project.shelf import Shelf
 from pipelines.registry.trained_items import CF, TrainedItems, describe_cf, find_filled, read_trained_items
@@ -115,7 +116,7 @@ def refuse_other_encoders(shelf: Shelf, state: Mapping[str, Any], files: Version
     for name, role in ENCODER_ROLES.items():
         if name not in state:
             continue
-        here, needed = shelf.read_encoder(role)["revision"], state[name]["revision"]
+        here, needed = identify_encoder(shelf.read_encoder(role)), identify_encoder(state[name])
         if here != needed:
             hint = (
                 f"Bring the encoders of that version back, or run `illmrec retrain --dataset {shelf.layout.dataset}`."

@@ -16,6 +16,7 @@ from illmrec.evaluation.metrics import HIT_10, MRR, NDCG_10, Metric
 from illmrec.evaluation.table import FULL, INTACT, LISTS, MetricsTable
 from illmrec.samples.notice import is_synthetic
 from pipelines.assembly.contest import RANKED_MODEL
+from pipelines.assembly.encoders import name_encoder
 from pipelines.assembly.recommender import refuse_other_features
 from pipelines.parameters.data import PrepareConfig
 from pipelines.parameters.operation import PromoteConfig, RegisterConfig
@@ -226,7 +227,7 @@ def _tag_model(shelf: Shelf) -> dict[str, str]:
         "onnx_same_top10_share": f"{parity['same_top10_share']:.6f}",
         "item_digest": state["item_digest"],
         "started_from": f"version {state['start']['version']}" if state.get("start") else "scratch",
-        **{role: f"{state[role]['name']} {state[role]['revision']}" for role in ENCODER_ROLES},
+        **{role: f"{name_encoder(state[role])} {state[role]['revision']}" for role in ENCODER_ROLES},
     }
 
 

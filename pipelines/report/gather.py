@@ -16,6 +16,7 @@ from illmrec.data.catalog import Catalog
 from illmrec.errors import DataError
 from illmrec.evaluation.table import MetricsTable
 from illmrec.samples.notice import is_synthetic as is_made_up
+from pipelines.assembly.encoders import name_encoder
 from pipelines.project.layout import Layout
 from pipelines.project.shelf import Shelf
 from pipelines.quality.verdict import DOCS_INDEX, GATE_FILE
@@ -199,7 +200,7 @@ def _name_encoder(state: Facts, key: str) -> tuple[str, str]:
     if state.values.get(key) is None:
         return "none", ""
     encoder = state.inner(key).values
-    return str(encoder.get("name", "unknown")), str(encoder.get("revision", ""))
+    return name_encoder(encoder), str(encoder.get("revision", ""))
 
 
 def _show(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from PIL import Image
 
 from illmrec import atomic
 from illmrec.data.catalog import Catalog
-from illmrec.errors import ParameterError
+from illmrec.errors import MissingArtifactError, ModelError, ParameterError
 from illmrec.features.sources import locate_model
 from illmrec.progress import track
 from illmrec.training.image_text import ImageTextSettings, train_image_text
@@ -17,6 +18,7 @@ from illmrec.training.language import LanguageSettings, train_language, train_to
 from pipelines.assembly.pictures import list_readable_pictures
 from pipelines.parameters.features import BackboneConfig, EncodersConfig, ImageEncoderConfig
 from pipelines.project.context import Context
+from pipelines.project.layout import Layout
 from pipelines.project.shelf import Shelf
 from pipelines.stages import stage
 
@@ -47,7 +49,7 @@ def _resolve(shelf: Shelf, config: EncodersConfig, folder: Path) -> dict[str, di
     )
     records = {
         "image": _resolve_image(shelf, config.image, folder, config.allow_network),
-        "backbone": _resolve_backbone(shelf, config.backbone, folder, config.allow_network),
+        "backbone": resolve_backbone(shelf, config, folder),
         "text": {"name": config.text.name, "revision": text.revision, "folder": None},
     }
     for role, curve in losses.items():
@@ -70,12 +72,47 @@ def _resolve_image(shelf: Shelf, config: ImageEncoderConfig, folder: Path, allow
     return about | settings | {"architecture": config.name}
 
 
-def _resolve_backbone(shelf: Shelf, config: BackboneConfig, folder: Path, allow_network: bool) -> dict[str, Any]:
-    if config.source == "train":
+def resolve_backbone(shelf: Shelf, config: EncodersConfig, folder: Path) -> dict[str, Any]:
+    """Return the record of the language model, which may have been trained into ``folder``.
+
+    Raises:
+        MissingArtifactError: when its package was not fetched.
+        ModelError: when it is not there, or of another version.
+    """
+    chosen = config.backbone
+    record = _locate_backbone(shelf, config, folder)
+    if chosen.layers is not None:
+        record["layers"] = chosen.layers
+    if chosen.weights == "random":
+        record["random_seed"] = config.seed
+    return record
+
+
+def _locate_backbone(shelf: Shelf, config: EncodersConfig, folder: Path) -> dict[str, Any]:
+    chosen, root = config.backbone, shelf.layout.root
+    if chosen.source == "train":
         revision = f"sha256:{atomic.digest_folder(folder / 'backbone')}"
         return {"name": "small language model", "revision": revision, "folder": "backbone"}
-    located = locate_model(config.name, config.revision, root=shelf.layout.root, allow_network=allow_network)
-    return {"name": config.name, "revision": located.revision, "folder": None}
+    if chosen.source == "package":
+        return _locate_package(shelf.layout, chosen)
+    located = locate_model(chosen.name, chosen.revision, root=root, allow_network=config.allow_network)
+    return {"name": chosen.name, "revision": located.revision, "folder": None}
+
+
+def _locate_package(layout: Layout, chosen: BackboneConfig) -> dict[str, Any]:
+    """Return the record of a language model that was fetched as a package."""
+    folder = layout.package_model(chosen.name)
+    if not (folder / "origin.json").is_file():
+        hint = f"Run `illmrec fetch language-model --package {chosen.name}`."
+        raise MissingArtifactError("there is no language model of this package.", path=folder, hint=hint)
+    origin = json.loads((folder / "origin.json").read_text(encoding="utf-8"))
+    if chosen.revision not in (None, origin["version"]):
+        hint = f"Remove it and run `illmrec fetch language-model --package {chosen.name}=={chosen.revision}`."
+        raise ModelError(f"is version {origin['version']}, expected {chosen.revision}.", path=folder, hint=hint)
+    name = folder.relative_to(layout.root).as_posix()
+    located = locate_model(name, None, root=layout.root)
+    about = {"package": f"{origin['package']}=={origin['version']}", "licence": origin["licence"]}
+    return {"name": name, "revision": located.revision, "folder": None} | about
 
 
 def _train_small(shelf: Shelf, config: EncodersConfig, folder: Path) -> dict[str, list[float]]:

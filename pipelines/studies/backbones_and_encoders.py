@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from illmrec.errors import ParameterError
+from pipelines.assembly.encoders import name_encoder
 from pipelines.parameters.studies import StudyConfig
 from pipelines.project.shelf import Shelf
 from pipelines.studies.cases import Case
@@ -33,7 +34,7 @@ def measure(bench: Bench) -> list[Row]:
 
 
 def _name_encoders(shelf: Shelf) -> Row:
-    return {role: shelf.read_encoder(role)["name"] for role in ("backbone", "image")}
+    return {role: name_encoder(shelf.read_encoder(role)) for role in ("backbone", "image")}
 
 
 STUDY = Study(

@@ -12,6 +12,7 @@ from typing import Any
 
 from illmrec.evaluation.metrics import NDCG_10, Metric
 from illmrec.evaluation.table import CASES, MetricsTable
+from pipelines.assembly.encoders import name_encoder
 from pipelines.project.layout import Layout
 from pipelines.registry.cards.markdown import show_row
 from pipelines.registry.serving_cost import ServingCost
@@ -66,7 +67,7 @@ def describe_version(facts: CardFacts) -> str:
     settings = facts.settings
     made = "synthetic data" if facts.synthetic else "data"
     what = (
-        f"{facts.state['backbone']['name']}, items as {settings['representation']}, retrieval by "
+        f"{name_encoder(facts.state['backbone'])}, items as {settings['representation']}, retrieval by "
         f"{' + '.join(settings['features'])}; {made} `{facts.layout.dataset}`, "
         f"{facts.profile['counts']['users']:,} users, {facts.profile['counts']['items']:,} items"
     )

@@ -33,7 +33,7 @@ def write_model_card(facts: CardFacts) -> str:
         "Missing pictures": _describe_pictures(facts),
         "Costs": _cost_section(facts),
         "Limits": _limits(facts),
-        "Licences": [_LICENCES],
+        "Licences": [_state_licences(facts)],
         "Origin": write_table(("tag", "value"), [(name, facts.tags[name]) for name in ORIGIN if name in facts.tags]),
         "Going back": [_GOING_BACK.format(dataset=facts.layout.dataset)],
     }
@@ -50,8 +50,8 @@ _USE = (
     "text alone."
 )
 _LICENCES = (
-    "The parameters record no licences. Those of the language model, of both encoders and of the data set are their "
-    "publishers'; look them up by the names and revisions above before you use the model."
+    "The licences of the {unstated} and of the data set are their publishers'; look them up by the names and revisions "
+    "above before you use the model."
 )
 _GOING_BACK = (
     "`illmrec rollback --dataset {dataset}` makes the champion before this one champion again. "
@@ -77,6 +77,15 @@ def _describe_model(facts: CardFacts) -> list[str]:
         "says; small trained heads turn the answer into a vector that is compared with the features of all items."
     )
     return [told, "", *write_table(("part", "value"), rows)]
+
+
+def _state_licences(facts: CardFacts) -> str:
+    """Return the licences that the encoders' records state, and whose have to be looked up."""
+    parts = {"language model": "backbone", "picture encoder": "image_encoder", "text encoder": "text_encoder"}
+    stated = {part: (facts.state.get(key) or {}).get("licence") for part, key in parts.items()}
+    known = [f"The {part} is under {licence}, as its package states." for part, licence in stated.items() if licence]
+    unstated = ", of the ".join(part for part, licence in stated.items() if not licence)
+    return " ".join([*known, _LICENCES.format(unstated=unstated)])
 
 
 def _describe_start(start: Any) -> str:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -11,7 +12,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from illmrec.errors import ModelError
+from illmrec.errors import ModelError, ParameterError
 from illmrec.models.backbone import Backbone
 from illmrec.models.prefix import PrefixCache
 from illmrec.training.language import LanguageSettings, train_language, train_tokenizer, write_documents
@@ -142,17 +143,23 @@ FAMILIES = {
 """Families of models that a backbone may be of; in OLMo 2 the order inside a layer leaves no room for narrowing."""
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_other_families_take_the_shortcuts_too(family: str, tiny_model_folder: Path, tmp_path: Path) -> None:
+def save_family(family: str, tiny_model_folder: Path, folder: Path) -> Any:
+    """Save a model of a family with RANDOM weights and two layers; return it."""
     tokenizer = AutoTokenizer.from_pretrained(tiny_model_folder)
-    config = getattr(transformers, FAMILIES[family].get("config", f"{family}Config"))(
+    config = getattr(transformers, FAMILIES.get(family, {}).get("config", f"{family}Config"))(
         vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
         num_key_value_heads=2, head_dim=8, max_position_embeddings=256, pad_token_id=0, bos_token_id=1, eos_token_id=2,
     )  # fmt: skip
     torch.manual_seed(0)
     model = getattr(transformers, f"{family}ForCausalLM")(config).eval()
-    model.save_pretrained(tmp_path)
-    tokenizer.save_pretrained(tmp_path)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return model
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_other_families_take_the_shortcuts_too(family: str, tiny_model_folder: Path, tmp_path: Path) -> None:
+    model = save_family(family, tiny_model_folder, tmp_path)
     backbone = Backbone(tmp_path)
     assert backbone.shares_prefix
     assert backbone.narrows is FAMILIES[family].get("narrows", True)
@@ -181,3 +188,47 @@ def test_a_shortcut_that_gives_something_else_is_not_taken(
     monkeypatch.undo()
     monkeypatch.setattr("illmrec.models.prefix._take", lambda values, columns: values[:, : columns.shape[1]])
     assert not Backbone(tiny_model_folder).narrows
+
+
+@pytest.mark.parametrize("family", ["Llama", *FAMILIES])
+def test_the_first_layers_are_those_of_the_whole_model(family: str, tiny_model_folder: Path, tmp_path: Path) -> None:
+    model = save_family(family, tiny_model_folder, tmp_path)
+    shallow, whole = Backbone(tmp_path, layers=1), Backbone(tmp_path)
+    assert (shallow.layers, whole.layers) == (1, 2)
+    assert (shallow.shares_prefix, shallow.narrows) == (whole.shares_prefix, whole.narrows)
+    assert shallow.parameters_per_token < whole.parameters_per_token
+    tokens, queries = torch.arange(3, 23)[None], torch.tensor([[19, 7]])
+    causal = torch.ones(1, 1, 20, 20, dtype=torch.bool).tril()
+    with torch.inference_mode():
+        after_first = model(tokens, output_hidden_states=True).hidden_states[1]
+        expected = model.get_decoder().norm(after_first)
+        found = shallow.run(shallow.embed(tokens), torch.arange(20)[None], causal)
+        narrowed = shallow.run(shallow.embed(tokens), torch.arange(20)[None], causal, queries=queries)
+        deep = whole.run(whole.embed(tokens), torch.arange(20)[None], causal)
+    assert torch.allclose(found, expected, atol=1e-5)
+    assert torch.allclose(narrowed[0], expected[0, queries[0]], atol=1e-5)
+    assert not torch.allclose(found, deep, atol=1e-3), "the second layer must matter"
+
+
+def test_more_layers_than_there_are_cannot_be_read(tiny_model_folder: Path) -> None:
+    with pytest.raises(ParameterError, match="is 4, expected at most 3"):
+        Backbone(tiny_model_folder, layers=4)
+
+
+def test_weights_drawn_anew_repeat_and_leave_other_numbers_alone(tiny_model_folder: Path) -> None:
+    tokens, causal = torch.arange(3, 23)[None], torch.ones(1, 1, 20, 20, dtype=torch.bool).tril()
+
+    def read(**options: Any) -> torch.Tensor:
+        backbone = Backbone(tiny_model_folder, layers=2, **options)
+        assert not backbone.trained
+        with torch.inference_mode():
+            return backbone.run(backbone.embed(tokens), torch.arange(20)[None], causal)
+
+    torch.manual_seed(5)
+    first = torch.rand(1)
+    torch.manual_seed(5)
+    drawn = read(random_seed=0)
+    assert torch.equal(torch.rand(1), first)
+    assert torch.equal(drawn, read(random_seed=0))
+    assert not torch.allclose(drawn, read(random_seed=1), atol=1e-3)
+    assert not torch.allclose(drawn, read(), atol=1e-3)
