@@ -68,3 +68,11 @@ def spread_bits(numbers: Numbers) -> Numbers:
 def generator(*parts: int | str) -> np.random.Generator:
     """Return a NumPy generator seeded with :func:`derive_seed` of ``parts``."""
     return np.random.Generator(np.random.PCG64(derive_seed(*parts)))
+
+
+def draw_cycle(count: int, *parts: int | str) -> npt.NDArray[np.int64]:
+    """Return ``int64 [count]``: for each place another one, each once; in one cycle, so that none keeps its own."""
+    order = generator(*parts).permutation(count)
+    others = np.empty(count, dtype=np.int64)
+    others[order] = np.roll(order, 1)
+    return others

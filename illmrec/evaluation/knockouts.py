@@ -1,13 +1,14 @@
-"""Is the picture used? The model with wrong pictures, in the prompt, in retrieval or in both.
+"""Is the picture used, and is the language? The model with wrong pictures, or with wrong titles, and all else intact.
 
-A trained model may rank well and hardly look at pictures. So each item's picture feature is replaced by a wrong one and
-nothing else is changed: no training, no other feature, no text. If ranks stay as they were, the pictures did nothing
-there. Items without a picture keep what stands in for it.
+A trained model may rank well and hardly look at pictures. So each item's picture feature is replaced by a wrong one, in
+the prompt, in retrieval or in both, and nothing else is changed: no training, no other feature, no text. If ranks stay
+as they were, the pictures did nothing there. Items without a picture keep what stands in for it. The same is done with
+the titles in the prompt, which are what a pretrained language model understands.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -17,23 +18,24 @@ import numpy.typing as npt
 from illmrec.data.histories import Indices
 from illmrec.evaluation.protocol import DotScorer
 from illmrec.features.matrix import FeatureMatrix
+from illmrec.models.prompt import PromptForm, PromptTokens
 from illmrec.models.recommender import Recommender
-from illmrec.seeds import generator
+from illmrec.seeds import draw_cycle, generator
 
 PICTURES = "image"
-Wrong = Literal["shuffled", "constant", "noise"]
+Wrong = Literal["shuffled", "constant", "noise", "left out"]
 WRONGS: tuple[Wrong, ...] = ("shuffled", "constant", "noise")
-Place = Literal["prompt", "retrieval", "both"]
+Place = Literal["prompt", "retrieval", "both", "titles"]
 PLACES: tuple[Place, ...] = ("prompt", "retrieval", "both")
 
 
 @dataclass(frozen=True)
 class Knockout:
-    """One way to take the pictures away.
+    """One way to take the pictures away, or the titles.
 
     Args:
         wrong: what stands in their place.
-        place: where it does.
+        place: where it does; ``titles`` for those of the prompt.
     """
 
     wrong: Wrong
@@ -61,10 +63,7 @@ def spoil_pictures(matrix: FeatureMatrix, wrong: Wrong, seed: int) -> FeatureMat
     rng = generator(seed, "knock-out", wrong)
     own = matrix.rows(items)
     if wrong == "shuffled":
-        # One cycle through all items, so that none keeps its own.
-        cycle = rng.permutation(len(items))
-        rows = np.empty_like(own)
-        rows[cycle] = own[np.roll(cycle, 1)]
+        rows = own[draw_cycle(len(items), seed, "knock-out", wrong)]
     elif wrong == "constant":
         rows = np.broadcast_to(own.mean(axis=0), own.shape)
     else:
@@ -76,11 +75,15 @@ def spoil_pictures(matrix: FeatureMatrix, wrong: Wrong, seed: int) -> FeatureMat
 
 def show_pictures(model: Recommender, pictures: FeatureMatrix) -> Recommender:
     """Return the same trained model, sharing everything, with other picture features."""
+    return _exchange(model, model.prompt, {**model.features, PICTURES: pictures})
+
+
+def _exchange(model: Recommender, prompt: PromptTokens, features: Mapping[str, FeatureMatrix]) -> Recommender:
     return Recommender(
         model.backbone,
         model.parts,
-        model.prompt,
-        {**model.features, PICTURES: pictures},
+        prompt,
+        features,
         model.history_limit,
         slot_kinds=model.slot_kinds,
         token_budget=model.token_budget,
@@ -131,3 +134,33 @@ def _project(
         wrong_items = spoiled.represent_items()
     sides = {"prompt": (wrong_users, items), "retrieval": (users, wrong_items), "both": (wrong_users, wrong_items)}
     return {place: sides[place] for place in places}
+
+
+def score_title_knockouts(
+    model: Recommender,
+    form: PromptForm,
+    write: Callable[[PromptForm], PromptTokens],
+    histories: Sequence[Indices],
+    items: npt.NDArray[np.float32],
+    *,
+    batch_size: int,
+) -> Iterator[tuple[Knockout, DotScorer]]:
+    """Yield a scorer with every title another item's, and one with no titles; none where the prompt has none.
+
+    Args:
+        model: the trained model.
+        form: how its prompt is written.
+        write: the catalog's texts as another form writes them.
+        histories: per user the items known before the target.
+        items: ``float32 [n_items, F * d]``: the items, which have no titles.
+        batch_size: users per forward pass of the language model.
+    """
+    if not form.title_tokens:
+        return
+    forms: dict[Wrong, PromptForm] = {"shuffled": replace(form, titles="shuffled")}
+    if form.representation != "title":  # of which nothing would be left
+        forms["left out"] = replace(form, title_tokens=0)
+    for wrong, changed in forms.items():
+        spoiled = _exchange(model, write(changed), model.features)
+        users = spoiled.project_users(spoiled.represent_users(histories, batch_size))
+        yield Knockout(wrong, "titles"), DotScorer(users, items)

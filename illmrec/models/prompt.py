@@ -24,6 +24,7 @@ import polars as pl
 
 from illmrec.data.histories import Indices, Ragged, pack_rows
 from illmrec.models import templates
+from illmrec.seeds import draw_cycle
 
 Tokenize = Callable[[list[str]], list[list[int]]]
 """Texts to token ids, without special tokens."""
@@ -53,6 +54,8 @@ class PromptForm:
     Args:
         representation: what an item is written as; see the module.
         title_tokens: longest title; 0 for no titles.
+        titles: whether items of a history have their ``own`` titles, or ``shuffled`` ones, each another item's: what
+            the language model makes of their meaning is then gone. Answers of alignment keep the own ones.
         item_marks: whether ``words`` stand before an item's parts and a line ends after it (paper). With ``none`` and
             without titles an item is its slot alone.
         description_tokens: longest description or summary, and longest value in an answer.
@@ -67,6 +70,7 @@ class PromptForm:
 
     representation: Representation = "image"
     title_tokens: int = 32
+    titles: Literal["own", "shuffled"] = "own"
     item_marks: Literal["words", "none"] = "words"
     description_tokens: int = 96
     missing_image: MissingImage = "description"
@@ -164,6 +168,8 @@ def tokenize_prompt(
     descriptions = tokenize(items["description"].to_list())
     brands, categories = tokenize(items["brand"].to_list()), tokenize(items["category"].list.join(" > ").to_list())
     named = [title if known else [] for title, known in zip(titles, items["title"] != "", strict=True)]
+    if form.titles == "shuffled":
+        titles = [titles[item] for item in draw_cycle(len(titles), 0, "titles")]
     texts = _Texts(
         titles=_cut(titles, form.title_tokens),
         names=_cut(named, form.description_tokens),

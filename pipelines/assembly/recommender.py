@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from illmrec.data.catalog import Catalog
+from illmrec.data.histories import Indices
 from illmrec.errors import ModelError
+from illmrec.evaluation.knockouts import Knockout, score_title_knockouts
+from illmrec.evaluation.protocol import DotScorer
 from illmrec.features.matrix import FeatureMatrix
-from illmrec.models.prompt import PromptForm, tokenize_prompt
+from illmrec.models.backbone import Backbone
+from illmrec.models.prompt import PromptForm, PromptTokens, tokenize_prompt
 from illmrec.models.recommender import Recommender, TrainedParts
 from illmrec.models.sasrec import SasRec
 from illmrec.training.checkpoint import read_tensors
@@ -80,15 +87,7 @@ def build_recommender(
     if seed is not None:
         seed()
     backbone = load_backbone(shelf, config, device or pick_device())
-    prompt = tokenize_prompt(
-        catalog.items,
-        features["image"].present,
-        backbone.tokenize,
-        form,
-        begin=backbone.begin_tokens,
-        end=backbone.end_tokens,
-        summaries=shelf.summaries if form.representation == "summary" else (),
-    )
+    prompt = write_prompt(shelf, catalog, backbone, form, features["image"].present)
     if seed is not None:
         seed()
     parts = TrainedParts(
@@ -110,6 +109,33 @@ def build_recommender(
         slot_kinds=form.slot_kinds,
         token_budget=config.token_budget,
     )
+
+
+def write_prompt(
+    shelf: Shelf, catalog: Catalog, backbone: Backbone, form: PromptForm, has_image: npt.NDArray[np.bool_]
+) -> PromptTokens:
+    """Return a catalog's texts as tokens of the language model; ``has_image`` is ``bool [n_items]``."""
+    return tokenize_prompt(
+        catalog.items,
+        has_image,
+        backbone.tokenize,
+        form,
+        begin=backbone.begin_tokens,
+        end=backbone.end_tokens,
+        summaries=shelf.summaries if form.representation == "summary" else (),
+    )
+
+
+def take_titles_away(
+    shelf: Shelf, model: Recommender, histories: Sequence[Indices], items: npt.NDArray[np.float32], batch_size: int
+) -> Iterator[tuple[Knockout, DotScorer]]:
+    """Yield scorers of the trained model with wrong titles in its prompt; see :func:`score_title_knockouts`."""
+    form = read_config(shelf.model_state).make(PromptForm)
+
+    def write(changed: PromptForm) -> PromptTokens:
+        return write_prompt(shelf, shelf.catalog, model.backbone, changed, model.features["image"].present)
+
+    return score_title_knockouts(model, form, write, histories, items, batch_size=batch_size)
 
 
 def list_feature_types(config: TrainConfig) -> tuple[str, ...]:

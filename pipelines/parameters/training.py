@@ -104,6 +104,9 @@ class TrainConfig(Section):
     """Targets of a training window: its last item (paper), or every item after the first, asked in one pass."""
     title_tokens: int = Field(default=32, ge=0)
     """Longest title in tokens; 0 for no titles in the history."""
+    titles: Literal["own", "shuffled"] = "own"
+    """``shuffled`` gives every item of a history another item's title. There to be compared with: what the language
+    model makes of their meaning is gone, and all else stays."""
     item_marks: Literal["words", "none"] = "words"
     """Whether words stand before the parts of an item, as in the paper. `none` with `title_tokens: 0` leaves one token
     an item."""
@@ -212,8 +215,8 @@ class EvaluateConfig(Section):
     """CSV or Parquet with the columns user_id and item_id, relative to the project's root: what each user's targets are
     ranked among in a protocol of its own. DVC does not watch it."""
     knockout_users: int = Field(default=1000, ge=0)
-    """Users for whom pictures are replaced by wrong ones, to see whether they are used: a fixed random sample where
-    there are more. Each is encoded three times more. 0 leaves that out."""
+    """Users for whom pictures, and titles, are replaced by wrong ones, to see whether they are used: a fixed random
+    sample where there are more. Each is encoded five times more. 0 leaves that out."""
     seed: int = 0
     """Seed of the resamples, of the sign flips and of the wrong pictures."""
 

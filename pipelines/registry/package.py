@@ -27,7 +27,7 @@ from pipelines.project.lineage import describe_lineage
 from pipelines.project.shelf import Shelf
 from pipelines.registry.cards.data_card import DATA_CARD, write_data_card
 from pipelines.registry.cards.facts import CardFacts, describe_version
-from pipelines.registry.cards.model_card import MODEL_CARD, write_model_card
+from pipelines.registry.cards.model_card import MODEL_CARD, name_knockout, write_model_card
 from pipelines.registry.carried import ENCODER_ROLES
 from pipelines.registry.ranks import RANKS_FILE, RANKS_TAG, build_ranks, digest_split
 from pipelines.registry.serving_cost import ServingCost, probe_serving
@@ -232,14 +232,16 @@ def _tag_model(shelf: Shelf) -> dict[str, str]:
 
 
 def tag_knockouts(metrics: MetricsTable) -> dict[str, str]:
-    """Return by how much wrong pictures change NDCG@10, as one tag: MLflow's page has a line for every tag.
+    """Return by how much wrong pictures and titles change NDCG@10, as one tag: MLflow's page has a line for every tag.
 
     Returns:
-        ``knockouts``: JSON, such as ``shuffled in prompt`` -> difference and the ends of its interval; nothing where
-        there were none.
+        ``knockouts``: JSON, such as ``shuffled in prompt`` -> difference and the ends of its interval; nothing
+        where there were none.
     """
     gaps = {
-        f"{row.variant} in {row.place}": [round(end, 6) for end in (row.value, row.low, row.high) if end is not None]
+        name_knockout(row).removeprefix("images "): [
+            round(end, 6) for end in (row.value, row.low, row.high) if end is not None
+        ]
         for row in metrics.select(NDCG_10, model=OURS, against=INTACT)
     }
     return {KNOCKOUTS_TAG: json.dumps(gaps, sort_keys=True)} if gaps else {}

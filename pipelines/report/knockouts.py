@@ -1,4 +1,4 @@
-"""Is the picture used? I-LLMRec with wrong pictures beside the intact model."""
+"""Are pictures and titles used? I-LLMRec with wrong ones beside the intact model."""
 
 from __future__ import annotations
 
@@ -10,14 +10,19 @@ from illmrec.evaluation.table import FULL, INTACT, MetricsTable
 from pipelines.report.figures import OURS, show_p, signed
 
 LABEL = "NDCG@10"
-PLACES = {"prompt": "in the prompt", "retrieval": "in the retrieval head", "both": "in both"}
-WRONGS = {"shuffled": "another item's picture", "constant": "the mean picture", "noise": "noise"}
+PLACES = {"prompt": "in the prompt", "retrieval": "in the retrieval head", "both": "in both", "titles": "in the prompt"}
+WRONGS = {
+    "shuffled": "another item's picture",
+    "constant": "the mean picture",
+    "noise": "noise",
+    "left out": "nothing",
+}
 ALPHA = 0.05
 
 
 @dataclass(frozen=True)
 class KnockoutRow:
-    """One way to take the pictures away.
+    """One way to take the pictures away, or the titles.
 
     Args:
         place: where: a key of :data:`PLACES`.
@@ -36,7 +41,19 @@ class KnockoutRow:
     @property
     def label(self) -> str:
         """Where and what."""
-        return f"{PLACES[self.place]}: {WRONGS[self.wrong]}"
+        return f"{PLACES[self.place]}: {self.substitute}"
+
+    @property
+    def subject(self) -> str:
+        """What was taken away: ``pictures`` or ``titles``."""
+        return "titles" if self.place == "titles" else "pictures"
+
+    @property
+    def substitute(self) -> str:
+        """What stands in their place."""
+        if self.subject == "titles":
+            return {"shuffled": "another item's title", "left out": "no titles"}[self.wrong]
+        return WRONGS[self.wrong]
 
     @property
     def short(self) -> str:
@@ -67,7 +84,7 @@ class Knockouts:
 
 
 def read_knockouts(metrics: MetricsTable) -> Knockouts | None:
-    """Return what the evaluation says about wrong pictures; None where they were not tried."""
+    """Return what the evaluation says about wrong pictures and titles; None where they were not tried."""
     means = metrics.select(NDCG_10, model=OURS, against=None, protocol=FULL)
     measured = {(row.place, row.variant) for row in means}
     tried = [(place, wrong) for place in PLACES for wrong in WRONGS if (place, wrong) in measured]
@@ -87,13 +104,11 @@ def _read_row(metrics: MetricsTable, place: str, wrong: str) -> KnockoutRow:
 
 
 def judge_place(rows: list[KnockoutRow]) -> str:
-    """Return what the wrong pictures in one place show, from the row of shuffled ones, else from the first."""
+    """Return what the wrong ones in one place show, from the row of shuffled ones, else from the first."""
     row = next((row for row in rows if row.wrong == "shuffled"), rows[0])
     span = f"{signed(row.difference.low)} to {signed(row.difference.high)}, corrected p {row.shown_p}"
-    changed = (
-        f"With {WRONGS[row.wrong]} {PLACES[row.place]}, {LABEL} changes by {signed(row.difference.value)} ({span})"
-    )
+    changed = f"With {row.substitute} {PLACES[row.place]}, {LABEL} changes by {signed(row.difference.value)} ({span})"
     if row.holm > ALPHA or not row.difference.side:
-        return f"{changed}: no sign that the pictures there are used."
-    used = "the pictures there are used" if row.difference.side < 0 else "the pictures there do harm"
+        return f"{changed}: no sign that the {row.subject} there are used."
+    used = f"the {row.subject} there {'are used' if row.difference.side < 0 else 'do harm'}"
     return f"{changed}: {used}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ import polars as pl
 from illmrec import atomic
 from illmrec.columns import ITEM_INDEX, USER_INDEX
 from illmrec.evaluation.headline import summarise_evaluation
-from illmrec.evaluation.knockouts import list_knockouts, score_knockouts
+from illmrec.evaluation.knockouts import score_knockouts
 from illmrec.evaluation.lists import code_categories, describe_tastes
 from illmrec.evaluation.metrics import Metric
 from illmrec.evaluation.protocol import Cases, DotScorer, PopularityScorer, Ranked, Scorer, rank_cases
@@ -24,7 +25,7 @@ from illmrec.evaluation.tables import Variant, summarise_lists, summarise_ranks,
 from illmrec.models.recommender import Recommender
 from illmrec.seeds import generator
 from pipelines.assembly.contest import POOLS, RANKED_MODEL, Material, load_material, load_pools
-from pipelines.assembly.recommender import load_recommender, load_sasrec
+from pipelines.assembly.recommender import load_recommender, load_sasrec, take_titles_away
 from pipelines.parameters.training import EvaluateConfig
 from pipelines.project.context import Context
 from pipelines.project.layout import Layout
@@ -68,7 +69,7 @@ def evaluate(shelf: Shelf, config: EvaluateConfig) -> MetricsTable:
         [
             *summarise_ranks(ranked, material.cases, named, config.cutoffs, how),
             *summarise_lists(ranked, material.popularity, tastes, config.cutoffs, how),
-            *measure_knockouts(model, material, vectors, full[OURS], config, how),
+            *measure_knockouts(shelf, model, material, vectors, full[OURS], config, how),
             *_count_cases(material),
             *(_count(f"candidate_{name}", count) for name, count in counts.items()),
         ]
@@ -95,6 +96,7 @@ def build_scorers(
 
 
 def measure_knockouts(
+    shelf: Shelf,
     model: Recommender,
     material: Material,
     vectors: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]],
@@ -102,9 +104,10 @@ def measure_knockouts(
     config: EvaluateConfig,
     how: Resampling,
 ) -> list[Measurement]:
-    """Return I-LLMRec's metrics with wrong pictures, and the paired differences to the intact model.
+    """Return I-LLMRec's metrics with wrong pictures or titles, and the paired differences to the intact model.
 
     Args:
+        shelf: where the model lies.
         model: the trained model.
         material: what is evaluated on.
         vectors: its users of the cases, and its items.
@@ -113,20 +116,23 @@ def measure_knockouts(
         how: resampling of users.
     """
     users = np.arange(len(material.cases))
-    if not config.knockout_users or not list_knockouts(model):
+    if not config.knockout_users:
         return []
     if len(users) > config.knockout_users:
         drawn = generator(config.seed, "knock-out users").choice(users, config.knockout_users, replace=False)
         users = np.sort(drawn)
     cases = material.cases.choose(users)
     histories = [cases.histories[user] for user in range(len(cases))]
-    scorers = score_knockouts(
+    pictures = score_knockouts(
         model, histories, vectors[0][users], vectors[1], batch_size=config.batch_size, seed=config.seed
     )
+    titles = take_titles_away(shelf, model, histories, vectors[1], config.batch_size)
     variants: dict[Variant, Ranks] = {
         (knockout.wrong, knockout.place): rank_cases(scorer, cases, allowed=material.allowed).ranks["full"]
-        for knockout, scorer in scorers
+        for knockout, scorer in itertools.chain(pictures, titles)
     }
+    if not variants:
+        return []
     same_users = intact[np.isin(material.cases.owners, users)]
     return [_count("knockout_users", len(users)), *summarise_variants(OURS, same_users, variants, cases, how)]
 

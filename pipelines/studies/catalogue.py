@@ -12,6 +12,7 @@ STUDIES = {
     "overall": "pipelines.studies.overall",
     "rivals": "pipelines.studies.tuned_rivals",
     "cost-and-quality": "pipelines.studies.cost_and_quality",
+    "language-knockouts": "pipelines.studies.language_knockouts",
     "ablation": "pipelines.studies.ablation",
     "lora": "pipelines.studies.lora",
     "visual-centric": "pipelines.studies.visual_centric",

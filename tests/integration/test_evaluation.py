@@ -131,7 +131,7 @@ def test_lists_of_popularity_are_those_of_a_plain_count(project: Project) -> Non
     assert tied[0] < 0.5 < tied[1]
 
 
-def test_wrong_pictures_are_beside_the_intact_model_and_in_the_registry(project: Project) -> None:
+def test_wrong_pictures_and_titles_are_beside_the_intact_model_and_in_the_registry(project: Project) -> None:
     from pipelines.registry.tracking import CHAMPION, Tracker
 
     root, printed = project
@@ -151,6 +151,9 @@ def test_wrong_pictures_are_beside_the_intact_model_and_in_the_registry(project:
             assert low <= high
             gaps.append(gap)
     assert len({round(gap, 9) for gap in gaps}) > 3
+    for wrong in ("shuffled", "left out"):
+        gap = metrics.compare(NDCG_10, model="illmrec", variant=wrong, place="titles", against=INTACT)
+        assert tagged[f"titles {wrong}"][0] == pytest.approx(gap.estimate.value, abs=1e-6)
 
 
 def test_fewer_users_or_none_may_get_wrong_pictures(root: Path) -> None:

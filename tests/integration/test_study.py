@@ -247,6 +247,18 @@ def test_every_other_study_ends_with_rows_and_a_picture(root: Path, monkeypatch:
     assert sum(row["share"] for row in bins) == pytest.approx(1.0)
 
 
+def test_the_language_model_is_taken_away_piece_by_piece(root: Path) -> None:
+    rows = {row["language"]: row for row in run_study(root, "language-knockouts")}
+    trained = ["as set", "weights drawn anew", "titles shuffled", "titles left out"]
+    untrained = ["titles shuffled after training", "titles left out after training"]
+    assert list(rows) == [*trained, *untrained]
+    assert len({rows[name]["run"] for name in trained}) == 4
+    assert len({rows[name]["ndcg@10"] for name in rows}) > 3
+    record = json.loads((open_case(root, rows["weights drawn anew"]) / "encoders/encoders.json").read_text())
+    assert record["backbone"]["random_seed"] == 0
+    assert all(rows[name]["ndcg@10.low"] <= rows[name]["ndcg@10"] for name in untrained)
+
+
 def test_the_same_rows_give_the_same_picture() -> None:
     from pipelines.studies.plots import bars, render_svg
 

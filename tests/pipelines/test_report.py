@@ -421,6 +421,22 @@ def test_whether_pictures_are_used_follows_from_the_numbers(
     assert "in the retrieval head" not in shown
 
 
+@pytest.mark.parametrize(
+    ("gap", "sentence"), [(-0.05, "the titles there are used."), (0.05, "the titles there do harm.")]
+)
+def test_titles_are_judged_beside_the_pictures(project: Path, gap: float, sentence: str) -> None:
+    rows = make_knockouts(-0.01, 0.5)
+    for wrong in ("shuffled", "left out"):
+        where: Where = {"model": "illmrec", "variant": wrong, "place": "titles"}
+        rows.append(measure_mean(NDCG_10, spread(0.4 + gap), **where))
+        rows.append(measure_difference(NDCG_10, Difference(spread(gap), 0.001, 0.002), against=INTACT, **where))
+    write_measurements(project, make_metrics(0.0), rows)
+    shown = cut_section(run(project)[1], "pictures", "export").replace(MINUS, "-")
+    assert f"With another item's title in the prompt, NDCG@10 changes by {gap:+.4f}" in shown
+    assert sentence in shown
+    assert f"in the prompt: no titles {0.4 + gap:.4f}" in shown
+
+
 def test_pictures_that_nobody_took_away_are_said_not_to_be_measured(project: Path) -> None:
     shown = cut_section(run(project)[1], "pictures", "export")
     assert "Not measured: evaluate.knockout_users is 0" in shown
@@ -463,7 +479,7 @@ def test_every_part_is_there_when_all_has_run(project: Path) -> None:
     assert facts["left_out"] == "nothing"
     assert "Not made yet" not in page.text
     titles = ["Lineage and model", "Data funnel", "Quality gates", "Training", "Results"]
-    titles += ["Is the picture used?", "Export check", "Gallery"]
+    titles += ["Are pictures and titles used?", "Export check", "Gallery"]
     found = re.findall(r"<h2>(.*?)</h2>", page.source)
     assert found == titles
 

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from illmrec.evaluation.metrics import HIT_10, MRR, NDCG_10, Metric
-from illmrec.evaluation.table import INTACT
+from illmrec.evaluation.table import INTACT, Measurement
 from pipelines.registry.cards.facts import OURS, RIVALS, CardFacts, describe_contest
 from pipelines.registry.cards.markdown import show_estimate, show_row, write_table
 
@@ -29,7 +29,7 @@ def write_model_card(facts: CardFacts) -> str:
         "Intended use": [_USE.format(dataset=facts.layout.dataset)],
         "Quality": [*describe_contest(facts), "", *_metric_table(facts)],
         "Slices": _slice_table(facts),
-        "Is the picture used": _knockout_table(facts),
+        "Are pictures and titles used": _knockout_table(facts),
         "Missing pictures": _describe_pictures(facts),
         "Costs": _cost_section(facts),
         "Limits": _limits(facts),
@@ -125,9 +125,14 @@ def _knockout_table(facts: CardFacts) -> list[str]:
     changes = facts.metrics.select(NDCG_10, model=OURS, against=INTACT)
     if not changes:
         return []
-    rows = sorted((f"images {row.variant} in {row.place}", show_row(row, "+")) for row in changes)
-    said = "What becomes of NDCG@10 when pictures are taken away. Near zero, pictures do little there."
-    return [said, "", *write_table(("pictures", "difference"), rows)]
+    rows = sorted((name_knockout(row), show_row(row, "+")) for row in changes)
+    said = "What becomes of NDCG@10 when pictures, or titles in the prompt, are taken away. Near zero, they do little."
+    return [said, "", *write_table(("taken away", "difference"), rows)]
+
+
+def name_knockout(row: Measurement) -> str:
+    """Return what was taken away in a row of the evaluation, and where."""
+    return f"titles {row.variant}" if row.place == "titles" else f"images {row.variant} in {row.place}"
 
 
 def _describe_pictures(facts: CardFacts) -> list[str]:

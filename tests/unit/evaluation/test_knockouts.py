@@ -1,6 +1,8 @@
-"""Wrong pictures: only where they should be, and nothing else changed."""
+"""Wrong pictures and titles: only where they should be, and nothing else changed."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -13,11 +15,13 @@ from illmrec.evaluation.knockouts import (
     WRONGS,
     list_knockouts,
     score_knockouts,
+    score_title_knockouts,
     show_pictures,
     spoil_pictures,
 )
 from illmrec.features.matrix import FeatureMatrix, MatrixHeader
 from illmrec.models.backbone import Backbone
+from illmrec.models.prompt import PromptForm, PromptTokens, tokenize_prompt
 from illmrec.models.recommender import Recommender
 
 HISTORIES = [np.array(row, dtype=np.int32) for row in ([0, 3, 5], [6], [1, 10, 4, 8, 9], [13, 14, 15])]
@@ -133,8 +137,48 @@ def test_users_whose_items_have_no_picture_stay_as_they_are(tiny_backbone: Backb
 def test_only_places_that_have_pictures_are_tried(
     representation: str, kinds: tuple[str, ...], places: set[str], tiny_backbone: Backbone, tiny_items: pl.DataFrame
 ) -> None:
-    from dataclasses import replace
-
     form = replace(FORM, representation=representation)
     model = build_recommender(tiny_backbone, tiny_items, kinds=kinds, form=form)
     assert {knockout.place for knockout in list_knockouts(model)} == places
+
+
+def score_titles(model: Recommender, form: PromptForm, items: pl.DataFrame) -> dict[str, tuple[np.ndarray, str]]:
+    """Return, for each title knock-out, its users and what the prompt calls item 3."""
+    shown = {}
+
+    def write(changed: PromptForm) -> PromptTokens:
+        backbone, pictured = model.backbone, model.features[PICTURES].present
+        prompt = tokenize_prompt(
+            items, pictured, backbone.tokenize, changed, begin=backbone.begin_tokens, end=backbone.end_tokens
+        )
+        shown[changed.title_tokens, changed.titles] = backbone.tokenizer.decode(prompt.items[3])
+        return prompt
+
+    scorers = dict(score_title_knockouts(model, form, write, HISTORIES, model.represent_items(), batch_size=2))
+    assert all(knockout.place == "titles" for knockout in scorers)
+    return {
+        knockout.wrong: (scorer.users, text)
+        for (knockout, scorer), text in zip(scorers.items(), shown.values(), strict=True)
+    }
+
+
+def test_wrong_titles_change_the_prompt_and_nothing_else(model: Recommender, tiny_items: pl.DataFrame) -> None:
+    intact = model.project_users(model.represent_users(HISTORIES, 2))
+    found = score_titles(model, FORM, tiny_items)
+    assert set(found) == {"shuffled", "left out"}
+    own = tiny_items["title"][3]
+    others = [title for title in tiny_items["title"] if title and title != own]
+    assert own not in found["shuffled"][1]
+    assert any(title in found["shuffled"][1] for title in others)
+    assert not any(title in found["left out"][1] for title in [own, *others])
+    for users, _ in found.values():
+        assert (np.abs(users - intact).max(axis=1) > 1e-4).all()
+    assert np.array_equal(model.project_users(model.represent_users(HISTORIES, 2)), intact)
+
+
+@pytest.mark.parametrize(("representation", "tried"), [("image", set()), ("title", {"shuffled"})])
+def test_titles_that_are_not_there_or_are_all_there_is_are_not_left_out(
+    representation: str, tried: set[str], model: Recommender, tiny_items: pl.DataFrame
+) -> None:
+    form = replace(FORM, representation=representation, title_tokens=0 if representation == "image" else 8)
+    assert set(score_titles(model, form, tiny_items)) == tried
