@@ -23,11 +23,15 @@ from illmrec.models import templates
 from illmrec.models.recommender import Recommender
 
 
-def load_language_model(folder: Path, dtype: torch.dtype = torch.float32) -> Any:
-    """Return the language model of ``folder``, frozen, straight from transformers."""
+def load_language_model(folder: Path, dtype: torch.dtype = torch.float32, layers: int | None = None) -> Any:
+    """Return the language model of ``folder``, or its first layers, frozen, straight from transformers."""
     from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
 
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True, use_safetensors=True)
+    cut = {} if layers is None else {"num_hidden_layers": layers}
+    local = {"local_files_only": True, "use_safetensors": True}
+    logging.set_verbosity_error()  # weights of layers that are not read are no news
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, **local, **cut)
     return model.eval().requires_grad_(requires_grad=False)
 
 

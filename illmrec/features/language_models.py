@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +31,7 @@ def load_language_model(
     """
     from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()
     local = {"local_files_only": True, "trust_remote_code": False}
     loader: Any = AutoModelForCausalLM
     try:
@@ -43,7 +43,10 @@ def load_language_model(
         form = {"config": config, "dtype": dtype, "attn_implementation": "eager" if capped else "sdpa"}
         if random_seed is not None:
             return _draw_model(loader, form, random_seed), tokenizer
-        model, report = loader.from_pretrained(folder, use_safetensors=True, output_loading_info=True, **form, **local)
+        with _keep_quiet():
+            model, report = loader.from_pretrained(
+                folder, use_safetensors=True, output_loading_info=True, **form, **local
+            )
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise ModelError(f"is not a readable causal language model: {error}", path=folder, hint=hint) from None
     # transformers fills absent weights with random numbers and only warns.
@@ -52,6 +55,20 @@ def load_language_model(
         message = f"{len(absent)} weights are absent or of another shape, {absent[0]} first."
         raise ModelError(message, path=folder, hint=hint or "Fetch the model's files again, or name another.")
     return model, tokenizer
+
+
+@contextlib.contextmanager
+def _keep_quiet() -> Iterator[None]:
+    """Keep transformers from listing, on stderr, the weights of layers that are not read; absent ones are an error."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def _cut_layers(config: Any, layers: int | None, folder: Path) -> None:
