@@ -23,6 +23,9 @@ class PrepareConfig(Section):
     """Users with fewer interactions are removed, repeatedly with ``item_core``, until stable."""
     item_core: Count = 5
     """Items with fewer interactions are removed, repeatedly with ``user_core``, until stable."""
+    sample_users: Count | None = None
+    """Users drawn before the core, by a hash of their ids: to try things out on a part of the data. The rest are left
+    out as if they were not in the files, nights included; all by default."""
     repeats: Literal["first", "all"] = "first"
     """``first`` keeps a user's first interaction with an item; ``all`` keeps repeats at different times."""
     pictures: Literal["frames", "cover"] = "frames"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,9 @@ def prepare(folder: Path, config: PrepareConfig) -> tuple[dict[str, pl.DataFrame
     for warning in raw.warnings:
         log.warning(warning)
     raw.check_rejected(folder, config.max_rejected_share)
+    if config.sample_users is not None:
+        sample = raw.interactions.sample_users(config.sample_users, config.seed)
+        raw = replace(raw, interactions=sample, extra_users=raw.extra_users.clear())
     chosen = select_core(
         raw.interactions,
         repeats=config.repeats,

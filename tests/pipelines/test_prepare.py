@@ -142,6 +142,13 @@ def test_parameters_reach_the_tables(tmp_path: Path) -> None:
     assert summary["pictures_too_large"] == 2
 
 
+def test_a_sample_of_users_leaves_no_trace_of_the_others(tmp_path: Path) -> None:
+    summary = run(write_project(tmp_path, sample_users=5, user_core=1, item_core=1))
+    users = read(tmp_path, "users")
+    assert summary["users_with_interactions"] == users.height == 5
+    assert set(read(tmp_path, "interactions")["user_id"]) == set(users["user_id"])
+
+
 def test_leftovers_of_a_killed_run_are_swept_but_not_those_of_other_stages(tmp_path: Path) -> None:
     artifacts = write_project(tmp_path) / "artifacts" / "shop"
     (artifacts / ".prepared.partial-12345678").mkdir(parents=True)

@@ -11,6 +11,7 @@ import polars as pl
 from illmrec.columns import INTERACTIONS, ITEM_ID, REJECTED, TIMESTAMP, USER_ID
 from illmrec.data.files.ids import BLANK, CONTROL, GOOD, LINE_BREAK, TOO_LONG, Codes, IdTable
 from illmrec.errors import DataError
+from illmrec.seeds import derive_seed_of_each
 
 LATEST_TIMESTAMP = 253_402_300_799
 """Last second of the year 9999; a larger value is most likely in milliseconds."""
@@ -49,6 +50,21 @@ class CodedInteractions:
         return CodedInteractions(
             self.users[chosen], self.items[chosen], self.times[chosen], self.user_ids, self.item_ids
         )
+
+    def sample_users(self, count: int, seed: int) -> CodedInteractions:
+        """Return the interactions of a sample of the users, ids of others forgotten.
+
+        A hash of seed and user id chooses, so that a larger sample holds a smaller one and no other user's coming or
+        going changes who of the rest is in it; but for ties, exactly ``count`` users, or all there are.
+        """
+        if count >= len(self.user_ids):
+            return self
+        hashes = derive_seed_of_each(self.user_ids, seed, "sample of users")
+        wanted = hashes <= np.partition(hashes, count - 1)[count - 1]
+        chosen = self.select(wanted[self.users])
+        users, user_ids = _sort_ids(chosen.users, self.user_ids)
+        items, item_ids = _sort_ids(chosen.items, self.item_ids)
+        return CodedInteractions(users, items, chosen.times, user_ids, item_ids)
 
     def decode(self) -> pl.DataFrame:
         """Return ``columns.INTERACTIONS`` in the same order."""

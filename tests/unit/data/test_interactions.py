@@ -110,3 +110,24 @@ def rows_first(coded: CodedInteractions) -> list[bool]:
     seen: set[tuple[int, int]] = set()
     pairs = list(zip(coded.users.tolist(), coded.items.tolist(), strict=True))
     return [not (pair in seen or seen.add(pair)) for pair in pairs]
+
+
+def test_a_sample_of_users_grows_and_forgets_the_rest() -> None:
+    rows = [(f"u{number:03}", f"i{number % 7}", number) for number in range(300)]
+    whole = code_interactions(table([*rows, ("u001", "x", 1)]))
+    small, large = (whole.sample_users(count, seed=0) for count in (40, 90))
+    assert (len(small.user_ids), len(large.user_ids)) == (40, 90)
+    assert set(small.user_ids) < set(large.user_ids)
+    kept = [row for row in whole.decode().rows() if row[0] in set(small.user_ids)]
+    assert small.decode().rows() == kept
+    assert set(small.item_ids) == {row[1] for row in kept}
+    assert small.user_ids.to_list() == sorted(small.user_ids)
+    assert whole.sample_users(300, seed=0) is whole
+    assert set(whole.sample_users(40, seed=1).user_ids) != set(small.user_ids)
+
+
+def test_who_is_in_a_sample_does_not_depend_on_who_else_is_there() -> None:
+    rows = [(f"u{number:03}", "i", number) for number in range(300)]
+    chosen = set(code_interactions(table(rows)).sample_users(100, seed=0).user_ids)
+    fewer = [row for row in rows if row[0] in chosen or int(row[0][1:]) < 250]
+    assert chosen == set(code_interactions(table(fewer)).sample_users(100, seed=0).user_ids)
