@@ -16,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from illmrec.errors import ModelError
 from illmrec.features.language_models import load_language_model
+from illmrec.models.attention import use_attention
 from illmrec.models.prefix import LastLayer, Prefix, PrefixCache
 
 _BUSY_TOKENS = 512
@@ -78,6 +79,7 @@ class Backbone:
     ) -> None:
         model, self.tokenizer = load_language_model(folder, dtype, layers=layers, random_seed=random_seed)
         self._model: Any = model.eval().requires_grad_(requires_grad=False).to(device)
+        use_attention(self._model)
         self.device = torch.device(device)
         self.dtype = dtype
         self.width = int(self._model.config.hidden_size)

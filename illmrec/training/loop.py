@@ -231,17 +231,19 @@ class Trainer:
         shares = [cases[rank :: self._peers.size] for rank in range(self._peers.size)]
         passes = [list(objective.split_passes(share, self.settings.pass_tokens)) for share in shares]
         most = max(map(len, passes)) if self._peers.lockstep else len(passes[rank])
-        for number in range(most):
-            idle = number >= len(passes[rank])
-            losses = objective.compute(plan, cases[:1] if idle else passes[rank][number], totals, self.progress.step)
-            total = self._weigh(losses) * (0.0 if idle else 1.0)
-            if total.requires_grad:
-                total.backward()
-            if idle:  # it only kept step with the others
-                continue
-            found["loss"] += float(total.detach())
-            for name, value in losses.items():
-                found[name] += float(value.detach())
+        with objective.holding_catalog(stage):
+            for number in range(most):
+                idle = number >= len(passes[rank])
+                asked = cases[:1] if idle else passes[rank][number]
+                losses = objective.compute(plan, asked, totals, self.progress.step)
+                total = self._weigh(losses) * (0.0 if idle else 1.0)
+                if total.requires_grad:
+                    total.backward()
+                if idle:  # it only kept step with the others
+                    continue
+                found["loss"] += float(total.detach())
+                for name, value in losses.items():
+                    found[name] += float(value.detach())
         return self._share(found)
 
     def _share(self, found: dict[str, float]) -> dict[str, float]:

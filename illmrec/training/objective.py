@@ -6,6 +6,7 @@ their number in the whole batch, so gradients of the passes, and of several proc
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -97,6 +98,7 @@ class Objective:
         self.sequences = sequences
         self.retrieval = retrieval
         self._seed = seed
+        self._catalog: Tensor | None = None
         prompt = recommender.prompt
         self._can_hide = prompt.can_hide[sequences.values]
         self._answerable = [np.asarray(prompt.answerable_templates(item)) for item in range(recommender.n_items)]
@@ -176,6 +178,28 @@ class Objective:
         head = not self.recommender.shares_prefix
         return measure_requests(self.recommender.prompt, [case.request for case in cases], with_head=head)
 
+    @contextlib.contextmanager
+    def holding_catalog(self, stage: Stage) -> Iterator[None]:
+        """Project the catalog once for all passes of a step, where the loss compares with all of it.
+
+        Each pass adds to the gradients of the projected items; at the end these go back through the heads, once.
+        """
+        if self.retrieval.retrieval_loss != "cross_entropy" or stage == "alignment":
+            yield
+            return
+        projected = self._project_catalog()
+        self._catalog = projected.detach().requires_grad_(projected.requires_grad)
+        try:
+            yield
+            if self._catalog.grad is not None:
+                projected.backward(self._catalog.grad)
+        finally:
+            self._catalog = None
+
+    def _project_catalog(self) -> Tensor:
+        model = self.recommender
+        return model.parts.heads.project_items(model.item_features(np.arange(model.n_items)))
+
     def compute(self, plan: EpochPlan, cases: Sequence[_Case], totals: Totals, step: int) -> dict[str, Tensor]:
         """Return this pass's part of the batch's losses: one per feature type (or one summed), and ``alignment``."""
         model = self.recommender
@@ -225,8 +249,8 @@ class Objective:
 
     def _compare_with_catalog(self, users: Tensor, targets: Indices) -> Tensor:
         """Return ``float32 [F]``: the targets' cross entropies among all items, added up."""
-        model, heads = self.recommender, self.recommender.parts.heads
-        items = heads.project_items(model.item_features(np.arange(model.n_items)))
+        heads = self.recommender.parts.heads
+        items = self._project_catalog() if self._catalog is None else self._catalog
         width = users.shape[1] if self.retrieval.summed else heads.shared_width
         wanted = torch.from_numpy(targets.astype(np.int64)).to(users.device)
         pairs = zip(users.split(width, dim=1), items.split(width, dim=1), strict=True)
