@@ -9,9 +9,11 @@ found.
 Rows that name a way to write items have pictures in the prompt as their reference, with descriptions of 160 invented
 words: a speedup of 0.1 means ten times as long.
 
-Searches, left out with ``--backbone``, find the 100 best of the catalog beside a loop that scores one user after the other in full; ``recall`` is the
-share of the loop's items that were found. ``beside the bare model`` is the share of the arithmetic limit: the reference
-sends as many tokens through the bare layers, in long rows.
+Searches, left out with ``--backbone``, find the 100 best of the catalog beside a loop that scores one user after the
+other in full; ``recall`` is the share of the loop's items that were found.
+
+``beside the bare model`` is the share of the arithmetic limit: the reference sends as many tokens through the bare
+layers, in long rows.
 
 \b
 Example:
