@@ -6,6 +6,7 @@ some of them, so its rate holds for this machine, this language model and these 
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -27,6 +28,9 @@ SAMPLE = 2000
 _SCORED = 64
 """Users of one probed forward pass."""
 
+_ROUNDS = 5
+"""Measurements of a rate."""
+
 _STATES = 5
 """Numbers kept of every trained one: itself, its gradient, two moments, and its value in the best state so far."""
 
@@ -44,6 +48,21 @@ class Work:
     passes: int
     tokens: int
     flops: float
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Tokens a second, measured several times.
+
+    Args:
+        middle: the median.
+        slowest: of all measurements.
+        fastest: of all measurements.
+    """
+
+    middle: float
+    slowest: float
+    fastest: float
 
 
 def count_training(trainer: Trainer) -> Work:
@@ -70,7 +89,14 @@ def count_scoring(recommender: Recommender, histories: Sequence[Indices]) -> Wor
     return Work(len(histories), total, total * _count_flops(recommender, mean))
 
 
-def probe_training(trainer: Trainer, seconds: float) -> float:
+def count_validations(trainer: Trainer, recommender: Recommender, histories: Sequence[Indices], users: int) -> int:
+    """Return the prompt tokens of all validations of a run that does not stop early, each of so many users at most."""
+    epochs = trainer.total_epochs // max(1, trainer.settings.validate_every)
+    once = count_scoring(recommender, histories)
+    return round(once.tokens * min(1.0, users / max(1, once.passes)) * epochs)
+
+
+def probe_training(trainer: Trainer, seconds: float) -> Rate:
     """Return tokens a second of losses and gradients; the model's parameters stay as they are."""
     plan, size = trainer.plan(0), trainer.settings.batch_size
     tokens = _measure_windows(trainer, plan)
@@ -83,7 +109,7 @@ def probe_training(trainer: Trainer, seconds: float) -> float:
     return _probe(run, seconds)
 
 
-def probe_scoring(recommender: Recommender, histories: Sequence[Indices], seconds: float) -> float:
+def probe_scoring(recommender: Recommender, histories: Sequence[Indices], seconds: float) -> Rate:
     """Return tokens a second of reading histories."""
     chosen = [histories[row] for row in _sample(len(histories))]
 
@@ -164,14 +190,17 @@ class _Saved:
             self._counter.release(self.tensor)
 
 
-def _probe(run: Callable[[int], int], seconds: float) -> float:
+def _probe(run: Callable[[int], int], seconds: float) -> Rate:
+    """Return the rates of runs in some rounds of equal length, each of one run at least."""
     run(0)  # buffers are made, threads start
-    tokens, number = 0, 0
-    start = time.perf_counter()
-    while number == 0 or time.perf_counter() - start < seconds:
-        number += 1
-        tokens += run(number)
-    return tokens / (time.perf_counter() - start)
+    number, rates = 0, []
+    for _ in range(_ROUNDS):
+        tokens, start = 0, time.perf_counter()
+        while not tokens or time.perf_counter() - start < seconds / _ROUNDS:
+            number += 1
+            tokens += run(number)
+        rates.append(tokens / (time.perf_counter() - start))
+    return Rate(statistics.median(rates), min(rates), max(rates))
 
 
 def _sample(count: int) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +17,16 @@ from illmrec.data.histories import pack_rows
 from illmrec.models.recommender import Recommender
 from illmrec.scoring.output import RECOMMENDATIONS
 from illmrec.scoring.topk import ExactSearch
-from illmrec.training.cost import Work, count_scoring, count_training, estimate_memory, probe_scoring, probe_training
+from illmrec.training.cost import (
+    Rate,
+    Work,
+    count_scoring,
+    count_training,
+    count_validations,
+    estimate_memory,
+    probe_scoring,
+    probe_training,
+)
 from pipelines.assembly.loading import pick_device
 from pipelines.assembly.trainer import make_trainer
 from pipelines.parameters.operation import RecommendConfig
@@ -26,13 +36,18 @@ from pipelines.project.context import Context
 
 @dataclass(frozen=True)
 class Price:
-    """What one command takes; ``steps`` is None where there are none, ``disk_mb`` is what it leaves behind."""
+    """What one command takes; ``steps`` is None where there are none, ``disk_mb`` is what it leaves behind.
+
+    ``seconds_low`` and ``seconds_high`` are those at the fastest and at the slowest rate that was measured.
+    """
 
     users: int
     steps: int | None
     tokens: int
     tflop: float
     seconds: float
+    seconds_low: float
+    seconds_high: float
     memory_mb: float
     disk_mb: float
 
@@ -59,7 +74,7 @@ def estimate(
     Raises:
         MissingArtifactError: when a stage before training has not run.
     """
-    layout = context.layout
+    layout, load = context.layout, os.getloadavg()[0]
     trainer = make_trainer(
         context.shelf, context.section(TrainConfig), checkpoints=layout.checkpoints / "never-written"
     )
@@ -77,12 +92,18 @@ def estimate(
     vectors = 4.0 * model.parts.heads.shared_width * len(model.parts.heads.kinds)
     features = 2.0 * sum(matrix.header.width for matrix in model.features.values())
 
-    def price(work: Work, steps: int | None, took: float, memory: float, disk: float) -> Price:
+    def price(work: Work, steps: int | None, took: Sequence[float], memory: float, disk: float) -> Price:
         counted = (round(work.tokens * grown), work.flops * grown / 1e12)
-        return Price(size.users, steps, *counted, took, memory / 1e6, disk / 1e6)
+        return Price(size.users, steps, *counted, took[0], took[1], took[2], memory / 1e6, disk / 1e6)
 
     # Both read every user and rank the whole catalog; what else they do (intervals, writing) is small beside it.
-    took = scoring.tokens * grown / score_rate + size.users * size.items / search_rate
+    took = [scoring.tokens * grown / rate + size.users * size.items / search_rate for rate in _order(score_rate)]
+    config = context.section(TrainConfig)
+    validated = count_validations(trainer, model, rows, config.validation_users)
+    learned = [
+        training.tokens * grown / learning + validated / reading
+        for learning, reading in zip(_order(train_rate), _order(score_rate), strict=True)
+    ]
     # Users are ranked a block at a time, so only the items' vectors lie in memory as a whole.
     memory = model.backbone.weight_bytes + vectors * (size.items + context.section(RecommendConfig).score_block_users)
     trained = sum(value.numel() for value in model.named_parameters().values()) * 4.0
@@ -91,7 +112,7 @@ def estimate(
         "train": price(
             training,
             round(trainer.total_steps * grown),
-            training.tokens * grown / train_rate,
+            learned,
             weights + activations,
             trained + features * size.items,
         ),
@@ -106,13 +127,20 @@ def estimate(
     }
     facts = {
         "device": pick_device(),
-        "train_tokens_per_second": round(train_rate, 1),
-        "score_tokens_per_second": round(score_rate, 1),
+        "train_tokens_per_second": round(train_rate.middle, 1),
+        "score_tokens_per_second": round(score_rate.middle, 1),
         "scores_per_second": round(search_rate),
         "shared_tokens": len(model.prompt.head) if model.shares_prefix else 0,
         "last_layer_narrowed": model.backbone.narrows,
+        "busy_cores_before": round(load, 1),
+        "cores": os.cpu_count() or 1,
     }
     return prices, facts
+
+
+def _order(rate: Rate) -> tuple[float, float, float]:
+    """Return the median rate, the fastest and the slowest."""
+    return rate.middle, rate.fastest, rate.slowest
 
 
 _ROWS_MEASURED = 20_000

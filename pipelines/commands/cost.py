@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 def command(context: Context, seconds: float, users: int | None, items: int | None) -> None:
     r"""Say what training, evaluation and a night will take, before any of it is done.
 
-    Prompt tokens are counted, not guessed. Speed is measured with this data set's own prompts on this machine, in a
-    short probe of training and of scoring. Training is given for all epochs; it may stop earlier. Memory is that of
+    Prompt tokens are counted, not guessed. Speed is measured with this data set's own prompts on this machine, five
+    times in a short probe of training and of scoring; beside the time stands what the fastest and the slowest of them
+    would make of it. What else keeps the machine busy is part of that: how many cores were busy before is printed.
+    Training is given for all epochs with their validations; it may stop earlier. Memory is that of
     weights and activations; Python and its libraries come on top. Features and CF model must be there; nothing is
     written.
 
@@ -49,13 +51,13 @@ def command(context: Context, seconds: float, users: int | None, items: int | No
 
 
 def _show(prices: dict[str, Price], facts: dict[str, Any]) -> None:
-    names = ["users", "steps", "tokens", "TFLOP", "time", "memory", "disk"]
+    names = ["users", "steps", "tokens", "TFLOP", "time", "measured", "memory", "disk"]
     lines = [["", *names]]
     for name, price in prices.items():
         steps = "-" if price.steps is None else f"{price.steps:,}"
         sizes = f"{price.memory_mb:,.0f} MB", f"{price.disk_mb:,.0f} MB"
         lines.append([name, f"{price.users:,}", steps, f"{price.tokens:,}", f"{price.tflop:,.3g}",
-                      describe_seconds(price.seconds), *sizes])  # fmt: skip
+                      describe_seconds(price.seconds), describe_spread(price), *sizes])  # fmt: skip
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     for line in lines:
         click.echo("  ".join(f"{cell:<{width}}" if not column else f"{cell:>{width}}"
@@ -64,6 +66,11 @@ def _show(prices: dict[str, Price], facts: dict[str, Any]) -> None:
     for key, value in facts.items():
         shown = ("no", "yes")[value] if isinstance(value, bool) else value if isinstance(value, str) else f"{value:,}"
         click.echo(f"{key.replace('_', ' ')}: {shown}")
+
+
+def describe_spread(price: Price) -> str:
+    """Return the times at the fastest and the slowest rate that was measured."""
+    return f"{describe_seconds(price.seconds_low)} to {describe_seconds(price.seconds_high)}"
 
 
 def describe_seconds(seconds: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,13 @@ import pytest
 import yaml
 
 from illmrec.errors import MissingArtifactError
+from illmrec.training.cost import count_scoring, count_validations
 from pipelines.assembly.recommender import load_recommender
+from pipelines.assembly.trainer import make_trainer
 from pipelines.commands.cost import describe_seconds
+from pipelines.parameters.reading import read_params
+from pipelines.parameters.training import TrainConfig
+from pipelines.project.context import Context
 from pipelines.project.layout import Layout
 from pipelines.project.shelf import Shelf
 from tests.integration.conftest import expect_error, invoke, run_ok
@@ -55,6 +61,8 @@ def test_tokens_of_a_night_are_those_of_its_prompts(root: Path, facts: dict[str,
 def test_figures_are_positive_and_grow_with_the_work(root: Path, facts: dict[str, Any], tmp_path: Path) -> None:
     for name in ("train", "evaluate", "recommend"):
         assert all(facts[f"{name}/{key}"] > 0 for key in ("tokens", "tflop", "seconds", "memory_mb"))
+        assert facts[f"{name}/seconds_low"] <= facts[f"{name}/seconds"] <= facts[f"{name}/seconds_high"]
+    assert facts["cores"] == os.cpu_count()
     params = yaml.safe_load((root / "params.yaml").read_text())
     params["train"] |= {"epochs": 6, "title_tokens": 4}
     other = Path(shutil.copytree(root, tmp_path / "other"))
@@ -101,7 +109,7 @@ def test_nothing_is_written(root: Path, facts: dict[str, Any]) -> None:
 
 def test_the_table_is_for_people(root: Path) -> None:
     lines = invoke(root, "cost", "--dataset", "shop", "--seconds", "0.1").stdout.splitlines()
-    assert lines[0].split() == ["users", "steps", "tokens", "TFLOP", "time", "memory", "disk"]
+    assert lines[0].split() == ["users", "steps", "tokens", "TFLOP", "time", "measured", "memory", "disk"]
     assert [line.split()[0] for line in lines[1:4]] == ["train", "evaluate", "recommend"]
 
 
@@ -118,3 +126,15 @@ def test_what_must_run_before_is_named(root: Path, tmp_path: Path) -> None:
 )
 def test_durations_read_as_people_say_them(seconds: float, text: str) -> None:
     assert describe_seconds(seconds) == text
+
+
+def test_validations_are_counted_with_training(root: Path, tmp_path: Path) -> None:
+    context = Context(Layout(root, "shop"), read_params(root / "params.yaml"))
+    config = context.section(TrainConfig).model_copy(update={"epochs": 6, "validate_every": 2})
+    trainer = make_trainer(context.shelf, config, checkpoints=tmp_path / "never")
+    histories = context.shelf.sequences.histories("test")
+    rows = [histories[user] for user in range(len(context.shelf.sequences))]
+    once = count_scoring(trainer.recommender, rows).tokens
+    assert count_validations(trainer, trainer.recommender, rows, 10 * len(rows)) == 3 * once
+    half = count_validations(trainer, trainer.recommender, rows, len(rows) // 2)
+    assert half == pytest.approx(1.5 * once, rel=0.02)
