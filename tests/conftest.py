@@ -30,6 +30,7 @@ DEAREST_FIRST = (
     *("test_registry_kills", "test_planted_faults", "test_ray_engine", "test_remote", "test_tracking", "test_embed"),
     *("test_validate_command", "test_gate", "test_data_bombs", "test_validate_features", "test_repro"),
     *("test_summarize", "test_image_bombs", "test_code", "test_dvc_plots", "test_ignored"),
+    *("test_fused", "test_fetch_language_model"),
 )
 """Modules that begin first, so that no worker is left with a long one at the end; the rest follow as they stand."""
 

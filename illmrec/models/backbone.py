@@ -17,6 +17,7 @@ from torch.utils.checkpoint import checkpoint
 from illmrec.errors import ModelError
 from illmrec.features.language_models import load_language_model
 from illmrec.models.attention import use_attention
+from illmrec.models.fused import fuse
 from illmrec.models.prefix import LastLayer, Prefix, PrefixCache
 
 _BUSY_TOKENS = 512
@@ -118,6 +119,14 @@ class Backbone:
 
         for layer in self.decoder.layers[:-1]:
             fully_shard(layer)
+
+    def compile(self) -> int:
+        """Compile the layers' norms and gates for a long run; return how many; see :mod:`illmrec.models.fused`.
+
+        Raises:
+            MachineError: when this machine has no C++ compiler.
+        """
+        return fuse(self.decoder)
 
     @property
     def layers(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,10 @@ def make_trainer(
     device = pick_own_device() if is_group() and pick_device() == "cuda" else pick_device()
     recommender = build_recommender(shelf, catalog, config, lambda: seed_everything(config.seed), device)
     recommender.prepare_training(centre_features=config.centre_features, dropout=config.dropout)
+    if config.compiled:
+        # torch's own place for it is a folder of the machine's, under a name that anybody can foretell.
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(shelf.layout.compiled))
+        recommender.backbone.compile()
     if config.shard_backbone and peers is not None and peers.size > 1:
         recommender.backbone.shard()
     return Trainer(

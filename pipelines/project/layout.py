@@ -118,6 +118,11 @@ class Layout:
         return self.root / "work" / "checkpoints" / self.dataset
 
     @property
+    def compiled(self) -> Path:
+        """What torch compiled here, for all data sets; it can be removed."""
+        return self.root / "work" / "compiled"
+
+    @property
     def feature_cache(self) -> Path:
         """Content-addressed features, shared by all data sets."""
         return self.root / "work" / "feature-cache"
