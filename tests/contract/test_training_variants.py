@@ -115,6 +115,24 @@ def test_the_loss_over_the_catalog_is_that_of_the_ranking(summed: bool, bench: B
     assert [float(value.detach()) for value in losses.values()] == pytest.approx(expected, abs=2e-6)
 
 
+@pytest.mark.parametrize("summed", [False, True])
+def test_the_catalog_is_projected_once_for_all_passes_of_a_step(
+    summed: bool, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    retrieval = RetrievalSettings(retrieval_loss="cross_entropy", retrieval_scores="sum" if summed else "each_type")
+    trainer = bench.trainer(tmp_path, replace(SETTINGS, retrieval=retrieval, pass_tokens=60), type_weights="learned")
+    model, plan = trainer.recommender, trainer.plan(0)
+    trainer._weigh(trainer.compute_losses(plan, slice(0, 8))).backward()
+    whole = {name: value.grad.clone() for name, value in model.named_parameters().items() if value.grad is not None}
+    project, calls = model.parts.heads.project_items, []
+    monkeypatch.setattr(model.parts.heads, "project_items", lambda rows: calls.append(1) or project(rows))
+    trainer.compute_gradients(plan, slice(0, 8))
+    assert len(calls) == 1
+    assert any(name.startswith("heads.item") for name in whole)
+    for name, gradient in whole.items():
+        torch.testing.assert_close(model.named_parameters()[name].grad, gradient, rtol=1e-4, atol=1e-6)
+
+
 def test_shared_negatives_are_drawn_anew_each_step_and_never_count_as_the_target(bench: Bench, tmp_path: Path) -> None:
     shared = RetrievalSettings(retrieval_loss="softmax", negatives=6, negative_sharing="step")
     objective = bench.trainer(tmp_path, replace(SETTINGS, retrieval=shared)).objective
