@@ -5,8 +5,7 @@ slightly other numbers than alone (by about 1e-6), and a night that reads ten us
 all.
 Here a prompt's length decides the shape of its pass: rows of a fixed length, a fixed number of them, one user a row;
 places without a user repeat one. Then numbers are the same whoever else is read, which is tried out when a model is
-loaded; where it does not hold, every user is a pass of his own. On a processor every user is anyway, because more rows
-gain next to nothing there (see ``benchmarks.inference``).
+loaded; where it does not hold, every user is a pass of his own.
 """
 
 from __future__ import annotations
@@ -30,8 +29,13 @@ if TYPE_CHECKING:
 STEP = 16
 """Rows of a shared pass are as long as the next multiple of so many tokens."""
 
-PROCESSOR_TOKENS, GPU_TOKENS = 1, 16_384
-"""Tokens of a pass unless the parameters say otherwise."""
+PROCESSOR_TOKENS = {torch.bfloat16: 512, torch.float32: 256}
+"""Tokens of a pass on a processor, by number format. Before a matrix product the weights are put into the order that it
+likes, once a pass, which for a prompt of fifty tokens takes as long as the product itself. More would make a night that
+reads few users dearer: a pass has all its rows, with a user in them or not."""
+
+GPU_TOKENS = 16_384
+"""Tokens of a pass on a GPU."""
 
 BATCH_USERS = 16
 """Users that are handed over, read and kept together, at least."""
@@ -50,7 +54,8 @@ class UserReader:
 
     def __init__(self, recommender: Recommender, pass_tokens: int | None = None) -> None:
         self.recommender = recommender
-        suits = PROCESSOR_TOKENS if recommender.backbone.device.type == "cpu" else GPU_TOKENS
+        backbone = recommender.backbone
+        suits = PROCESSOR_TOKENS.get(backbone.dtype, 1) if backbone.device.type == "cpu" else GPU_TOKENS
         self.pass_tokens = pass_tokens or suits
         self.shares_passes = True
         recommender.switch_training(on=False)
