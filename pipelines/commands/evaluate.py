@@ -37,7 +37,7 @@ def command(context: Context) -> dict[str, Any] | None:
 
 
 def _show(metrics: MetricsTable) -> None:
-    """Print the counts, then means of the full catalog and of the lists, then what wrong pictures change."""
+    """Print the counts, then means of the full catalog and of the lists, then what wrong pictures and titles change."""
     from illmrec.evaluation.metrics import NDCG_10
     from illmrec.evaluation.table import CASES, FULL, INTACT, LISTS
 
@@ -49,7 +49,13 @@ def _show(metrics: MetricsTable) -> None:
         lines.setdefault((row.protocol, str(row.name)), {})[str(row.model)] = row.value
     _print_table([{"among": protocol, "metric": name, **values} for (protocol, name), values in lines.items()])
     changes = metrics.select(NDCG_10, against=INTACT)
-    _print_table([{"pictures": row.variant, "in": row.place, f"change of {NDCG_10}": row.value} for row in changes])
+    taken = [("titles", "prompt") if row.place == "titles" else ("pictures", row.place) for row in changes]
+    _print_table(
+        [
+            {"taken away": what, "instead": row.variant, "in": place, f"change of {NDCG_10}": row.value}
+            for row, (what, place) in zip(changes, taken, strict=True)
+        ]
+    )
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
