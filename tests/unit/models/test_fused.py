@@ -17,9 +17,15 @@ from illmrec.models.backbone import Backbone
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler")
 
 
+def write_prompt(backbone: Backbone) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    causal = torch.ones(1, 1, 20, 20, dtype=torch.bool).tril()
+    return backbone.embed(torch.arange(3, 23)[None]).detach(), torch.arange(20)[None], causal
+
+
 def read(backbone: Backbone) -> tuple[torch.Tensor, torch.Tensor]:
-    embedded = backbone.embed(torch.arange(3, 23)[None]).detach().requires_grad_()
-    states = backbone.run(embedded, torch.arange(20)[None], torch.ones(1, 1, 20, 20, dtype=torch.bool).tril())
+    embedded, positions, mask = write_prompt(backbone)
+    embedded.requires_grad_()
+    states = backbone.run(embedded, positions, mask)
     pull = torch.arange(states.numel(), dtype=torch.float32).reshape(states.shape).cos()
     return states, torch.autograd.grad(states, embedded, pull)[0]
 
@@ -33,6 +39,24 @@ def test_a_compiled_model_gives_the_same_states_and_gradients(
     assert compiled.compile() == 3 * 3 + 1, "two norms and a gate a layer, and the last norm"
     for expected, found in zip(read(plain), read(compiled), strict=True):
         assert torch.allclose(found, expected, atol=1e-5, rtol=1e-4)
+    with torch.inference_mode():
+        states = [backbone.run(*write_prompt(backbone)) for backbone in (plain, compiled)]
+    assert torch.equal(*states), "without gradients the modules run as they are"
+
+
+@needs_compiler
+def test_no_shape_makes_it_compile_again(
+    tiny_model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    backbone = Backbone(tiny_model_folder)
+    backbone.compile()
+    read(backbone)
+    monkeypatch.setattr(torch._dynamo.config, "error_on_recompile", True)
+    for rows, length in ((1, 7), (3, 20), (16, 33), (2, 1)):
+        embedded = torch.randn(rows, length, backbone.width).requires_grad_()
+        mask = torch.ones(rows, 1, length, length, dtype=torch.bool).tril()
+        backbone.run(embedded, torch.arange(length).expand(rows, -1), mask).sum().backward()
 
 
 class StrangeRMSNorm(nn.Module):
