@@ -154,7 +154,7 @@ class TrainConfig(Section):
     the same; this bounds the memory."""
     compiled: bool = False
     """Compile the language model's norms and gates, which takes half a minute and a C++ compiler: on a processor a step
-    is then a quarter faster. The last bits of results differ."""
+    is then a fifth faster or more. The last bits of results differ."""
     checkpointing: bool = False
     """Compute activations again in the backward pass instead of keeping them: less memory, more time."""
     shard_backbone: bool = False
