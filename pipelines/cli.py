@@ -140,6 +140,7 @@ def cli(ctx: click.Context, root: Path, params_path: Path | None, verbose: bool,
     )
     # The default run is offline; only stage `encoders` lifts this, and only when its parameters allow it.
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("DVC_NO_ANALYTICS", "1")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -18,6 +18,8 @@ os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", TOKENIZERS_PARALLELISM="false")
+# A DVC project that a test makes has no settings yet that would keep it from reporting home.
+os.environ["DVC_NO_ANALYTICS"] = "1"
 
 if TYPE_CHECKING:
     import polars as pl

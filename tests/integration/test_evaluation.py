@@ -78,7 +78,8 @@ def test_the_terminal_shows_counts_means_and_wrong_pictures(root: Path) -> None:
         for row in metrics.select(model="illmrec", variant=None, against=None, protocol=protocol):
             assert re.search(rf"{protocol} +. {row.name} +. {row.value:.4f} ", shown), row.label
     for row in metrics.select(NDCG_10, against="intact"):
-        assert re.search(rf"{row.variant} +. {row.place} +. {row.value:.4f} ", shown), row.label
+        what, place = ("titles", "prompt") if row.place == "titles" else ("pictures", row.place)
+        assert re.search(rf"{what} +. {row.variant} +. {place} +. {row.value:.4f} ", shown), row.label
 
 
 def test_metrics_are_those_of_the_ranks(project: Project) -> None:
