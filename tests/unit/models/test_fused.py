@@ -57,6 +57,7 @@ def test_no_shape_makes_it_compile_again(
         embedded = torch.randn(rows, length, backbone.width).requires_grad_()
         mask = torch.ones(rows, 1, length, length, dtype=torch.bool).tril()
         backbone.run(embedded, torch.arange(length).expand(rows, -1), mask).sum().backward()
+        assert embedded.grad is not None
 
 
 class StrangeRMSNorm(nn.Module):
