@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 STEP = 16
 """Rows of a shared pass are as long as the next multiple of so many tokens."""
 
-PROCESSOR_TOKENS = {torch.bfloat16: 512, torch.float32: 256}
-"""Tokens of a pass on a processor, by number format. Before a matrix product the weights are put into the order that it
-likes, once a pass, which for a prompt of fifty tokens takes as long as the product itself. More would make a night that
+PROCESSOR_TOKENS = 256
+"""Tokens of a pass on a processor. Before a matrix product the weights are put into the order that it likes, once a pass,
+which for a prompt of fifty tokens takes as long as the product itself. More gains little and would make a night that
 reads few users dearer: a pass has all its rows, with a user in them or not."""
 
 GPU_TOKENS = 16_384
@@ -54,8 +54,7 @@ class UserReader:
 
     def __init__(self, recommender: Recommender, pass_tokens: int | None = None) -> None:
         self.recommender = recommender
-        backbone = recommender.backbone
-        suits = PROCESSOR_TOKENS.get(backbone.dtype, 1) if backbone.device.type == "cpu" else GPU_TOKENS
+        suits = PROCESSOR_TOKENS if recommender.backbone.device.type == "cpu" else GPU_TOKENS
         self.pass_tokens = pass_tokens or suits
         self.shares_passes = True
         recommender.switch_training(on=False)

@@ -131,7 +131,7 @@ class RecommendConfig(Section):
     ray_actors: Count = 1
     """Ray only: copies of the model at work at the same time."""
     pass_tokens: Count | None = None
-    """Tokens of one forward pass; by default 256 on a processor, 512 in bf16, and 16384 on a GPU. With 1, every user is
+    """Tokens of one forward pass; by default 256 on a processor and 16384 on a GPU. With 1, every user is
     a pass of their own."""
     backbone_precision: Literal["trained", "fp32", "bf16", "int8"] = "trained"
     """Number format of the language model: as in training, or another, whose loss is measured and written to the
