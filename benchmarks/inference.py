@@ -2,18 +2,18 @@ r"""Time and memory of recommending: users read by the language model, the catal
 
 ``authors' way`` is written plainly: one prompt after the other from its first token, one file opened for each feature
 of each item, and the candidates' features read and projected again for every user. ``one at a time`` is this code with
-a pass for each user, ``nightly`` the nightly export's own (on a processor the same), ``packed`` all users in one pass,
-several a row, ``planned`` what evaluation does: whichever a cost model takes for cheaper. By default the language model
-has RANDOM weights; figures tell about time and memory only. ``max_abs_diff`` compares the users' vectors, or the scores
-found.
+a pass for each user, ``nightly`` the nightly export's own, several users a pass in rows of fixed lengths, ``packed``
+all users in one pass, several a row, ``planned`` what evaluation does: whichever a cost model takes for cheaper. By
+default the language model has RANDOM weights; figures tell about time and memory only. ``max_abs_diff`` compares the
+users' vectors, or the scores found.
 Rows that name a way to write items have pictures in the prompt as their reference, with descriptions of 160 invented
 words: a speedup of 0.1 means ten times as long.
 
 Searches, left out with ``--backbone``, find the 100 best of the catalog beside a loop that scores one user after the
 other in full; ``recall`` is the share of the loop's items that were found.
 
-``beside the bare model`` is the share of the arithmetic limit: the reference sends as many tokens through the bare
-layers, in long rows.
+``beside the bare model`` is the share of the tokens' plain arithmetic: the reference sends as many through the bare
+layers, in long rows. The last layer works for few of them, so it can be above 1.
 
 \b
 Example:
@@ -143,8 +143,7 @@ def main(
 
     torch.set_num_threads(1)
     size = QUICK if quick else FULL
-    size = replace(size, pairs=pairs or size.pairs)
-    size = replace(size, half=size.half or precision == "bf16")
+    size = replace(size, pairs=pairs or size.pairs, half=size.half or precision == "bf16")
     items = make_items(ITEMS)
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)

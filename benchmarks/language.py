@@ -83,8 +83,8 @@ def choose_language_model(
 def run_bare(backbone: Any, tokens: int, *, backward: bool) -> Callable[[], object]:
     """Return a function that sends so many tokens through the bare layers, in long causal rows without padding.
 
-    It is what no arrangement of prompts can beat: the arithmetic of its tokens, with nothing repeated and nothing left
-    out.
+    It is the arithmetic of its tokens, with nothing repeated and nothing left out. Prompts can do with less: the last
+    layer works for few of their tokens.
 
     Args:
         backbone: a :class:`illmrec.models.backbone.Backbone`.

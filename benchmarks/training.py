@@ -8,8 +8,12 @@ position cost less), the same users, one process and one thread; the figures tel
 
 ``Saved`` is the most that autograd keeps for the backward pass at any moment, weights left out. With ``every item
 asked`` the time is per target: a history of L items asks for L targets in one pass, where the references write a prompt
-for each. ``beside the bare model`` is the share of the arithmetic limit: the reference sends as many tokens through the
-bare layers, forward and backward, in long rows.
+for each.
+
+``beside the bare model`` is the share of the tokens' plain arithmetic: the reference sends as many through the bare
+layers, forward and backward, in long rows. The last layer works for few of them, so it can be above 1. With
+``--precision bf16`` one row has attention alone, torch's fused kernel beside ours. With ``--compiled`` two rows have
+our own step beside itself with compiled norms and gates (train.compiled).
 
 \b
 Example:
@@ -69,9 +73,16 @@ PASS_TOKENS = 16_384
 @click.option("--quick", is_flag=True, help="A smaller model; ends within 50 seconds.")
 @click.option("--pairs", type=click.IntRange(min=1), default=None, help="Measured pairs a row.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@click.option("--compiled", is_flag=True, help="Also measure compiled norms and gates; needs a C++ compiler.")
 @backbone_options
 def main(
-    quick: bool, pairs: int | None, as_json: bool, backbone: Path | None, layers: int | None, precision: str
+    quick: bool,
+    pairs: int | None,
+    as_json: bool,
+    compiled: bool,
+    backbone: Path | None,
+    layers: int | None,
+    precision: str,
 ) -> None:
     """Measure and print."""
     import torch
@@ -84,6 +95,10 @@ def main(
         scratch = Path(folder)
         model = choose_language_model(backbone, layers, scratch / "model", items, width=size.width, depth=size.layers)
         rows, tokens = _measure_all(size, scratch, items, model, DTYPES[precision])
+        if precision == "bf16":
+            rows.append(_measure_attention(size))
+        if compiled:
+            rows += [_measure_compiled(size, items, model, DTYPES[precision], history) for history in ("10", "50")]
     settings: dict[str, Any] = {
         "backbone": f"{model.about}, {precision}",
         "users per step": size.users,
@@ -162,6 +177,57 @@ def _measure_case(reference: Any, size: Size, history: str, supervision: Any, na
         per=len(plan.targets) if supervision == "every" else 1,
     )
     return [row, bare]
+
+
+def _measure_attention(size: Size) -> measure.Row:
+    """Compare attention forward and back: torch's fused kernel, and ours. Heads and rows as in a small real model."""
+    import torch
+    from torch.nn.functional import scaled_dot_product_attention
+
+    from illmrec.models.attention import attend
+
+    heads, served, length, width = 9, 3, 100, 64
+    shapes = [(16, count, length, width) for count in (heads, heads // served, heads // served)]
+    draw = torch.Generator().manual_seed(0)
+    tensors = [torch.randn(shape, generator=draw).to(torch.bfloat16).requires_grad_() for shape in shapes]
+    mask = torch.ones(length, length, dtype=torch.bool).tril().expand(16, 1, -1, -1)
+    layer = torch.nn.Module()
+    layer.num_key_value_groups = served  # type: ignore[assignment]
+
+    def differentiate(found: Any) -> Any:
+        return torch.autograd.grad(found.float().square().sum(), tensors)
+
+    def theirs() -> Any:
+        shown = [tensors[0], *(one.repeat_interleave(served, 1) for one in tensors[1:])]
+        return differentiate(scaled_dot_product_attention(*shown, attn_mask=mask))
+
+    def ours() -> Any:
+        return differentiate(attend(layer, *tensors, mask)[0])
+
+    differences = [float((a - b).abs().max()) for a, b in zip(theirs(), ours(), strict=True)]
+    case = f"attention alone, 16 rows of {length} tokens, beside torch's fused kernel"
+    return measure.compare(case, theirs, ours, pairs=size.pairs, max_abs_diff=max(differences))
+
+
+def _measure_compiled(size: Size, items: Any, model: LanguageModel, dtype: Any, history: str) -> measure.Row:
+    """Compare our own step with itself, norms and gates compiled; the time to compile is left out."""
+    from benchmarks.tiny import build_recommender
+
+    plan, sequences = _draw_plan(size, history, "last")
+
+    def make_step(*, compiled: bool) -> Any:
+        backbone = model.load(dtype)
+        if compiled:
+            backbone.compile()
+        recommender = build_recommender(backbone, items, history_limit=LONGEST, shared_width=SHARED_WIDTH)
+        trainer = _make_trainer(recommender, sequences)
+        return lambda: trainer.compute_gradients(plan, slice(0, len(plan)))
+
+    plain, ours = make_step(compiled=False), make_step(compiled=True)
+    before, after = plain(), ours()
+    difference = max(abs(before[name] - after[name]) for name in before)
+    case = f"history {history}, compiled beside not"
+    return measure.compare(case, plain, ours, pairs=size.pairs, max_abs_diff=difference)
 
 
 def _draw_plan(size: Size, history: str, supervision: Any) -> tuple[Any, Any]:

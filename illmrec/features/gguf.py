@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from illmrec.errors import ModelError
+from illmrec.features.language_models import refuse_absent_weights
 
 _MAGIC = b"GGUF"
 _UNSTABLE = ("_name_or_path", "transformers_version")
@@ -96,9 +97,7 @@ def _load(file: Path, architecture: str) -> tuple[Any, Any]:
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, NotImplementedError) as error:
         message = f"is a model that cannot be read (architecture {architecture!r}): {error}"
         raise ModelError(message, path=file, hint="Choose a package of another model.") from None
-    absent = sorted({*report["missing_keys"], *(entry[0] for entry in report["mismatched_keys"])})
-    if absent:
-        raise ModelError(f"{len(absent)} weights are absent or of another shape, {absent[0]} first.", path=file)
+    refuse_absent_weights(report, file, "Choose a package of another model.")
     return model, tokenizer
 
 

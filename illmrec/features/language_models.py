@@ -49,12 +49,20 @@ def load_language_model(
             )
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise ModelError(f"is not a readable causal language model: {error}", path=folder, hint=hint) from None
-    # transformers fills absent weights with random numbers and only warns.
+    refuse_absent_weights(report, folder, hint or "Fetch the model's files again, or name another.")
+    return model, tokenizer
+
+
+def refuse_absent_weights(report: dict[str, Any], path: Path, hint: str) -> None:
+    """Read what transformers reports of a loading: it fills absent weights with random numbers and only warns.
+
+    Raises:
+        ModelError: when some are absent or of another shape.
+    """
     absent = sorted({*report["missing_keys"], *(entry[0] for entry in report["mismatched_keys"])})
     if absent:
         message = f"{len(absent)} weights are absent or of another shape, {absent[0]} first."
-        raise ModelError(message, path=folder, hint=hint or "Fetch the model's files again, or name another.")
-    return model, tokenizer
+        raise ModelError(message, path=path, hint=hint)
 
 
 @contextlib.contextmanager

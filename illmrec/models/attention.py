@@ -1,9 +1,9 @@
 """Attention as transformers asks for it, with a faster way back where torch's own is slow: bfloat16 on a processor.
 
-There the fused kernel goes forward well and backward badly: three to four times the time of the same arithmetic as
-matrix products, a third of a whole training step of a small model (``benchmarks.training`` on a real one shows it). So
-the result is the fused kernel's, equal to what reading users gives, and its gradients are computed from scores put
-together anew: nothing more is kept for the backward pass than torch would keep. Everywhere else torch's kernel does
+There the fused kernel goes forward well and backward badly: the same arithmetic takes less time as matrix products
+(``benchmarks.training --precision bf16`` has a row for it). So the result is the fused kernel's, equal to what reading
+users gives, and its gradients are computed from scores put together anew: nothing more is kept for the backward pass
+than torch would keep. Everywhere else torch's kernel does
 both.
 """
 

@@ -1,9 +1,9 @@
 """Norms and gates of a decoder, compiled: what lies between matrix products, done in one run through memory.
 
-On a processor a root-mean-square norm is eight passes over its numbers forward and more backward, a gated activation
-five: a third of the time of a training step of a small language model. torch's compiler makes one loop of each, which
-takes half a minute once. Only these four formulas are compiled, on plain tables of numbers, so neither another shape
-nor another batch makes it compile again.
+On a processor a norm and a gated activation are several passes over their numbers each, forward and back. torch's
+compiler makes one loop of each, which takes a while once. What a step gains depends on its tokens: little at a few
+hundred a pass, more at thousands (``benchmarks.training --compiled``). Only these four formulas are compiled, on plain
+tables of numbers, so neither another shape nor another batch makes it compile again.
 
 A kind of module is exchanged only if the compiled formula gives what the module gives, which is tried on the spot;
 other kinds stay as they are. Without gradients the modules run as they are: validation reads users as nights do.

@@ -31,8 +31,8 @@ STEP = 16
 
 PROCESSOR_TOKENS = 256
 """Tokens of a pass on a processor. Before a matrix product the weights are put into the order that it likes, once a
-pass, which for a prompt of fifty tokens takes as long as the product itself. More gains little and would make a night
-that reads few users dearer: a pass has all its rows, with a user in them or not."""
+pass, which weighs where prompts are short. More would make a night that reads few users dearer: a pass has all its
+rows, with a user in them or not."""
 
 GPU_TOKENS = 16_384
 """Tokens of a pass on a GPU."""

@@ -94,16 +94,14 @@ def estimate(
 
     def price(work: Work, steps: int | None, took: Sequence[float], memory: float, disk: float) -> Price:
         counted = (round(work.tokens * grown), work.flops * grown / 1e12)
-        return Price(size.users, steps, *counted, took[0], took[1], took[2], memory / 1e6, disk / 1e6)
+        seconds, low, high = took
+        return Price(size.users, steps, *counted, seconds, low, high, memory / 1e6, disk / 1e6)
 
     # Both read every user and rank the whole catalog; what else they do (intervals, writing) is small beside it.
-    took = [scoring.tokens * grown / rate + size.users * size.items / search_rate for rate in _order(score_rate)]
-    config = context.section(TrainConfig)
-    validated = count_validations(trainer, model, rows, config.validation_users)
-    learned = [
-        training.tokens * grown / learning + validated / reading
-        for learning, reading in zip(_order(train_rate), _order(score_rate), strict=True)
-    ]
+    ranking = size.users * size.items / search_rate
+    took = [seconds + ranking for seconds in _time(scoring.tokens * grown, score_rate)]
+    validated = count_validations(trainer, model, rows, context.section(TrainConfig).validation_users)
+    learned = list(map(sum, zip(_time(training.tokens * grown, train_rate), _time(validated, score_rate), strict=True)))
     # Users are ranked a block at a time, so only the items' vectors lie in memory as a whole.
     memory = model.backbone.weight_bytes + vectors * (size.items + context.section(RecommendConfig).score_block_users)
     trained = sum(value.numel() for value in model.named_parameters().values()) * 4.0
@@ -138,9 +136,9 @@ def estimate(
     return prices, facts
 
 
-def _order(rate: Rate) -> tuple[float, float, float]:
-    """Return the median rate, the fastest and the slowest."""
-    return rate.middle, rate.fastest, rate.slowest
+def _time(tokens: float, rate: Rate) -> list[float]:
+    """Return the seconds of some tokens at the median rate, at the fastest and at the slowest."""
+    return [tokens / each for each in (rate.middle, rate.fastest, rate.slowest)]
 
 
 _ROWS_MEASURED = 20_000

